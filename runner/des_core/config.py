@@ -1,0 +1,202 @@
+"""Settings: every key of the configuration file, validated and frozen.
+
+`config_file` reads them from YAML and environment; past this boundary nothing sees a loose
+dictionary.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    model_validator,
+)
+
+from des_core.identifiers import TableName, parse_table
+from des_core.timestamps import parse_stored, require_range
+
+MIB = 1 << 20
+ALREADY_COMPRESSED = frozenset(
+    {
+        *("7z", "avif", "bz2", "docx", "flac", "gif", "gz", "heic", "jpeg", "jpg", "lz4", "m4a"),
+        *("mkv", "mov", "mp3", "mp4", "ogg", "opus", "png", "pptx", "rar", "tgz", "webm", "webp"),
+        *("woff2", "xlsx", "xz", "zip", "zst"),
+    }
+)
+
+
+def _reject_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a number is wanted, not true or false")  # noqa: TRY004 - pydantic reads ValueError
+    return value
+
+
+def _zone_name(value: str) -> str:
+    if value.upper() != "UTC":
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+            raise ValueError("not a time zone of the tz database, e.g. Europe/Warsaw") from exc
+    return value
+
+
+def _moment(value: Any) -> Any:
+    if isinstance(value, datetime):
+        value = value.isoformat()
+    if not isinstance(value, str):
+        raise ValueError("a time is wanted, like 2024-11-01T00:00:00Z")  # noqa: TRY004
+    return require_range(parse_stored(value))
+
+
+def _duration_s(value: Any) -> Any:
+    """Seconds, from a number or from `500ms`, `2s`, `5min`, `1h`."""
+    if not isinstance(value, str):
+        return value
+    for unit, factor in (("ms", 0.001), ("min", 60.0), ("h", 3600.0), ("s", 1.0)):
+        if value.strip().endswith(unit):
+            return float(value.strip().removesuffix(unit)) * factor
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_reject_bool)]
+Seconds = Annotated[float, BeforeValidator(_duration_s), Field(gt=0, le=86_400)]
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+ColumnName = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class Section(BaseModel):
+    """Frozen, and strict about unknown keys; input is never echoed in an error."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True
+    )
+
+
+class DatabaseSettings(Section):
+    """Where the rows of `files` are. Times without a zone mean `timezone`."""
+
+    url: SecretStr
+    table_name: Annotated[str, Field(min_length=1)] = "files"
+    schema_name: str | None = Field(default=None, alias="schema")
+    uid_column: ColumnName = "uid"
+    created_at_column: ColumnName = "created_at"
+    location_column: ColumnName = "file_location"
+    size_column: ColumnName | None = "size_bytes"
+    archived_column: ColumnName | None = "archived"
+    timezone: Annotated[str, AfterValidator(_zone_name)] = "UTC"
+    lag_days: Annotated[Whole, Field(ge=0, le=36_500)] = 7
+    page_size: Annotated[Whole, Field(ge=1, le=1_000_000)] = 10_000
+    shard_id: Annotated[Whole, Field(ge=0)] | None = None
+    shards_total: Annotated[Whole, Field(ge=1, le=65_536)] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> DatabaseSettings:
+        parse_table(self.table_name, self.schema_name)
+        if self.shard_id is not None and self.shard_id >= (self.shards_total or 1):
+            raise ValueError("shard_id must be below shards_total")
+        return self
+
+    @property
+    def table(self) -> TableName:
+        return parse_table(self.table_name, self.schema_name)
+
+    @property
+    def zone(self) -> tzinfo:
+        return UTC if self.timezone.upper() == "UTC" else ZoneInfo(self.timezone)
+
+
+class CompressionSettings(Section):
+    """How payloads are stored."""
+
+    enabled: bool = True
+    codec: Literal["zstd", "none"] = "zstd"
+    level: Annotated[Whole, Field(ge=1, le=19)] = 3
+
+
+class PackerSettings(Section):
+    """What a shard is made like, and where it goes. Sizes in bytes."""
+
+    output_dir: Annotated[str, Field(min_length=1)]
+    max_shard_size: Annotated[Whole, Field(ge=1 << 16)] = 1_000_000_000
+    n_bits: Annotated[Whole, Field(ge=4, le=16)] = 8
+    compression: CompressionSettings = CompressionSettings()
+    workers: Annotated[Whole, Field(ge=1, le=256)] | None = None
+    read_concurrency: Annotated[Whole, Field(ge=1, le=1024)] = 4
+    source_roots: tuple[Path, ...] = ()
+    big_file_threshold: Annotated[Whole, Field(ge=1)] = 10 * MIB
+    skip_extensions: frozenset[str] = ALREADY_COMPRESSED
+
+
+class WatermarkSettings(Section):
+    """Where the watermark lives, and how a cycle is cut into slices."""
+
+    config_db_url: SecretStr | None = None
+    default_archived_until: Moment | None = None
+    slice: Literal["day", "hour", "cycle"] = "day"
+    recheck_days: Annotated[Whole, Field(ge=0, le=3650)] = 3
+
+
+class MigrationSettings(Section):
+    """Manners towards live writers, and the limits at which a job stops instead of going on."""
+
+    lock_timeout: Seconds = 1.0
+    delete_source_files: bool = False
+    grace_days: Annotated[Whole, Field(ge=0)] = 30
+    max_failures: Annotated[Whole, Field(ge=0)] = 100_000
+    max_failure_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
+    max_captured: Annotated[Whole, Field(ge=0)] = 100_000
+
+
+class MetricsSettings(Section):
+    """The /metrics endpoint."""
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: Annotated[Whole, Field(ge=0, le=65_535)] = 9090
+    path: Annotated[str, Field(pattern=r"^/[\w./-]*$")] = "/metrics"
+
+
+class BackupSettings(Section):
+    """Where backups lie and how fresh the drop gate wants one."""
+
+    dir: str | None = None
+    max_age_hours: Annotated[float, Field(gt=0)] = 24.0
+
+
+class LoggingSettings(Section):
+    """Where the log goes; None is stderr."""
+
+    file: str | None = None
+    format: Literal["text", "json"] = "text"
+
+
+class Settings(Section):
+    """The whole configuration."""
+
+    database: DatabaseSettings
+    packer: PackerSettings
+    watermark: WatermarkSettings = WatermarkSettings()
+    migration: MigrationSettings = MigrationSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    backup: BackupSettings = BackupSettings()
+    logging: LoggingSettings = LoggingSettings()
+
+    @property
+    def source_url(self) -> str:
+        """The URL of the database that holds `files`; a secret."""
+        return self.database.url.get_secret_value()
+
+    @property
+    def config_url(self) -> str:
+        """The URL of the database that holds the watermark; a secret."""
+        url = self.watermark.config_db_url
+        return self.source_url if url is None else url.get_secret_value()

@@ -1,0 +1,122 @@
+"""One family of errors: each carries its facts, a hint with the next step, and its exit code.
+
+`des_admin` maps them to messages in one place; nothing else chooses an exit code.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process tells its caller. The list is a promise; see docs/json.md."""
+
+    DONE = 0
+    BUG = 1
+    USAGE = 2
+    NEW_EXCEPTIONS = 3
+    REFUSED = 4
+    DATABASE_UNREACHABLE = 10
+    LOCKED = 11
+    WRONG_SCHEMA = 12
+    DAMAGED = 20
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class DesError(Exception):
+    """Base of every error that this project raises on purpose.
+
+    `message` says what was wrong; `facts` say where (file, key, row, table, window);
+    `hint` says what to do next, if possible as the command to type.
+    """
+
+    exit_code: ExitCode = ExitCode.BUG
+
+    def __init__(self, message: str, *, hint: str | None = None, **facts: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.facts = {key: value for key, value in facts.items() if value is not None}
+
+    def __str__(self) -> str:
+        if not self.facts:
+            return self.message
+        where = ", ".join(f"{key}: {value}" for key, value in self.facts.items())
+        return f"{self.message} ({where})"
+
+
+class UsageError(DesError):
+    """A flag, an argument or a value that cannot be used."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ConfigError(UsageError):
+    """The configuration file or its environment is wrong; facts name file and key."""
+
+
+class Refused(DesError):
+    """The job was not done, because doing it could lose something or nobody confirmed it."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class CheckFailed(DesError):
+    """A check found something wrong."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class TooManyFailures(Refused):
+    """So many files of a slice failed that the source itself must be wrong."""
+
+
+class DatabaseUnreachable(DesError):
+    """No connection, or the connection broke and could not be had again."""
+
+    exit_code = ExitCode.DATABASE_UNREACHABLE
+
+
+class LockHeld(DesError):
+    """Somebody else holds the lock; facts name the holder."""
+
+    exit_code = ExitCode.LOCKED
+
+
+class FenceLost(LockHeld):
+    """The fence or the watermark changed under us: our commit was refused, nothing was written."""
+
+
+class WrongSchema(DesError):
+    """A table, a column or a revision is not what this version needs."""
+
+    exit_code = ExitCode.WRONG_SCHEMA
+
+
+class DamagedData(DesError):
+    """Bytes that were written once do not read back as they were."""
+
+    exit_code = ExitCode.DAMAGED
+
+
+class DamagedShard(DamagedData):
+    """A shard is cut, flipped or not a shard; facts name shard, entry and offset."""
+
+
+class StorageError(DesError):
+    """The output cannot be written or read: missing, read-only, full, not the file system we need."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class Interrupted(DesError):
+    """SIGINT: stopped at a safe point because the operator asked for it."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class Terminated(DesError):
+    """SIGTERM: stopped at a safe point because the supervisor asked for it."""
+
+    exit_code = ExitCode.TERMINATED

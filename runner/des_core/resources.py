@@ -1,0 +1,23 @@
+"""Where the SQL files and the Alembic environment lie: inside the wheel, or in the checkout."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from des_core.errors import WrongSchema
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+@cache
+def resource_dir(name: str) -> Path:
+    """The directory `sql` or `alembic`, as installed (`des_core/_NAME`) or as checked out."""
+    for candidate in (_PACKAGE / f"_{name}", _PACKAGE.parent.parent / name):
+        if candidate.is_dir():
+            return candidate
+    raise WrongSchema(
+        f"the installed des-admin has no {name} directory",
+        hint="install it again: pip install --force-reinstall des-admin",
+        looked_in=str(_PACKAGE),
+    )
