@@ -1,7 +1,7 @@
 """The configuration file: YAML, `${VAR}` expanded, layered, checked, with the origin of each key.
 
-Layers, the first that names a key wins: flags, environment (`DES_ADMIN__SECTION__KEY`), the profile,
-the project file, the user file, defaults.
+Layers, the first that names a key wins: flags, environment (`DES_ADMIN__SECTION__KEY`), the
+profile, the project file, the user file, defaults.
 """
 
 from __future__ import annotations
@@ -117,13 +117,13 @@ def _read_text(path: Path) -> str:
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice (the last would silently win) and aliases (which can explode)."""
+    """Refuses a key that stands twice (the last would win) and aliases (which can explode)."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
+            mark = self.get_mark()
             raise yaml.constructor.ConstructorError(
-                None, None, "aliases (*name) are not allowed here", event.start_mark
+                None, None, "aliases (*name) are not allowed here", mark
             )
         return super().compose_node(parent, index)
 

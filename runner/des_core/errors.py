@@ -105,7 +105,7 @@ class DamagedShard(DamagedData):
 
 
 class StorageError(DesError):
-    """The output cannot be written or read: missing, read-only, full, not the file system we need."""
+    """The output cannot be written or read: missing, read-only, full, wrong file system."""
 
     exit_code = ExitCode.REFUSED
 

@@ -19,7 +19,7 @@ LATEST = datetime(9999, 12, 29, tzinfo=UTC)
 _RELATIVE = re.compile(r"(?P<sign>[+-])(?P<count>\d{1,6})(?P<unit>[smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _STORED = re.compile(
-    r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?\s?(Z|[+-]\d{2}(:?\d{2})?)?)?"
+    r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?"
 )
 _FORMS = "2024-11-01, 2024-11-01T12:30:00Z, 2024-11-01 12:30:00+01:00, -1d or +12h"
 
@@ -57,7 +57,7 @@ def format_utc(moment: datetime) -> str:
 
 
 def canonical_text(moment: datetime) -> str:
-    """The one form in which this project stores a time as text: `YYYY-MM-DD HH:MM:SS.ffffff`, UTC."""
+    """The one form in which a time is stored as text: `YYYY-MM-DD HH:MM:SS.ffffff`, in UTC."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
 
 
@@ -131,7 +131,7 @@ def naive_bound(moment: datetime, zone: tzinfo) -> datetime:
 
 
 def _end_of_fold(moment: datetime, zone: tzinfo) -> datetime:
-    """The first naive time after a repeated hour: clocks were set back to an earlier reading of it."""
+    """The first naive time after a repeated hour, which began when the clocks were set back."""
     low, high = moment - timedelta(days=1), moment
     offset_now = moment.astimezone(zone).utcoffset()
     while high - low > timedelta(microseconds=1):

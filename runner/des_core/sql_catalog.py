@@ -1,0 +1,139 @@
+"""The only loader of SQL. A statement is a file; names are filled in quoted, values are bound.
+
+`sql/<dialect>/queries/NAME.sql` begins with comment lines `-- purpose:`, `-- index:` (the index
+that carries it, or why none is needed) and `-- touches:`. `{files}`, `{uid}` … are filled in;
+`:name` is bound.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from des_core.errors import WrongSchema
+from des_core.identifiers import Dialect, quote
+from des_core.resources import resource_dir
+
+if TYPE_CHECKING:
+    from sqlalchemy import TextClause
+
+    from des_core.config import DatabaseSettings
+
+_HOLE = re.compile(r"\{([a-z_]+)\}")
+_HEADER = re.compile(r"--\s*(purpose|index|touches):\s*(.*)")
+CREATED_AT_INDEX = "idx_files_created_at"
+CREATED_ARCHIVED_INDEX = "idx_files_created_archived"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One named statement, ready to bind. `sql` has quoted names and `:name` parameters."""
+
+    name: str
+    sql: str
+    purpose: str
+    index: str
+    touches: str
+    escaped: str
+
+    @property
+    def clause(self) -> TextClause:
+        """For SQLAlchemy, which would read a colon inside a quoted name as a parameter."""
+        from sqlalchemy import text
+
+        return text(self.escaped)
+
+
+class Catalog:
+    """The statements of one dialect for one table of files."""
+
+    def __init__(self, dialect: Dialect, settings: DatabaseSettings) -> None:
+        self.dialect = dialect
+        self._settings = settings
+
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """What the holes are filled with: quoted names, and expressions made of them."""
+        quoted = {key: quote(value, self.dialect) for key, value in self._columns().items()}
+        size = self._settings.size_column
+        created_at = quoted["created_at"]
+        return {
+            **quoted,
+            "files": self._settings.table.quoted(self.dialect),
+            "size_bytes": "NULL" if size is None else quote(size, self.dialect),
+            "created_at_utc": _utc_expression(self.dialect, created_at),
+        }
+
+    def get(self, name: str) -> Statement:
+        """The statement `queries/NAME.sql`."""
+        return self.load("queries", f"{name}.sql")
+
+    def load(self, folder: str, file_name: str) -> Statement:
+        """A statement of `sql/<dialect>/<folder>/`; WrongSchema where there is none."""
+        path = resource_dir("sql") / self.dialect / folder / file_name
+        try:
+            raw = path.read_text(encoding="utf-8")
+        except FileNotFoundError as exc:
+            raise WrongSchema(
+                f"there is no statement {file_name} for {self.dialect}",
+                hint="list them: des-admin sql list",
+            ) from exc
+        header = {
+            match[1]: match[2].strip() for match in map(_HEADER.match, raw.splitlines()) if match
+        }
+        body = "\n".join(line for line in raw.splitlines() if not _HEADER.match(line)).strip()
+        body = body.removesuffix(";")
+        return Statement(
+            name=file_name.removesuffix(".sql"),
+            sql=self._fill(body, escape=False),
+            escaped=self._fill(body, escape=True),
+            purpose=header.get("purpose", ""),
+            index=header.get("index", ""),
+            touches=header.get("touches", ""),
+        )
+
+    def list(self) -> Iterator[Statement]:
+        """All queries of the dialect, by name."""
+        for path in sorted((resource_dir("sql") / self.dialect / "queries").glob("*.sql")):
+            yield self.get(path.stem)
+
+    def _columns(self) -> dict[str, str]:
+        settings = self._settings
+        return {
+            "uid": settings.uid_column,
+            "created_at": settings.created_at_column,
+            "location": settings.location_column,
+            "archived": settings.archived_column or "archived",
+            "files_table": settings.table.name,
+            "created_at_index": CREATED_AT_INDEX,
+            "created_archived_index": CREATED_ARCHIVED_INDEX,
+        }
+
+    def _fill(self, body: str, *, escape: bool) -> str:
+        def value(match: re.Match[str]) -> str:
+            text = self.names.get(match[1])
+            if text is None:
+                raise WrongSchema(f"a statement has an unknown hole: {match[0]}")
+            return text.replace(":", r"\:") if escape else text
+
+        return _HOLE.sub(value, body)
+
+
+def _utc_expression(dialect: Dialect, column: str) -> str:
+    """On SQLite, `column` in the canonical text form whatever form the application wrote.
+
+    `datetime()` reads a space or a T, Z and offsets; the fraction of the second, which it would
+    cut, is carried over digit by digit. Elsewhere the column's own order is the order of time.
+    """
+    if dialect is not Dialect.SQLITE:
+        return column
+    rest = f"substr({column}, 20)"
+    digits = f"ltrim({rest}, '.0123456789')"
+    fraction = f"substr({rest}, 2, max(length({rest}) - length({digits}) - 1, 0))"
+    return (
+        f"(datetime(substr({column}, 1, 19) || {digits})"
+        f" || '.' || substr({fraction} || '000000', 1, 6))"
+    )
