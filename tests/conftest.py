@@ -1,0 +1,194 @@
+"""Fixtures of all tests: servers, fresh databases, made-up files."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from pytest_postgresql.executors import NoopExecutor
+
+from support.database import TestDatabase, sqlite_database
+from support.filesdata import FileRow, FilesSpec, FilesTable, FilesTableFactory, make_files_table
+from support.mariadb_server import MariaDbServer, find_mariadb
+from support.postgres_server import PASSWORD, USER, PostgresServer, find_postgres
+from support.servers import database_on, describe_servers, require_server
+
+SERVERS = ("sqlite", "postgres", "mariadb")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--regenerate-golden",
+        action="store_true",
+        help="write golden files anew instead of comparing with them; review the difference",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for server in SERVERS:
+        config.addinivalue_line("markers", f"{server}: needs a database on {server}")
+
+
+def pytest_report_header() -> str:
+    return describe_servers()
+
+
+@pytest.fixture(scope="session")
+def regenerate_golden(request: pytest.FixtureRequest) -> bool:
+    """Whether golden files are to be written anew."""
+    return bool(request.config.getoption("--regenerate-golden"))
+
+
+@pytest.fixture
+def golden(regenerate_golden: bool) -> Callable[[Path, str], None]:
+    """Compares a text with a golden file, or writes the file with --regenerate-golden."""
+
+    def compare(path: Path, actual: str) -> None:
+        if regenerate_golden:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(actual)
+        assert path.exists(), f"{path} is missing: run with --regenerate-golden, then review it"
+        assert actual == path.read_text(), f"differs from {path} (--regenerate-golden rewrites it)"
+
+    return compare
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """The PostgreSQL server that the tests of this process share; never stop it in a test."""
+    binaries = find_postgres()
+    if binaries is None:
+        require_server("PostgreSQL")
+    with PostgresServer(binaries) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDbServer]:
+    """The MariaDB server that the tests of this process share; never stop it in a test."""
+    binaries = find_mariadb()
+    if binaries is None:
+        require_server("MariaDB")
+    with MariaDbServer(binaries) as server:
+        yield server
+
+
+@pytest.fixture
+def private_postgres() -> Iterator[Callable[..., PostgresServer]]:
+    """Starts servers that a test may stop, kill and restart; settings as keyword arguments."""
+    started: list[PostgresServer] = []
+
+    def start(**settings: str) -> PostgresServer:
+        binaries = find_postgres()
+        if binaries is None:
+            require_server("PostgreSQL")
+        started.append(PostgresServer(binaries, settings))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.remove()
+
+
+@pytest.fixture
+def private_mariadb() -> Iterator[Callable[..., MariaDbServer]]:
+    """Starts servers that a test may stop, kill and restart; options as keyword arguments."""
+    started: list[MariaDbServer] = []
+
+    def start(**options: str) -> MariaDbServer:
+        binaries = find_mariadb()
+        if binaries is None:
+            require_server("MariaDB")
+        named = {name.replace("_", "-"): value for name, value in options.items()}
+        started.append(MariaDbServer(binaries, named))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def postgresql_proc(postgres_server: PostgresServer) -> Iterator[NoopExecutor]:
+    """Our server for pytest-postgresql's own `postgresql` fixture, whose stock one refuses root."""
+    executor = NoopExecutor(
+        host=postgres_server.host,
+        port=postgres_server.port,
+        user=USER,
+        password=PASSWORD,
+        dbname=f"stock_{uuid4().hex[:8]}",
+        options="",
+    )
+    with postgres_server.janitor(executor.template_dbname, as_template=True):
+        yield executor
+
+
+@pytest.fixture
+def make_database(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Callable[[str], TestDatabase]]:
+    """Makes fresh databases by server name; they are dropped when the test ends."""
+    endings: list[Callable[[], Any]] = []
+
+    def make(server: str) -> TestDatabase:
+        if server == "sqlite":
+            database = sqlite_database(tmp_path / f"des_{uuid4().hex[:12]}.sqlite")
+        else:
+            running = request.getfixturevalue(f"{server}_server")
+            database = database_on(running)
+            endings.append(lambda: running.drop_database(database.name))
+        endings.append(database.close_connections)
+        return database
+
+    yield make
+    for end in reversed(endings):
+        end()
+
+
+def _server_params() -> list[Any]:
+    return [pytest.param(name, id=name, marks=getattr(pytest.mark, name)) for name in SERVERS]
+
+
+@pytest.fixture(params=_server_params())
+def database(
+    request: pytest.FixtureRequest, make_database: Callable[[str], TestDatabase]
+) -> TestDatabase:
+    """A fresh source database on each of the three servers in turn."""
+    return make_database(request.param)
+
+
+@pytest.fixture
+def config_database(
+    request: pytest.FixtureRequest,
+    database: TestDatabase,
+    make_database: Callable[[str], TestDatabase],
+) -> TestDatabase:
+    """A second database for the config, on the same server kind unless parametrised otherwise."""
+    return make_database(getattr(request, "param", database.server))
+
+
+@pytest.fixture
+def files_table(tmp_path: Path) -> FilesTableFactory:
+    """Makes `files` in a database: `files_table(database, rows=…, **FilesSpec fields)`.
+
+    `archived_days=N` is short for an `archived_until` at the end of the N-th day. `extra` adds
+    rows as they are.
+    """
+
+    def make(
+        database: TestDatabase,
+        rows: int = 200,
+        *,
+        archived_days: int | None = None,
+        extra: tuple[FileRow, ...] = (),
+        **fields: Any,
+    ) -> FilesTable:
+        spec = FilesSpec(rows=rows, **fields)
+        if archived_days is not None:
+            spec = spec.with_archived_days(archived_days)
+        return make_files_table(database, tmp_path / f"source_{database.name}", spec, extra)
+
+    return make

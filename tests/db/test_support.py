@@ -1,0 +1,142 @@
+"""The fixtures themselves: other tests believe what they say."""
+
+import os
+import stat
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from support.database import TestDatabase, canonical_rows, to_microseconds
+from support.filesdata import DEFECTS, FileRow, FilesSpec, FilesTableFactory, plan_rows
+from support.mariadb_server import MariaDbServer
+from support.postgres_server import PostgresServer
+
+
+def test_database_is_fresh_and_speaks_sql(database: TestDatabase) -> None:
+    assert database.table_names() == set()
+    database.execute("CREATE TABLE t (a INTEGER, b VARCHAR(20))")
+    assert database.execute("INSERT INTO t VALUES (:a, :b)", {"a": 1, "b": "it's 100 %"}) == 1
+    assert database.rows("SELECT a, b FROM t") == [(1, "it's 100 %")]
+    assert database.value("SELECT count(*) FROM t WHERE b LIKE '%100%'") == 1
+
+
+def test_connections_left_open_do_not_hold_up_the_end(database: TestDatabase) -> None:
+    database.execute("CREATE TABLE t (a INTEGER)")
+    cursor = database.connect().cursor()
+    cursor.execute("SELECT * FROM t")
+    cursor.close()
+
+
+def test_config_database_is_another_one(
+    database: TestDatabase, config_database: TestDatabase
+) -> None:
+    assert config_database.server == database.server
+    assert config_database.url != database.url
+
+
+@pytest.mark.parametrize(
+    ("database", "config_database"),
+    [("sqlite", "postgres"), ("postgres", "mariadb"), ("mariadb", "sqlite")],
+    indirect=True,
+)
+def test_config_database_may_be_of_another_kind(
+    database: TestDatabase, config_database: TestDatabase
+) -> None:
+    assert {database.value("SELECT 1"), config_database.value("SELECT 1")} == {1}
+    assert config_database.kind != database.kind
+
+
+def test_files_table_holds_what_it_promises(
+    database: TestDatabase, files_table: FilesTableFactory
+) -> None:
+    bad = dict.fromkeys(DEFECTS, 2)
+    table = files_table(database, 300, days=6, archived_days=2, holes=5, bad=bad)
+
+    rows = canonical_rows(database)
+    assert rows == sorted(
+        (row.uid, to_microseconds(row.created_at), row.location, row.size_bytes, row.archived)
+        for row in table.rows.values()
+    )
+    assert len(rows) == 300
+    assert len(table.holes) == 5
+    assert sum(row[4] for row in rows) == len(table.archived) == 100 - 5
+    assert len(table.bad) == 2 * len(DEFECTS)
+    assert not set(table.bad) & table.holes
+    for uid, row in table.rows.items():
+        if row.defect is None:
+            content = Path(row.location).read_bytes()
+            assert content == table.expected_content(uid)
+            assert len(content) == row.size_bytes
+
+
+def test_bad_files_are_bad_in_the_named_way(
+    database: TestDatabase, files_table: FilesTableFactory
+) -> None:
+    table = files_table(database, 40, days=2, bad=dict.fromkeys(DEFECTS, 1))
+    place = {row.defect: Path(row.location) for row in table.rows.values() if row.defect}
+    assert not os.path.lexists(place["missing"])
+    assert place["directory"].is_dir()
+    assert place["fifo"].is_fifo()
+    assert stat.S_ISSOCK(place["socket"].stat().st_mode)
+    assert place["dangling_link"].is_symlink() and not place["dangling_link"].exists()
+    assert not place["relative"].is_absolute()
+    [wrong] = [row for row in table.rows.values() if row.defect == "wrong_size"]
+    assert Path(wrong.location).stat().st_size == wrong.size_bytes - 1
+
+
+def test_rows_can_be_added_later(database: TestDatabase, files_table: FilesTableFactory) -> None:
+    moment = datetime(2024, 1, 1, 12, tzinfo=UTC)
+    odd = FileRow("O'Brien/%:\n☃", moment, "/nowhere", 3)
+    table = files_table(database, 10, days=1, extra=(odd,))
+    table.add("late-1", moment + timedelta(microseconds=1), b"late")
+    assert table.expected_content("late-1") == b"late"
+    assert {odd.uid, "late-1"} < {row[0] for row in canonical_rows(database)}
+
+
+def test_the_same_seed_makes_the_same_rows(tmp_path: Path) -> None:
+    spec = FilesSpec(rows=1000, days=7, ties=4)
+    rows = plan_rows(spec, tmp_path)
+    assert rows == plan_rows(spec, tmp_path)
+    assert rows == sorted(rows, key=lambda row: row.created_at)
+    midnights = [row for row in rows if row.created_at.time() == datetime.min.time()]
+    assert len(midnights) == 7 * 4
+    assert {row.created_at.date().day for row in rows} == set(range(1, 8))
+
+
+def test_stock_fixture_of_pytest_postgresql(postgresql: "psycopg.Connection[object]") -> None:
+    with postgresql.cursor() as cursor:
+        assert cursor.execute("SELECT current_user").fetchone() == ("des_test",)
+
+
+def test_private_postgres_keeps_what_it_committed(
+    private_postgres: Callable[..., PostgresServer],
+) -> None:
+    server = private_postgres(log_min_messages="fatal")
+    name = server.create_database()
+    with server.connect(name) as connection:
+        connection.execute("CREATE TABLE t AS SELECT 1 AS a")
+    for end in (server.kill9, lambda: server.stop("immediate"), lambda: server.stop("fast")):
+        end()
+        assert not server.is_running
+        server.start()
+        with server.connect(name) as connection:
+            assert connection.execute("SELECT a FROM t").fetchone() == (1,)
+
+
+def test_private_mariadb_keeps_what_it_committed(
+    private_mariadb: Callable[..., MariaDbServer],
+) -> None:
+    server = private_mariadb(max_connections="20")
+    name = server.create_database()
+    with server.connect(name) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE t AS SELECT 1 AS a")
+    for end in (server.kill9, server.stop):
+        end()
+        assert not server.is_running
+        server.start()
+        with server.connect(name) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT a, @@max_connections FROM t")
+            assert cursor.fetchone() == (1, 20)

@@ -1,0 +1,1 @@
+"""What the tests share: database servers, databases and tables of made-up files."""
