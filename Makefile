@@ -1,0 +1,75 @@
+# Every target sets up what it needs: an environment in .venv and, for tests, database servers.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 4 ? n : 4)))
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+TEST_TOOLS := servers clients
+export VENV
+
+.PHONY: help
+help: ## Show the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
+		printf '  make %-13s %s\n' "$$name" "$$text"; done
+
+.PHONY: venv
+venv: ## Make .venv with the project and its development tools
+	@scripts/setup-venv
+
+.PHONY: test-tools
+test-tools:
+	@scripts/install-test-tools $(TEST_TOOLS)
+
+.PHONY: demo
+demo: venv ## Watch a whole cutover, and back, on SQLite with made-up files
+	$(BIN)/des-admin demo $(DEMO_ARGS)
+
+.PHONY: test
+test: venv test-tools ## Run all tests on SQLite, PostgreSQL and MariaDB
+	$(PYTEST) $(PYTEST_ARGS)
+
+.PHONY: test-fast
+test-fast: venv ## Run the tests that take no more than a few seconds each
+	$(PYTEST) -m 'not slow' $(PYTEST_ARGS)
+
+.PHONY: test-pythons
+test-pythons: ## Run the unit tests on every supported Python found
+	@scripts/test-pythons $(PYTEST_ARGS)
+
+.PHONY: format
+format: venv ## Rewrite the code in the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: lint
+lint: venv ## Check format, lint, strict types and the import contract
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+.PHONY: wheel-test
+wheel-test: venv ## Build the wheel and try it in an empty environment
+	scripts/smoke-test-wheel
+
+.PHONY: check
+check: lint test ## Do what CI does: lint, then all tests
+
+.PHONY: bench
+bench: venv ## Run every benchmark; BENCH=name runs one
+	@scripts/install-test-tools servers bench
+	@set -e; for file in benchmarks/bench_$(or $(BENCH),*).py; do \
+		echo "== $$file"; $(BIN)/python "$$file"; done
+
+.PHONY: soak
+soak: venv test-tools ## Repeat the crash proofs; ROUNDS=1000 times unless told otherwise
+	DES_TEST_ROUNDS=$(or $(ROUNDS),1000) $(PYTEST) --timeout=0 tests/crash $(PYTEST_ARGS)
+
+.PHONY: clean
+clean: ## Remove environments, caches and built files
+	rm -rf $(VENV) .test-tools build dist demo-archive
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
