@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from des_core.errors import WrongSchema
@@ -48,22 +48,33 @@ class Statement:
 
 
 class Catalog:
-    """The statements of one dialect for one table of files."""
+    """The statements of one dialect; those on `files` need the settings that name its columns.
 
-    def __init__(self, dialect: Dialect, settings: DatabaseSettings) -> None:
+    `row_key` is what makes a row of `files` unique in SQLite's own order: its rowid, or, in a
+    table without one, the uid column.
+    """
+
+    def __init__(
+        self, dialect: Dialect, settings: DatabaseSettings | None = None, *, row_key: str = "rowid"
+    ) -> None:
         self.dialect = dialect
         self._settings = settings
+        self._row_key = row_key
 
     @cached_property
     def names(self) -> Mapping[str, str]:
         """What the holes are filled with: quoted names, and expressions made of them."""
-        quoted = {key: quote(value, self.dialect) for key, value in self._columns().items()}
+        if self._settings is None:
+            return {}
+        columns = self._columns(self._settings)
+        quoted = {key: quote(value, self.dialect) for key, value in columns.items()}
         size = self._settings.size_column
         created_at = quoted["created_at"]
         return {
             **quoted,
             "files": self._settings.table.quoted(self.dialect),
             "size_bytes": "NULL" if size is None else quote(size, self.dialect),
+            "row_key": quote(self._row_key, self.dialect),
             "created_at_utc": _utc_expression(self.dialect, created_at),
         }
 
@@ -100,8 +111,8 @@ class Catalog:
         for path in sorted((resource_dir("sql") / self.dialect / "queries").glob("*.sql")):
             yield self.get(path.stem)
 
-    def _columns(self) -> dict[str, str]:
-        settings = self._settings
+    @staticmethod
+    def _columns(settings: DatabaseSettings) -> dict[str, str]:
         return {
             "uid": settings.uid_column,
             "created_at": settings.created_at_column,
@@ -120,6 +131,12 @@ class Catalog:
             return text.replace(":", r"\:") if escape else text
 
         return _HOLE.sub(value, body)
+
+
+@cache
+def config_statement(dialect: Dialect, name: str) -> Statement:
+    """A statement on our own tables, which have fixed names."""
+    return Catalog(dialect).get(name)
 
 
 def _utc_expression(dialect: Dialect, column: str) -> str:

@@ -1,0 +1,52 @@
+"""How our own tables store a time, per dialect. `files` has its own rules: see source_schema."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+from des_core.errors import WrongSchema
+from des_core.identifiers import Dialect
+from des_core.timestamps import canonical_text, parse_stored
+
+
+def to_stored(moment: datetime, dialect: Dialect) -> object:
+    """The value to bind: aware on PostgreSQL, naive UTC on MySQL, canonical text on SQLite."""
+    if dialect is Dialect.POSTGRES:
+        return moment.astimezone(UTC)
+    if dialect is Dialect.MYSQL:
+        return moment.astimezone(UTC).replace(tzinfo=None)
+    return canonical_text(moment)
+
+
+def optional_to_stored(moment: datetime | None, dialect: Dialect) -> object:
+    """`to_stored`, or None for None."""
+    return None if moment is None else to_stored(moment, dialect)
+
+
+def from_stored(value: object) -> datetime:
+    """Aware UTC of what one of our columns holds; also what an operator's own SQL put there."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    try:
+        return parse_stored(str(value))
+    except ValueError as exc:
+        raise WrongSchema(
+            "one of our tables holds a value that is not a time",
+            hint="set it to a time like '2024-11-01 00:00:00.000000'",
+            value=repr(value),
+        ) from exc
+
+
+def optional_from_stored(value: object) -> datetime | None:
+    """`from_stored`, or None for None."""
+    return None if value is None else from_stored(value)
+
+
+def day_to_stored(day: date, dialect: Dialect) -> object:
+    """A UTC day: a date, or its ISO text on SQLite."""
+    return day.isoformat() if dialect is Dialect.SQLITE else day
+
+
+def day_from_stored(value: object) -> date:
+    """The UTC day that a column of ours holds."""
+    return value if isinstance(value, date) else date.fromisoformat(str(value))

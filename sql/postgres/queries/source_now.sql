@@ -1,0 +1,4 @@
+-- purpose: the server's time, for a user who may not see other sessions
+-- index: none
+-- touches: nothing
+SELECT clock_timestamp() AS now;
