@@ -51,7 +51,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads; rolled back at the end."""
-        with self._translated(), self.engine.connect() as connection:
+        with self.translated(), self.engine.connect() as connection:
             yield connection
             connection.rollback()
 
@@ -62,7 +62,7 @@ class Database:
         On SQLite it takes the write lock at its beginning, so that it never fails half-way
         for want of it.
         """
-        with self._translated(), self.engine.connect() as connection:
+        with self.translated(), self.engine.connect() as connection:
             if self.dialect is Dialect.SQLITE:
                 connection.execution_options(des_begin="IMMEDIATE")
             with connection.begin():
@@ -71,7 +71,7 @@ class Database:
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
         """A connection outside any transaction, for statements that refuse to run inside one."""
-        with self._translated(), self.engine.connect() as connection:
+        with self.translated(), self.engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     def close(self) -> None:
@@ -80,7 +80,7 @@ class Database:
             self.engine.dispose()
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def translated(self) -> Iterator[None]:
         try:
             yield
         except DBAPIError as exc:

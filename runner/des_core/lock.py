@@ -1,9 +1,9 @@
 """One writer: a lock in the config database, held by a connection of its own.
 
 PostgreSQL: a session's advisory lock, polled and never waited for (a waiter would hold a snapshot
-and block CREATE INDEX CONCURRENTLY). MySQL and MariaDB: GET_LOCK. Both end with the session. SQLite:
-a lease row with a heartbeat, since there is no session to end; it is taken over when it has expired,
-or when its process is gone from this machine. The lock is courtesy between well-meaning
+and block CREATE INDEX CONCURRENTLY). MySQL and MariaDB: GET_LOCK. Both end with the session.
+SQLite: a lease row with a heartbeat, since there is no session to end; it is taken over when it has
+expired, or when its process is gone from this machine. The lock is courtesy between well-meaning
 processes; what makes a late writer harmless is the fence.
 """
 
@@ -72,7 +72,7 @@ def hold_lock(config: Database, purpose: str, *, wait_s: float = 0.0) -> Iterato
     """
     token = uuid.uuid4().hex
     values = {"key": LOCK_KEY, "name": LEASE_NAME, "token": token, "holder": holder_name(purpose)}
-    with config._translated(), config.engine.connect() as connection:
+    with config.translated(), config.engine.connect() as connection:
         _prepare(config, connection, values)
         _acquire(config, connection, values, wait_s)
         lock = Lock(config, connection, values)

@@ -1,0 +1,244 @@
+"""Rows of `files` as they come: the window of a slice, read once, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import SecretStr
+from sqlalchemy.exc import DBAPIError
+
+from des_core.config import DatabaseSettings
+from des_core.database import Database, run
+from des_core.errors import WrongSchema
+from des_core.identifiers import Dialect
+from des_core.source_schema import SourceSchema, inspect_source, source_catalog
+from des_core.sql_catalog import Catalog
+from des_core.stored_time import from_stored, optional_from_stored
+from des_core.timestamps import from_us, localize, to_us
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+
+class SourceRow(NamedTuple):
+    """One row of `files`. `uid` is its text form, `created_us` microseconds since the epoch."""
+
+    uid: str
+    created_us: int
+    location: str | None
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class WindowStats:
+    """What lies in a window. `size_bytes` is None where the table has no sizes."""
+
+    files: int
+    oldest: datetime | None
+    newest: datetime | None
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceClock:
+    """The server's time and what is still open on it.
+
+    `hidden_sessions` counts sessions whose transactions this user may not see: with any of
+    them, `oldest_transaction` is only a part of the truth.
+    """
+
+    now: datetime
+    oldest_transaction: datetime | None
+    hidden_sessions: int
+
+
+@dataclass(frozen=True)
+class SourceDatabaseConfig:
+    """Where the rows are: for scripts that bring their own connections.
+
+    `dsn` is only named in messages when a connection is handed in. `lag_days` here is the one of
+    a first run; the watermark's row has the one that counts.
+    """
+
+    dsn: str
+    table_name: str = "files"
+    uid_column: str = "uid"
+    created_at_column: str = "created_at"
+    location_column: str = "file_location"
+    size_column: str | None = "size_bytes"
+    archived_column: str | None = "archived"
+    lag_days: int = 7
+    page_size: int = 10_000
+    timezone: str = "UTC"
+    schema: str | None = None
+
+    def to_settings(self) -> DatabaseSettings:
+        """The same as validated settings."""
+        return DatabaseSettings(
+            url=SecretStr(self.dsn),
+            table_name=self.table_name,
+            schema=self.schema,
+            uid_column=self.uid_column,
+            created_at_column=self.created_at_column,
+            location_column=self.location_column,
+            size_column=self.size_column,
+            archived_column=self.archived_column,
+            lag_days=self.lag_days,
+            page_size=self.page_size,
+            timezone=self.timezone,
+        )
+
+
+class SourceReader:
+    """Reads `files`. Every statement is bounded by a window of created_at, or by one key."""
+
+    def __init__(self, database: Database, settings: DatabaseSettings) -> None:
+        self.database = database
+        self.settings = settings
+        self.schema: SourceSchema = inspect_source(database, settings)
+        self.catalog: Catalog = source_catalog(self.schema, settings)
+
+    def rows(self, start: datetime, end: datetime) -> Iterator[list[SourceRow]]:
+        """The rows of `(start, end]` in pages of `page_size`, in no promised order.
+
+        PostgreSQL and MySQL stream one statement, which sees one snapshot and blocks no writer;
+        SQLite, where a reader would block writers, reads each page on its own.
+        """
+        if start >= end:
+            return
+        if self.database.dialect is Dialect.POSTGRES:
+            yield from self._copied_rows(start, end)
+        elif self.database.dialect is Dialect.MYSQL:
+            yield from self._streamed_rows(start, end)
+        else:
+            yield from self._paged_rows(start, end)
+
+    def stats(self, start: datetime, end: datetime) -> WindowStats:
+        """Count, oldest, newest and bytes of `(start, end]`, by the index on created_at."""
+        if start >= end:
+            return WindowStats(0, None, None, 0 if self.schema.has_size else None)
+        with self.database.read() as connection:
+            values = self.schema.window(start, end)
+            row = run(connection, self.catalog.get("window_stats"), values).one()
+        return WindowStats(
+            files=int(row.files),
+            oldest=None if row.oldest is None else self.schema.from_db(row.oldest),
+            newest=None if row.newest is None else self.schema.from_db(row.newest),
+            size_bytes=int(row.size_bytes or 0) if self.schema.has_size else None,
+        )
+
+    def first_created_at(self, start: datetime, end: datetime) -> datetime | None:
+        """The oldest created_at in `(start, end]`, or None: skips what holds no rows."""
+        if start >= end:
+            return None
+        with self.database.read() as connection:
+            values = self.schema.window(start, end)
+            value = run(connection, self.catalog.get("window_first"), values).scalar()
+        return None if value is None else self.schema.from_db(value)
+
+    def clock(self) -> SourceClock:
+        """The server's time and its oldest open transaction."""
+        try:
+            with self.database.read() as connection:
+                row = run(connection, self.catalog.get("source_clock")).one()
+        except WrongSchema:
+            raise
+        except Exception as exc:
+            if not _is_denied(exc):
+                raise
+            with self.database.read() as connection:
+                now = run(connection, self.catalog.get("source_now")).scalar_one()
+            return SourceClock(from_stored(now), None, hidden_sessions=1)
+        return SourceClock(
+            now=from_stored(row.now),
+            oldest_transaction=optional_from_stored(row.oldest_transaction),
+            hidden_sessions=int(row.hidden_sessions),
+        )
+
+    def lookup(self, keys: Iterable[tuple[str, datetime]]) -> Iterator[SourceRow | None]:
+        """The row of each (uid, created_at) as it is now, or None where there is none."""
+        statement = self.catalog.get("row_by_key")
+        with self.database.read() as connection:
+            for uid, created_at in keys:
+                yield self._lookup_one(connection, statement, uid, created_at)
+
+    def _lookup_one(
+        self, connection: Connection, statement: Any, uid: str, created_at: datetime
+    ) -> SourceRow | None:
+        try:
+            values = self.schema.window(created_at, created_at)
+            values |= {"uid": self.schema.uid_to_db(uid), "created_at": values.pop("end_at")}
+        except ValueError:
+            return None
+        row: Any = run(connection, statement, values).first()
+        if row is None:
+            return None
+        return SourceRow(str(row.uid), to_us(created_at), row.location, _size(row.size_bytes))
+
+    def _copied_rows(self, start: datetime, end: datetime) -> Iterator[list[SourceRow]]:
+        clause = self.catalog.get("window_rows").clause
+        sql = str(clause.compile(dialect=self.database.engine.dialect))
+        page: list[SourceRow] = []
+        with self.database.read() as connection:
+            cursor = connection.connection.cursor()
+            bounds = self.schema.window(start, end)
+            with cursor.copy(f"COPY ({sql}) TO STDOUT", bounds) as copy:
+                copy.set_types(["text", "int8", "text", "int8"])
+                for row in copy.rows():
+                    page.append(SourceRow._make(row))
+                    if len(page) == self.settings.page_size:
+                        yield self._localized(page)
+                        page = []
+        if page:
+            yield self._localized(page)
+
+    def _streamed_rows(self, start: datetime, end: datetime) -> Iterator[list[SourceRow]]:
+        statement = self.catalog.get("window_rows")
+        with self.database.read() as connection:
+            streaming = connection.execution_options(stream_results=True)
+            result = run(streaming, statement, self.schema.window(start, end))
+            rows: Any
+            for rows in result.partitions(self.settings.page_size):
+                yield self._localized(
+                    [SourceRow(str(r[0]), int(r[1]), r[2], _size(r[3])) for r in rows]
+                )
+
+    def _paged_rows(self, start: datetime, end: datetime) -> Iterator[list[SourceRow]]:
+        statement = self.catalog.get("window_rows")
+        values = self.schema.window(start, end)
+        values |= {"page_size": self.settings.page_size, "page_key": 0}
+        values["page_created_at"] = values.pop("net_start")
+        while True:
+            with self.database.read() as connection:
+                rows: Any = run(connection, statement, values).all()
+            if not rows:
+                return
+            yield [SourceRow(str(r[0]), int(r[1]), r[2], _size(r[3])) for r in rows]
+            values |= {"page_created_at": rows[-1][4], "page_key": rows[-1][5]}
+
+    def _localized(self, page: list[SourceRow]) -> list[SourceRow]:
+        """Microseconds that were counted as if UTC, moved into the zone of the table."""
+        zone = self.schema.zone
+        if self.schema.created_at_kind != "naive" or str(zone) == "UTC":
+            return page
+        return [
+            row._replace(
+                created_us=to_us(localize(from_us(row.created_us).replace(tzinfo=None), zone))
+            )
+            for row in page
+        ]
+
+
+def _size(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def _is_denied(exc: BaseException) -> bool:
+    cause = exc.__cause__ or exc
+    if not isinstance(cause, DBAPIError):
+        return False
+    arguments = getattr(cause.orig, "args", ())
+    return bool(arguments) and arguments[0] in {1227, 1142}
