@@ -190,6 +190,14 @@ class Settings(Section):
     backup: BackupSettings = BackupSettings()
     logging: LoggingSettings = LoggingSettings()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty_sections(cls, tree: Any) -> Any:
+        """A section whose keys are all commented out says nothing."""
+        if not isinstance(tree, dict):
+            return tree
+        return {key: value for key, value in tree.items() if value is not None}
+
     @property
     def source_url(self) -> str:
         """The URL of the database that holds `files`; a secret."""

@@ -122,6 +122,11 @@ def parse_url(text: str) -> URL:
     return url
 
 
+def dialect_of(url_text: str) -> Dialect:
+    """The dialect that a URL speaks, without connecting."""
+    return _DIALECTS[parse_url(url_text).get_backend_name()]
+
+
 def url_label(url: URL) -> str:
     """The URL without its password and without its options, for messages."""
     return url.set(password=None, query={}).render_as_string(hide_password=True)

@@ -1,0 +1,1 @@
+"""The operator's command line: parse, call, render. The domain lives in `des_core`."""

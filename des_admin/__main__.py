@@ -1,0 +1,19 @@
+"""`des-admin`, also as `python -m des_admin`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from des_admin.program import run_program
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; returns its exit code (see des_core.errors.ExitCode)."""
+    from des_admin.app import make_app
+
+    return run_program("des-admin", make_app, sys.argv[1:] if arguments is None else arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""The root of `des-admin`: global options, command groups, exit codes in the help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from des_admin.commands import config, init, sql
+from des_admin.context import Context
+from des_admin.options import GlobalOptions, OutputMode
+
+EPILOG = """\
+[bold]First steps[/bold]
+  des-admin demo           watch a whole cutover on made-up files
+  des-admin init           write a configuration
+  des-admin doctor         check everything that it names
+  des-admin migrate plan   see what the cutover would do
+
+[bold]Exit codes[/bold]
+    0  done
+    1  a bug of ours
+    2  wrong usage or configuration
+    3  done, with new exceptions
+    4  a check found something, or the job was refused
+   10  database unreachable
+   11  somebody else holds the lock
+   12  schema not at the expected revision
+   20  damaged data
+  130  interrupted
+  143  terminated"""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from des_core import __version__
+
+        typer.echo(f"des-admin {__version__}")
+        raise typer.Exit
+
+
+def set_options(
+    ctx: typer.Context,
+    config_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            "-c",
+            metavar="FILE",
+            help="The configuration file. Otherwise DES_ADMIN_CONFIG, ./des-admin.yaml or "
+            "~/.config/des-admin/config.yaml.",
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The profile of the file whose keys win."),
+    ] = None,
+    output: Annotated[
+        OutputMode,
+        typer.Option(help="Tables for people, or JSON as docs/json.md promises it."),
+    ] = OutputMode.TABLE,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours; so does NO_COLOR.")] = (
+        False
+    ),
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Move a billion-row file archive from per-record flags to one watermark, live there, get back.
+
+    The options below may stand anywhere in the line, also after the command.
+    """
+    if verbose and quiet:
+        raise typer.BadParameter("--verbose and --quiet exclude each other")
+    context = Context(GlobalOptions(config_file, profile, output, verbose, quiet, no_color))
+    ctx.obj = context
+    ctx.call_on_close(context.close)
+
+
+def make_app() -> typer.Typer:
+    """The whole command line."""
+    app = typer.Typer(
+        name="des-admin",
+        no_args_is_help=True,
+        add_completion=True,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        epilog=EPILOG,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(set_options)
+    for module in (init, config, sql):
+        module.register(app)
+    return app

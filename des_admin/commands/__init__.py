@@ -1,0 +1,1 @@
+"""One module per command group. Each reads its options, calls the domain, and renders."""

@@ -1,0 +1,120 @@
+"""`des-admin init`: asks, tries, and writes a commented configuration file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from des_admin.context import PROJECT_FILES, Context
+from des_admin.help_text import examples
+from des_core.errors import Refused, UsageError
+
+EPILOG = examples(
+    "des-admin init",
+    "des-admin init --url 'postgresql://archive:${DB_PASSWORD}@db:5432/archive_db' "
+    "--output-dir /mnt/des/output",
+    note="A password never goes into the file or onto the command line: write ${DB_PASSWORD}, "
+    "and set that variable, or DB_PASSWORD_FILE, where the program runs.",
+)
+
+
+def register(root: typer.Typer) -> None:
+    root.command(epilog=EPILOG)(init)
+
+
+def init(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The file to write.", show_default=True)] = Path(
+        PROJECT_FILES[0]
+    ),
+    url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The database of `files`, ${VARIABLES} as they are."),
+    ] = None,
+    config_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Another database for the watermark, if wanted."),
+    ] = None,
+    table: Annotated[str | None, typer.Option(help="The table with a row per file.")] = None,
+    output_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the shards go.")
+    ] = None,
+    lag_days: Annotated[
+        int | None, typer.Option(min=0, help="Only files older than this are packed.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Try the connection and the table first.")
+    ] = True,
+) -> None:
+    """Write a configuration file. On a terminal it asks for what no option says."""
+    from des_admin.config_questions import Answers, ask_missing
+    from des_admin.config_template import render_config, write_config
+    from des_core.config_file import load_settings
+
+    context = Context.of(ctx)
+    target = context.options.config or file
+    if target.exists() and not force:
+        raise Refused(
+            "the file is there already: nothing was changed",
+            hint="look at it: des-admin config show; replace it: des-admin init --force",
+            file=str(target),
+        )
+    answers = ask_missing(context, Answers(url, config_url, table, output_dir, lag_days))
+    text = render_config(answers)
+    if check:
+        _try_out(context, text)
+    write_config(target, text)
+    load_settings(target, env=context.env if check else _Anything(context.env))
+    context.emit(
+        "init",
+        {"file": target.absolute(), "checked": check},
+        lambda out: out.print(f"written: {target}"),
+    )
+    context.say("next: des-admin doctor, then: des-admin migrate plan")
+
+
+def _try_out(context: Context, text: str) -> None:
+    """Load the text as the program will, connect, and look at the table."""
+    from tempfile import TemporaryDirectory
+
+    from des_core.config_file import load_settings
+    from des_core.database import open_database
+    from des_core.source_schema import inspect_source
+
+    with TemporaryDirectory() as directory:
+        trial = Path(directory) / "trial.yaml"
+        trial.write_text(text, encoding="utf-8")
+        settings = load_settings(trial, env=context.env).settings
+    database = open_database(settings.source_url)
+    try:
+        inspect_source(database, settings.database)
+    finally:
+        database.close()
+    context.say(f"connected; the table {settings.database.table} is as expected")
+    if not Path(settings.packer.output_dir).is_dir():
+        context.warn(f"the output directory is not there yet: {settings.packer.output_dir}")
+
+
+class _Anything(dict[str, str]):
+    """An environment in which every variable is set, to check a file's form alone."""
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and not key.startswith("DES_ADMIN__")
+
+    def __missing__(self, key: str) -> str:
+        return "x"
+
+
+def require_no_secret(url: str) -> None:
+    """UsageError where a URL holds a password in so many letters."""
+    from des_core.database import parse_url
+
+    password = parse_url(url).password
+    if password and "${" not in str(password):
+        raise UsageError(
+            "a password must not stand in the file or on the command line",
+            hint="write ${DB_PASSWORD} in its place and set that variable",
+        )

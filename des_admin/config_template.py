@@ -1,0 +1,91 @@
+"""The configuration file as `init` writes it: what one must decide, and the rest as comments."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING
+
+from des_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from des_admin.config_questions import Answers
+
+_TEMPLATE = """\
+# Configuration of des-admin. Check it: des-admin config show, then: des-admin doctor
+# ${VARIABLE} is taken from the environment (or from the file that VARIABLE_FILE names).
+# Keys behind a # show their defaults.
+
+database:
+  # The database with one row per stored file.
+  url: @url@
+  table_name: @table@
+  # schema: null
+  # uid_column: uid
+  # created_at_column: created_at
+  # location_column: file_location
+  # size_column: size_bytes         # null if there is none
+  # archived_column: archived       # the per-record flag, while there is one
+  # timezone: UTC                   # what a created_at without a zone means
+  lag_days: @lag_days@                       # files younger than this are left alone
+  # page_size: 10000
+
+packer:
+  # Where the shards go. One file system, with room for the archive.
+  output_dir: @output_dir@
+  # max_shard_size: 1000000000
+  # n_bits: 8                       # 2**n_bits buckets; do not change it later
+  # workers: null                   # processes; null is one per core
+  # source_roots: []                # allowed roots of source files; needed before any is deleted
+  # compression: {enabled: true, codec: zstd, level: 3}
+
+watermark:
+  # Where the watermark and the ledger live; without it, in the database above.
+  @config_line@
+  # default_archived_until: "2024-11-01T00:00:00Z"   # where to begin if nothing is archived yet
+  # slice: day                      # day, hour or cycle: what is packed and committed at once
+  # recheck_days: 3
+
+# migration:
+#   lock_timeout: 1s                # how long a live writer may have to wait for us
+#   delete_source_files: false
+#   max_failures: 100000
+#   max_captured: 100000
+
+# logging: {file: null, format: text}
+"""
+
+
+def render_config(answers: Answers) -> str:
+    """The file's text. Values are JSON strings, which YAML reads as they are."""
+    config_line = (
+        "# config_db_url: null"
+        if answers.config_url is None
+        else f"config_db_url: {json.dumps(answers.config_url)}"
+    )
+    values = {
+        "@url@": json.dumps(answers.url),
+        "@table@": json.dumps(answers.table),
+        "@lag_days@": str(answers.lag_days),
+        "@output_dir@": json.dumps(str(answers.output_dir)),
+        "@config_line@": config_line,
+    }
+    text = _TEMPLATE
+    for mark, value in values.items():
+        text = text.replace(mark, value)
+    return text
+
+
+def write_config(path: Path, text: str) -> None:
+    """Write the file at once or not at all; readable by its owner and group only."""
+    try:
+        with NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(file.name).chmod(0o640)
+        Path(file.name).replace(path)
+    except OSError as exc:
+        raise UsageError(f"the file cannot be written: {exc.strerror}", file=str(path)) from exc

@@ -1,0 +1,211 @@
+"""What a command works with: settings, databases, consoles, prompts and the operator's name.
+
+Everything is made when it is first asked for, so that `--help` and `--version` cost nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from des_admin.actor import current_actor
+from des_admin.options import GlobalOptions
+from des_admin.prompts import Prompts
+from des_core.errors import ConfigError, ExitCode
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from des_core.config import Settings
+    from des_core.config_file import LoadedSettings
+    from des_core.database import Database
+    from des_core.sql_catalog import Catalog
+
+CONFIG_VARIABLE = "DES_ADMIN_CONFIG"
+PROJECT_FILES = ("des-admin.yaml", "des-admin.yml", "watermark-migration-config.yaml")
+# Wide enough that nothing is ever cut or wrapped where the output is not a terminal.
+PIPED_WIDTH = 100_000
+
+
+class Context:
+    """One run of a command. Close it: it owns the database connections."""
+
+    def __init__(self, options: GlobalOptions, env: Mapping[str, str] | None = None) -> None:
+        self.options = options
+        self.env: Mapping[str, str] = os.environ if env is None else env
+        self.overrides: dict[str, object] = {}
+        self._closing = ExitStack()
+
+    @staticmethod
+    def of(typer_context: Any) -> Context:
+        """The context of the program that runs the command."""
+        context = typer_context.find_object(Context)
+        if not isinstance(context, Context):
+            raise ConfigError("the command was called outside the program")
+        return context
+
+    # Settings -------------------------------------------------------------------------------
+
+    @cached_property
+    def loaded(self) -> LoadedSettings:
+        """The settings with file and origins; `overrides` (flags by dotted key) win."""
+        from des_core.config_file import load_settings
+
+        path = self.config_path
+        user_file = self.user_file
+        return load_settings(
+            path,
+            env=self.env,
+            profile=self.options.profile or self.env.get("DES_ADMIN_PROFILE"),
+            user_file=None if user_file == path else user_file,
+            overrides=self.overrides,
+        )
+
+    @property
+    def settings(self) -> Settings:
+        return self.loaded.settings
+
+    @property
+    def config_path(self) -> Path:
+        """`--config`, DES_ADMIN_CONFIG, a file of the usual name here, the user's own file."""
+        if self.options.config is not None:
+            return self.options.config
+        named = self.env.get(CONFIG_VARIABLE)
+        if named:
+            return Path(named)
+        for candidate in (*map(Path, PROJECT_FILES), self.user_file):
+            if candidate is not None and candidate.is_file():
+                return candidate
+        raise ConfigError(
+            "there is no configuration file",
+            hint="write one: des-admin init; or name it: --config FILE or DES_ADMIN_CONFIG",
+            looked_for=f"./{', ./'.join(PROJECT_FILES)}",
+        )
+
+    @property
+    def user_file(self) -> Path | None:
+        """The user's own file; its keys fill in what the project's file leaves out."""
+        home = self.env.get("XDG_CONFIG_HOME") or (
+            f"{self.env['HOME']}/.config" if self.env.get("HOME") else None
+        )
+        return None if home is None else Path(home) / "des-admin" / "config.yaml"
+
+    # Databases ------------------------------------------------------------------------------
+
+    @cached_property
+    def source(self) -> Database:
+        """The database that holds `files`."""
+        return self._open(self.settings.source_url)
+
+    @cached_property
+    def config_database(self) -> Database:
+        """The database that holds the watermark; the same object where it is the same one."""
+        if self.settings.config_url == self.settings.source_url:
+            return self.source
+        return self._open(self.settings.config_url)
+
+    @cached_property
+    def source_catalog(self) -> Catalog:
+        """The statements in the dialect of the source."""
+        from des_core.sql_catalog import Catalog
+
+        return Catalog(self.source.dialect, self.settings.database)
+
+    def _open(self, url: str) -> Database:
+        from des_core.database import open_database
+
+        database = open_database(url)
+        self._closing.callback(database.close)
+        return database
+
+    # People ---------------------------------------------------------------------------------
+
+    @cached_property
+    def actor(self) -> str:
+        """Who does this, for the audit trail."""
+        return current_actor(self.env)
+
+    @cached_property
+    def prompts(self) -> Prompts:
+        return Prompts(sys.stdin, self._write_question)
+
+    @property
+    def now(self) -> datetime:
+        """This machine's clock, for what a person types; the database's clock decides."""
+        return datetime.now(UTC)
+
+    @cached_property
+    def out(self) -> Console:
+        """Data, on stdout."""
+        return make_console(sys.stdout, self)
+
+    @cached_property
+    def talk(self) -> Console:
+        """Everything that is not data, on stderr."""
+        return make_console(sys.stderr, self)
+
+    @property
+    def wants_json(self) -> bool:
+        return self.options.wants_json
+
+    def say(self, text: str, *, style: str = "") -> None:
+        """A sentence to the operator; `--quiet` leaves it out."""
+        if not self.options.quiet:
+            self.talk.print(text, style=style, markup=False)
+
+    def explain(self, text: str) -> None:
+        """A detail that only `--verbose` shows."""
+        if self.options.verbose:
+            self.talk.print(text, style="dim", markup=False)
+
+    def warn(self, text: str) -> None:
+        """Something that went other than wished; shown with `--quiet` too."""
+        self.talk.print(f"warning: {text}", style="yellow", markup=False)
+
+    def emit(
+        self, command: str, payload: Mapping[str, object], show: Callable[[Console], None]
+    ) -> None:
+        """Print a result: the payload as JSON, or what `show` draws on the console."""
+        if self.wants_json:
+            from des_admin.render.json import to_json
+
+            sys.stdout.write(to_json(command, payload) + "\n")
+        else:
+            show(self.out)
+        sys.stdout.flush()
+
+    def finish(self, code: ExitCode) -> NoReturn:
+        """End with an exit code that is not an error: new exceptions (3) or findings (4)."""
+        import typer
+
+        raise typer.Exit(int(code))
+
+    def close(self) -> None:
+        self._closing.close()
+
+    def _write_question(self, text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
+def make_console(stream: Any, context: Context) -> Console:
+    """A console that obeys NO_COLOR and TERM, and never cuts what is piped."""
+    from rich.console import Console
+
+    is_terminal = stream.isatty()
+    return Console(
+        file=stream,
+        no_color=context.options.no_color or None,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        soft_wrap=False,
+        width=None if is_terminal else PIPED_WIDTH,
+        force_terminal=None if is_terminal else False,
+    )

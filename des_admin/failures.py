@@ -1,0 +1,62 @@
+"""The one place where an error becomes a message and an exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+from des_admin.render.values import foreign
+from des_core.errors import DesError, ExitCode, Interrupted, UsageError
+
+
+def report_failure(error: BaseException, *, as_json: bool, verbose: bool) -> int:
+    """Print the error on stderr as text or JSON; returns the exit code."""
+    known = as_des_error(error)
+    if as_json:
+        from des_admin.render.json import error_to_json
+
+        text = error_to_json(known)
+    else:
+        text = _as_text(known)
+    if verbose and not isinstance(error, DesError | KeyboardInterrupt):
+        text = f"{_trace(error)}\n{text}"
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+    return int(known.exit_code)
+
+
+def as_des_error(error: BaseException) -> DesError:
+    """The error itself, or what an error of others amounts to."""
+    if isinstance(error, DesError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("interrupted")
+    if isinstance(error, RecursionError | MemoryError):
+        return DesError(f"ran out of resources: {type(error).__name__}", hint=_HINT)
+    if isinstance(error, OSError) and error.strerror:
+        where = None if error.filename is None else str(error.filename)
+        return UsageError(f"the operating system refused: {error.strerror}", path=where)
+    # Only the type: the text of an unexpected error may hold values, also secret ones.
+    return DesError(f"an unexpected error inside des-admin: {type(error).__name__}", hint=_HINT)
+
+
+_HINT = "run it again with --verbose to see where; nothing is committed that was not reported"
+
+
+def _as_text(error: DesError) -> str:
+    if isinstance(error, Interrupted) and not error.facts:
+        return f"\n{error.message}: nothing more was changed"
+    lines = [f"error: {foreign(error.message)}"]
+    lines += [f"  {name}: {foreign(value)}" for name, value in error.facts.items()]
+    if error.hint:
+        lines.append(f"  hint: {foreign(error.hint)}")
+    if error.exit_code is ExitCode.BUG and not error.hint:
+        lines.append(f"  hint: {_HINT}")
+    return "\n".join(lines)
+
+
+def _trace(error: BaseException) -> str:
+    """File, line and function of each frame; no values, no source lines, no message."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
+    return "\n".join([f"trace of {type(error).__name__}:", *lines])

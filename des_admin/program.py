@@ -1,0 +1,107 @@
+"""Runs one command line: parse, invoke, and turn whatever happens into an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from types import FrameType
+from typing import Any, NoReturn
+
+from des_admin.failures import report_failure
+from des_admin.hoist import hoist_global_options
+from des_core.errors import ExitCode, Terminated, UsageError
+
+
+def run_program(name: str, make_app: Callable[[], Any], arguments: Sequence[str]) -> int:
+    """The exit code of `name arguments…`. Nothing escapes: no traceback, no SystemExit."""
+    _make_streams_robust()
+    as_json, verbose = _peek_output_mode(arguments)
+    if "--no-color" in arguments:
+        os.environ["NO_COLOR"] = "1"
+    try:
+        with _sigterm_raises():
+            code = _invoke(name, make_app(), arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _leave_broken_pipe()
+    except (Exception, KeyboardInterrupt) as error:
+        return report_failure(error, as_json=as_json, verbose=verbose)
+    return code
+
+
+def _invoke(name: str, app: Any, arguments: Sequence[str]) -> int:
+    import typer
+
+    command = typer.main.get_command(app)
+    if os.environ.get(f"_{name.replace('-', '_').upper()}_COMPLETE"):
+        return int(command.main(list(arguments), prog_name=name, standalone_mode=False) or 0)
+    # `command.main` has its own way with interrupts, broken pipes and usage errors: not used.
+    usage_error: Any = typer.BadParameter.__mro__[2]
+    try:
+        hoisted = hoist_global_options(command, arguments)
+        with command.make_context(name, hoisted) as context:
+            command.invoke(context)
+    except typer.Exit as done:
+        return int(done.exit_code)
+    except usage_error as exc:
+        if type(exc).__name__ == "NoArgsIsHelpError":  # the help has been printed
+            return int(ExitCode.USAGE)
+        raise _usage_error(exc) from exc
+    except (typer.Abort, EOFError) as exc:
+        raise KeyboardInterrupt from exc
+    return int(ExitCode.DONE)
+
+
+def _usage_error(exc: Any) -> UsageError:
+    context = getattr(exc, "ctx", None)
+    path = "des-admin" if context is None else context.command_path
+    hint = f"see: {path} --help"
+    message = " ".join(exc.format_message().split())
+    return UsageError(message[:1].lower() + message[1:].rstrip("."), hint=hint)
+
+
+def _peek_output_mode(arguments: Sequence[str]) -> tuple[bool, bool]:
+    """Whether JSON and details are wanted, also where the line itself cannot be parsed."""
+    words = list(arguments[: arguments.index("--")] if "--" in arguments else arguments)
+    as_json = "--output=json" in words or any(
+        (first, second) == ("--output", "json") for first, second in pairwise(words)
+    )
+    return as_json, bool({"--verbose", "-v"} & set(words))
+
+
+def _make_streams_robust() -> None:
+    """A uid that the terminal's encoding cannot show is printed escaped, not refused."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """SIGTERM ends a command like Ctrl-C does: transactions roll back, exit code 143."""
+
+    def on_sigterm(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise Terminated("terminated")
+
+    try:
+        previous = signal.signal(signal.SIGTERM, on_sigterm)
+    except ValueError:  # not in the main thread: somebody else owns the signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _leave_broken_pipe() -> int:
+    """The reader went away (`| head`): not an error of ours. Python must not flush again."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)
+    return int(ExitCode.DONE)

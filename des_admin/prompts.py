@@ -1,0 +1,61 @@
+"""Questions to the operator. Nobody there, no answer, or the wrong one: nothing is done, exit 4."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TextIO
+
+from des_core.errors import Refused
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Asks on `write` (stderr) and reads from `stdin`, which must be a terminal."""
+
+    stdin: TextIO | None
+    write: Callable[[str], None]
+
+    @property
+    def somebody_is_there(self) -> bool:
+        return self.stdin is not None and not self.stdin.closed and self.stdin.isatty()
+
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """Return when confirmed by `--yes` or by typing y; Refused otherwise."""
+        if yes:
+            return
+        self._require_somebody("add --yes to confirm it without being asked")
+        answer = self._read(f"{question} [y/N] ")
+        if answer.strip().lower() not in {"y", "yes"}:
+            raise Refused("not confirmed: nothing was changed")
+
+    def confirm_number(self, question: str, expected: int, *, given: int | None) -> None:
+        """Return when `expected` was typed, or given by `--confirm N`; Refused otherwise."""
+        if given is None:
+            self._require_somebody(f"add --confirm {expected} to confirm it without being asked")
+            text = self._read(f"{question} ").strip().replace(",", "").replace("_", "")
+            given = int(text) if text.isdecimal() and text.isascii() else None
+        if given != expected:
+            raise Refused("the number does not match: nothing was changed", expected=expected)
+
+    def ask(self, question: str, default: str = "") -> str:
+        """One line; the default where only Enter was pressed."""
+        shown = f" [{default}]" if default else ""
+        return self._read(f"{question}{shown}: ").strip() or default
+
+    def _require_somebody(self, hint: str) -> None:
+        if not self.somebody_is_there:
+            raise Refused(
+                "this must be confirmed, and there is no terminal to ask on: nothing was changed",
+                hint=hint,
+            )
+
+    def _read(self, question: str) -> str:
+        if self.stdin is None:
+            raise Refused("there is no terminal to ask on: nothing was changed")
+        self.write(question)
+        line = self.stdin.readline()
+        if not line:
+            self.write("\n")
+            raise Refused("the input ended before an answer: nothing was changed")
+        return line

@@ -1,0 +1,81 @@
+"""Tables and lists of facts: wrapped to fit a terminal; piped, nothing is wrapped or cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from des_admin.render.values import foreign
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading; `numeric` columns are set to the right and never wrapped."""
+
+    title: str
+    numeric: bool = False
+    wraps: bool = True
+    style: str = ""
+
+
+Row = Sequence[object]
+
+
+def print_table(
+    console: Console, columns: Sequence[Column], rows: Iterable[Row], *, title: str | None = None
+) -> None:
+    """Print rows; every cell is foreign text, so nothing in it is obeyed."""
+    console.print(build_table(columns, rows, title=title))
+
+
+def build_table(
+    columns: Sequence[Column], rows: Iterable[Row], *, title: str | None = None
+) -> Table:
+    """The table as rich draws it."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+    )
+    for column in columns:
+        table.add_column(
+            column.title,
+            justify="right" if column.numeric else "left",
+            no_wrap=column.numeric or not column.wraps,
+            overflow="fold",
+            style=column.style,
+        )
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    return table
+
+
+def print_facts(console: Console, facts: Iterable[tuple[str, object]]) -> None:
+    """Two columns: what, and its value."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(name, _cell(value))
+    console.print(table)
+
+
+def _cell(value: object) -> RenderableType:
+    from rich.text import Text
+
+    if isinstance(value, Text):
+        return value
+    return Text("" if value is None else foreign(value))

@@ -1,0 +1,81 @@
+"""Numbers, sizes, times and foreign text in the one form in which they are shown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from des_core.timestamps import format_utc
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+def count(value: int | None) -> str:
+    """`1,234,567`; a dash for nothing known."""
+    return "–" if value is None else f"{value:,}"
+
+
+def size(value_bytes: int | None) -> str:
+    """`1.4 GiB`, with at most one decimal."""
+    if value_bytes is None:
+        return "–"
+    amount = float(value_bytes)
+    for unit in _UNITS:
+        if abs(amount) < 1024 or unit == _UNITS[-1]:
+            break
+        amount /= 1024
+    return f"{value_bytes} B" if unit == "B" else f"{amount:.1f} {unit}"
+
+
+def duration(value: timedelta | float | None) -> str:
+    """`3 d 4 h`, `12 min 5 s`, `0.4 s`: the two largest units that matter."""
+    if value is None:
+        return "–"
+    total_s = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    sign, total_s = ("-", -total_s) if total_s < 0 else ("", total_s)
+    if total_s < 10:
+        return f"{sign}{total_s:.1f} s"
+    rest = round(total_s)
+    parts = []
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        amount, rest = divmod(rest, length)
+        if amount:
+            parts.append(f"{amount} {unit}")
+        elif parts:
+            break
+        if len(parts) == 2:
+            break
+    return sign + " ".join(parts)
+
+
+def utc(moment: datetime | None) -> str:
+    """`2024-11-01 00:00:00 UTC`; microseconds only where there are any."""
+    if moment is None:
+        return "–"
+    return format_utc(moment).replace("T", " ").replace("Z", " UTC")
+
+
+def utc_and_local(moment: datetime | None) -> str:
+    """UTC, and the time of the machine's own zone beside it where that differs."""
+    if moment is None:
+        return "–"
+    local = moment.astimezone()
+    if local.utcoffset() == moment.astimezone(UTC).utcoffset():
+        return utc(moment)
+    return f"{utc(moment)} ({local:%Y-%m-%d %H:%M:%S %Z})"
+
+
+def foreign(text: object) -> str:
+    """Text of others (uids, paths, driver messages) without anything a terminal obeys."""
+    return "".join(char if char.isprintable() else _escaped(char) for char in str(text))
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def share(part: float, whole: float) -> str:
+    """`37.5 %`; a dash where there is no whole. Never rounds up to 100 %."""
+    if not whole:
+        return "–"
+    percent = int(part * 1000 // whole) / 10
+    return f"{percent:.1f} %"

@@ -1,0 +1,112 @@
+"""Fixtures of the command line's tests: a project directory, and the program run for real."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.database import TestDatabase
+
+ROOT = Path(__file__).resolve().parents[2]
+CANARY = "c4n4ry-Pa55"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One run of the program."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> Any:
+        return json.loads(self.err)
+
+
+Program = Callable[..., Done]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The working directory of the program."""
+    directory = tmp_path / "project"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def program(project: Path) -> Program:
+    """Runs `python -m MODULE arguments…` in the project, without a terminal."""
+
+    def run(
+        *arguments: str,
+        module: str = "des_admin",
+        env: Mapping[str, str] | None = None,
+        stdin: str | None = None,
+        expect: int | None = 0,
+    ) -> Done:
+        done = subprocess.run(
+            [sys.executable, "-m", module, *arguments],
+            cwd=project,
+            env=program_environment(project, env),
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        result = Done(done.returncode, done.stdout, done.stderr)
+        assert "Traceback (most recent call last)" not in result.out + result.err
+        assert CANARY not in result.out + result.err
+        if expect is not None:
+            assert result.code == expect, f"{result.out}\n{result.err}"
+        return result
+
+    return run
+
+
+def program_environment(home: Path, env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a person who has set nothing."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{ROOT / 'runner'}:{ROOT}",
+        "HOME": str(home),
+        "LC_ALL": "C.UTF-8",
+        "COLUMNS": "80",
+        "TERM": "dumb",
+        **(env or {}),
+    }
+
+
+def write_config(
+    project: Path, url: str, *, config_url: str | None = None, extra: str = ""
+) -> Path:
+    """A configuration for a source (and another config database), with an output directory."""
+    output = project / "output"
+    output.mkdir(exist_ok=True)
+    watermark = f"watermark:\n  config_db_url: {json.dumps(config_url)}\n" if config_url else ""
+    path = project / "des-admin.yaml"
+    path.write_text(
+        f"database:\n  url: {json.dumps(url)}\n"
+        f"packer:\n  output_dir: {json.dumps(str(output))}\n  n_bits: 4\n{watermark}{extra}"
+    )
+    return path
+
+
+@pytest.fixture
+def configured(project: Path, database: TestDatabase) -> TestDatabase:
+    """A database on each server in turn, with a configuration that names it."""
+    write_config(project, database.url)
+    return database

@@ -1,0 +1,183 @@
+"""The frame of the program: help, versions, errors, options anywhere, streams."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import CANARY, ROOT, Done, Program, program_environment, write_config
+
+HEAVY = ("sqlalchemy", "alembic", "pydantic", "psycopg", "pymysql", "yaml", "zstandard")
+SNIPPET = """
+import sys
+from des_admin.__main__ import main
+code = main(sys.argv[1:])
+print(code, *(name for name in {heavy!r} if name in sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("line", ["--help", "--version", "sql --help", "init --help"])
+def test_help_imports_nothing_heavy(line: str, project: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SNIPPET.format(heavy=HEAVY), *line.split()],
+        env=program_environment(project),
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # typer itself asks pydantic once it has values to convert; at the top it has none.
+    allowed = {"pydantic"} if " " in line else set()
+    assert set(done.stderr.split()) - allowed == {"0"}
+
+
+def test_no_command_prints_the_help_and_is_wrong_usage(program: Program) -> None:
+    assert "Usage: des-admin" in "".join(_both(program(expect=2)))
+
+
+def _both(done: Done) -> tuple[str, str]:
+    return done.out, done.err
+
+
+def test_unknown_command_names_the_nearest(program: Program) -> None:
+    done = program("sql", "shwo", expect=2)
+    assert "Did you mean 'show'" in done.err
+    assert done.out == ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--output json config show",
+        "config --output json show",
+        "config show --output json",
+        "config show --output=json",
+        "--output table config show --output json",
+    ],
+)
+def test_global_options_stand_anywhere(line: str, program: Program, project: Path) -> None:
+    write_config(project, "sqlite:////nowhere/x.db")
+    assert program(*line.split()).json["schema"] == "des-admin/config-show/1"
+
+
+def test_value_of_another_option_is_not_taken_for_a_global_one(
+    program: Program, project: Path
+) -> None:
+    write_config(project, "sqlite:////nowhere/x.db")
+    done = program(
+        "sql", "show", "exception_resolve", "--param", "resolution=--output", "--param", "now=json"
+    )
+    assert "resolution = '--output'" in done.out
+
+
+def test_errors_are_json_on_stderr_when_json_is_wanted(program: Program) -> None:
+    done = program("config", "show", "--output", "json", expect=2)
+    assert done.out == ""
+    assert done.error["schema"] == "des-admin/error/1"
+    assert done.error["exit_code"] == 2
+    assert "des-admin init" in done.error["hint"]
+
+
+def test_broken_usage_is_json_too(program: Program) -> None:
+    assert program("sql", "shwo", "--output", "json", expect=2).error["kind"] == "UsageError"
+
+
+def test_reader_that_goes_away_is_no_error(project: Path) -> None:
+    write_config(project, "sqlite:////nowhere/x.db")
+    command = f"{sys.executable} -m des_admin sql list --output json | head -c 1"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        env=program_environment(project),
+        cwd=project,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"{", b"")
+
+
+def test_config_show_names_origins_and_masks_secrets(program: Program, project: Path) -> None:
+    write_config(project, "postgresql://archive:${DB_PASSWORD}@db/a?sslmode=require")
+    env = {"DB_PASSWORD": CANARY, "DES_ADMIN__DATABASE__LAG_DAYS": "3"}
+    keys = program("config", "show", "--output", "json", env=env).json["keys"]
+    assert keys["database.lag_days"] == {"value": 3, "origin": "environment"}
+    assert keys["database.url"]["value"] == (
+        "postgresql+psycopg://archive:***@db/a?sslmode=require"
+    )
+    assert keys["database.url"]["origin"].endswith("des-admin.yaml")
+    assert keys["watermark.slice"] == {"value": "day", "origin": "default"}
+    assert "***" in program("config", "show", env=env).out
+
+
+def test_piped_tables_are_neither_cut_nor_coloured(program: Program, project: Path) -> None:
+    long = "x" * 400
+    write_config(project, f"sqlite:////{long}/x.db")
+    done = program("config", "show", env={"FORCE_COLOR": "1", "TERM": "xterm-256color"})
+    assert f"sqlite:////{long}/x.db" in done.out
+
+
+def test_every_statement_is_shown_in_each_dialect(program: Program) -> None:
+    for dialect in ("postgres", "mysql", "sqlite"):
+        statements = program("sql", "list", "--dialect", dialect, "--output", "json").json
+        names = {item["name"] for item in statements["statements"]}
+        assert names >= {path.stem for path in (ROOT / "sql/mysql/queries").glob("*.sql")}
+        assert all(item["purpose"] and item["index"] for item in statements["statements"])
+
+
+def test_sql_show_fills_and_quotes(program: Program) -> None:
+    done = program(
+        *("sql", "show", "exception_resolve", "--dialect", "mysql"),
+        *("--param", r"resolution=it's \ here"),
+        *("--param", "uid_sha256='007'", "--param", "now=null"),
+    )
+    assert r"resolution = 'it''s \\ here'" in done.out
+    assert "uid_sha256 = '007'" in done.out
+    assert "resolved_at = NULL" in done.out
+    assert "SET @created_at = 'VALUE'" in done.out
+
+
+def test_sql_show_refuses_an_unknown_parameter(program: Program) -> None:
+    line = "sql show watermark_read --dialect sqlite --param x=1"
+    done = program(*line.split(), expect=2)
+    assert "has no parameter 'x'" in done.err
+
+
+def test_init_writes_a_file_that_loads(program: Program, project: Path) -> None:
+    url = "postgresql://archive:${DB_PASSWORD}@db:5432/archive_db"
+    program("init", "--url", url, "--output-dir", "/mnt/out", "--no-check")
+    keys = program("config", "show", "--output", "json", env={"DB_PASSWORD": CANARY}).json["keys"]
+    assert keys["packer.output_dir"]["value"] == "/mnt/out"
+    assert (project / "des-admin.yaml").stat().st_mode & 0o777 == 0o640
+
+
+def test_init_never_replaces_a_file_unasked(program: Program, project: Path) -> None:
+    before = write_config(project, "sqlite:////nowhere/x.db").read_text()
+    done = program("init", "--url", "sqlite:////y.db", "--output-dir", "o", expect=4)
+    assert "nothing was changed" in done.err
+    assert (project / "des-admin.yaml").read_text() == before
+
+
+def test_init_refuses_a_password_in_so_many_letters(program: Program, project: Path) -> None:
+    url = f"postgresql://archive:{CANARY}@db/a"
+    done = program("init", "--url", url, "--output-dir", "o", "--no-check", expect=2)
+    assert "${DB_PASSWORD}" in done.err
+    assert not any(project.iterdir())
+
+
+def test_init_without_a_terminal_names_the_flags(program: Program) -> None:
+    assert "--url and --output-dir" in program("init", expect=2).err
+
+
+def test_golden_help(program: Program, golden: Callable[[Path, str], None]) -> None:
+    for line in ("", "config show", "sql list", "sql show", "init"):
+        name = line.replace(" ", "-") or "des-admin"
+        done = program(*line.split(), "--help")
+        golden(Path(__file__).parent / "golden" / f"{name}.txt", done.out)
+
+
+def test_json_stays_valid_whatever_a_name_holds(program: Program, project: Path) -> None:
+    write_config(project, "sqlite:////nowhere/x.db", extra='backup:\n  dir: "\\ud800\\u001b[31m"\n')
+    done = program("config", "show", "--output", "json", expect=None)
+    assert json.loads(done.out or done.err)
