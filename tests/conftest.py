@@ -1,5 +1,6 @@
 """Fixtures of all tests: servers, fresh databases, made-up files."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,12 @@ def pytest_report_header() -> str:
 def regenerate_golden(request: pytest.FixtureRequest) -> bool:
     """Whether golden files are to be written anew."""
     return bool(request.config.getoption("--regenerate-golden"))
+
+
+@pytest.fixture(scope="session")
+def rounds() -> int:
+    """How often a crash proof repeats itself: DES_TEST_ROUNDS, or few times."""
+    return int(os.environ.get("DES_TEST_ROUNDS", "10"))
 
 
 @pytest.fixture

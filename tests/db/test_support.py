@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from support.database import TestDatabase, canonical_rows, to_microseconds
-from support.filesdata import DEFECTS, FileRow, FilesSpec, FilesTableFactory, plan_rows
+from support.filesdata import DEFECTS, FileRow, FilesTableFactory
 from support.mariadb_server import MariaDbServer
 from support.postgres_server import PostgresServer
 
@@ -94,16 +94,6 @@ def test_rows_can_be_added_later(database: TestDatabase, files_table: FilesTable
     table.add("late-1", moment + timedelta(microseconds=1), b"late")
     assert table.expected_content("late-1") == b"late"
     assert {odd.uid, "late-1"} < {row[0] for row in canonical_rows(database)}
-
-
-def test_the_same_seed_makes_the_same_rows(tmp_path: Path) -> None:
-    spec = FilesSpec(rows=1000, days=7, ties=4)
-    rows = plan_rows(spec, tmp_path)
-    assert rows == plan_rows(spec, tmp_path)
-    assert rows == sorted(rows, key=lambda row: row.created_at)
-    midnights = [row for row in rows if row.created_at.time() == datetime.min.time()]
-    assert len(midnights) == 7 * 4
-    assert {row.created_at.date().day for row in rows} == set(range(1, 8))
 
 
 def test_stock_fixture_of_pytest_postgresql(postgresql: "psycopg.Connection[object]") -> None:
