@@ -240,5 +240,5 @@ def _is_denied(exc: BaseException) -> bool:
     cause = exc.__cause__ or exc
     if not isinstance(cause, DBAPIError):
         return False
-    arguments = getattr(cause.orig, "args", ())
+    arguments: tuple[Any, ...] = getattr(cause.orig, "args", ())
     return bool(arguments) and arguments[0] in {1227, 1142}
