@@ -14,7 +14,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from des_core.errors import WrongSchema
-from des_core.identifiers import Dialect, quote
+from des_core.identifiers import Dialect, TableName, quote
 from des_core.resources import resource_dir
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class Catalog:
         return {
             **quoted,
             "files": self._settings.table.quoted(self.dialect),
+            "created_at_index_path": self._beside_files(CREATED_AT_INDEX),
+            "created_archived_index_path": self._beside_files(CREATED_ARCHIVED_INDEX),
             "size_bytes": "NULL" if size is None else quote(size, self.dialect),
             "row_key": quote(self._row_key, self.dialect),
             "created_at_utc": _utc_expression(self.dialect, created_at),
@@ -92,13 +94,17 @@ class Catalog:
                 f"there is no statement {file_name} for {self.dialect}",
                 hint="list them: des-admin sql list",
             ) from exc
+        return self.parse(file_name.removesuffix(".sql"), raw)
+
+    def parse(self, name: str, raw: str) -> Statement:
+        """A statement of its text: header comments, then one statement with holes."""
         header = {
             match[1]: match[2].strip() for match in map(_HEADER.match, raw.splitlines()) if match
         }
         body = "\n".join(line for line in raw.splitlines() if not _HEADER.match(line)).strip()
         body = body.removesuffix(";")
         return Statement(
-            name=file_name.removesuffix(".sql"),
+            name=name,
             sql=self._fill(body, escape=False),
             escaped=self._fill(body, escape=True),
             purpose=header.get("purpose", ""),
@@ -110,6 +116,11 @@ class Catalog:
         """All queries of the dialect, by name."""
         for path in sorted((resource_dir("sql") / self.dialect / "queries").glob("*.sql")):
             yield self.get(path.stem)
+
+    def _beside_files(self, name: str) -> str:
+        """`name` in the schema of the table, as DROP INDEX wants it."""
+        schema = None if self._settings is None else self._settings.table.schema
+        return TableName(name, schema).quoted(self.dialect)
 
     @staticmethod
     def _columns(settings: DatabaseSettings) -> dict[str, str]:

@@ -1,0 +1,48 @@
+"""Revision 0002_created_at_index: windows of created_at are found without the column archived."""
+
+from __future__ import annotations
+
+from des_core.errors import Refused
+from des_core.migration.live_state import find_created_at_index, find_index
+from des_core.migration.revisions import CREATED_AT_INDEX
+from des_core.migration.run import MigrationRun
+from des_core.migration.statements import run_named
+from des_core.sql_catalog import CREATED_ARCHIVED_INDEX
+from des_core.sql_catalog import CREATED_AT_INDEX as INDEX_NAME
+
+UP = f"{CREATED_AT_INDEX.name}.up"
+DOWN = f"{CREATED_AT_INDEX.name}.down"
+
+
+def upgrade(migration: MigrationRun) -> None:
+    """Build the index, unless one that does the same is there."""
+    found = find_created_at_index(migration)
+    if found is not None:
+        migration.tell(CREATED_AT_INDEX.name, "create_created_at_index", f"{found.name} is there")
+        return
+    _require_free_name(migration)
+    run_named(migration, migration.source, UP, "create_created_at_index")
+
+
+def downgrade(migration: MigrationRun) -> None:
+    """Give the per-record packer its index back; ours goes."""
+    restore_created_archived_index(migration)
+    if find_index(migration, INDEX_NAME) is not None:
+        run_named(migration, migration.source, DOWN, "drop_created_at_index")
+
+
+def restore_created_archived_index(migration: MigrationRun) -> None:
+    """The index on (created_at, archived), where it is missing."""
+    if find_index(migration, CREATED_ARCHIVED_INDEX) is None:
+        run_named(migration, migration.source, DOWN, "create_created_archived_index")
+
+
+def _require_free_name(migration: MigrationRun) -> None:
+    index = find_index(migration, INDEX_NAME)
+    if index is not None:
+        raise Refused(
+            f"there is an index {INDEX_NAME} already, but it does not serve windows of created_at",
+            hint="drop or rename it, then run the same command again",
+            columns=", ".join(column or "(expression)" for column in index.columns),
+            predicate=index.predicate,
+        )

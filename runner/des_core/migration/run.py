@@ -1,0 +1,118 @@
+"""One run of the migrations: both databases open, what the operator asked for, who asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from des_core.config import Settings
+from des_core.database import Database, open_database, parse_url
+from des_core.migration.revisions import Branch
+from des_core.source_schema import SourceSchema, inspect_source, source_catalog
+from des_core.sql_catalog import Catalog
+
+DEFAULT_ACTOR = "alembic"
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationOptions:
+    """What the operator asked for beyond the configuration. Times are aware UTC."""
+
+    drop_archived: bool = False
+    seed_at: datetime | None = None
+    backup: str | None = None
+    purge: bool = False
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that happened on the way: a step done or skipped, a wait, a chunk of rows."""
+
+    revision: str
+    step: str
+    text: str
+    done_rows: int | None = None
+    total_rows: int | None = None
+
+
+def ignore_notice(_notice: Notice) -> None:
+    """For callers who want only the result."""
+
+
+@dataclass
+class MigrationRun:
+    """The two databases may be the same object. `report` hears what happens as it happens."""
+
+    settings: Settings
+    source: Database
+    config: Database
+    actor: str = DEFAULT_ACTOR
+    options: MigrationOptions = field(default_factory=MigrationOptions)
+    report: Callable[[Notice], None] = ignore_notice
+
+    @cached_property
+    def schema(self) -> SourceSchema:
+        """The columns of `files`, as they were when first asked for: see `forget_schema`."""
+        return inspect_source(self.source, self.settings.database)
+
+    @cached_property
+    def source_catalog(self) -> Catalog:
+        """Statements on `files`."""
+        return source_catalog(self.schema, self.settings.database)
+
+    @cached_property
+    def config_catalog(self) -> Catalog:
+        """Statements on our own tables."""
+        return Catalog(self.config.dialect, self.settings.database)
+
+    @property
+    def shares_database(self) -> bool:
+        """Whether `files` and our tables are in one database, so that one transaction does."""
+        return self.source is self.config
+
+    def forget_schema(self) -> None:
+        """Look at the columns of `files` again: one was just added or dropped."""
+        for name in ("schema", "source_catalog"):
+            self.__dict__.pop(name, None)
+
+    def database(self, branch: Branch) -> Database:
+        return self.config if branch is Branch.CONFIG else self.source
+
+    def now(self) -> datetime:
+        """For what is recorded; what is compared with rows asks the database's clock."""
+        return datetime.now(UTC)
+
+    def tell(self, revision: str, step: str, text: str) -> None:
+        self.report(Notice(revision, step, text))
+
+
+@contextmanager
+def open_run(
+    settings: Settings,
+    *,
+    actor: str = DEFAULT_ACTOR,
+    options: MigrationOptions | None = None,
+    report: Callable[[Notice], None] = ignore_notice,
+) -> Iterator[MigrationRun]:
+    """Both databases, opened for one run and closed at its end. A config file may be made."""
+    source = open_database(settings.source_url)
+    same = _same_place(settings.config_url, settings.source_url)
+    config = source if same else open_database(settings.config_url, create=True)
+    try:
+        yield MigrationRun(settings, source, config, actor, options or MigrationOptions(), report)
+    finally:
+        source.close()
+        config.close()
+
+
+def _same_place(one: str, other: str) -> bool:
+    """Whether two URLs mean one database; two spellings of one SQLite file do."""
+    first, second = parse_url(one), parse_url(other)
+    if first.get_backend_name() == "sqlite" == second.get_backend_name():
+        return Path(first.database or "").resolve() == Path(second.database or "").resolve()
+    return first == second

@@ -1,0 +1,292 @@
+"""Where the watermark starts, and the rows below that are not archived yet.
+
+1. Choose the seed: the newest archived row, or where nothing is archived, below the oldest row.
+2. Count the holes: rows at or below the seed that are not archived. Too many are refused.
+3. In one transaction on the config database: the holes as open exceptions, then the watermark.
+
+So from its first moment the watermark, with the exceptions, gives the true answer for each row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from des_core.database import run
+from des_core.database_source import SourceReader
+from des_core.errors import Refused
+from des_core.events import record_event
+from des_core.exceptions import NewException, record_exceptions
+from des_core.identifiers import Dialect
+from des_core.migration.live_state import needs_null_pass, read_archived_column
+from des_core.migration.run import MigrationRun
+from des_core.sql_catalog import config_statement
+from des_core.stored_time import to_stored
+from des_core.timestamps import floor_day, format_utc
+from des_core.watermark import compute_target
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+HOLE_PAGE_SIZE = 1000
+COUNT_LIMIT = 1_000_000
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of rows; `is_exact` is False where counting stopped at a limit."""
+
+    rows: int
+    is_exact: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.rows:,}" if self.is_exact else f"more than {self.rows:,}"
+
+
+@dataclass(frozen=True, slots=True)
+class SeedPlan:
+    """The first watermark and what it means.
+
+    `origin` says where it comes from; `holes` become exceptions; `repacked` rows above it are
+    marked archived and will be packed again; `unseen` rows have no created_at at all.
+    """
+
+    archived_until: datetime
+    origin: str
+    lag_days: int
+    holes: Count
+    repacked: Count
+    unseen: Count
+    oldest_row: datetime | None
+    newest_row: datetime | None
+    notes: tuple[str, ...] = ()
+
+
+def plan_seed(migration: MigrationRun) -> SeedPlan:
+    """Look at `files` and decide. Raises Refused where the choice would skip or flood."""
+    require_times(migration)
+    reader = SourceReader(migration.source, migration.settings.database)
+    oldest, newest = _extreme(migration, "oldest"), _extreme(migration, "newest")
+    now = reader.clock().now
+    archived_until, origin = _choose(migration, now, oldest)
+    if archived_until > now:
+        raise Refused(
+            "the watermark would start in the future",
+            hint="name an earlier time: --seed-at TIMESTAMP",
+            seed=format_utc(archived_until),
+            now=format_utc(now),
+        )
+    plan = SeedPlan(
+        archived_until=archived_until,
+        origin=origin,
+        lag_days=migration.settings.database.lag_days,
+        holes=count_holes(migration, archived_until, migration.settings.migration.max_captured),
+        repacked=_count(migration, "migration_archived_above", archived_until, COUNT_LIMIT),
+        unseen=_count(migration, "migration_null_created_at", archived_until, COUNT_LIMIT),
+        oldest_row=oldest,
+        newest_row=newest,
+        notes=_notes(migration, archived_until, now),
+    )
+    _require_few_holes(migration, plan)
+    return plan
+
+
+def require_times(migration: MigrationRun) -> None:
+    """Refused where created_at holds something that is not a time, which only SQLite lets in."""
+    with migration.source.read() as connection:
+        statement = migration.source_catalog.get("migration_odd_created_at")
+        row = run(connection, statement, {"limit": COUNT_LIMIT}).one()
+    if row.files:
+        raise Refused(
+            "created_at of some rows is not a time, so no watermark can speak of them",
+            hint="find them: des-admin sql show migration_odd_rows; mend them, then try again",
+            rows=f"{row.files:,}",
+            example=repr(str(row.example)[:80]),
+        )
+
+
+def count_holes(migration: MigrationRun, seed: datetime, limit: int) -> Count:
+    """Rows at or below `seed` that are not archived, counted up to `limit`."""
+    total = _count(migration, "migration_holes_count", seed, limit)
+    if needs_null_pass(migration) and total.is_exact:
+        unknown = _count(migration, "migration_unknown_count", seed, limit)
+        total = Count(total.rows + unknown.rows, unknown.is_exact)
+    return total if total.rows <= limit else Count(limit, is_exact=False)
+
+
+def write_seed(migration: MigrationRun, plan: SeedPlan, *, fence: int) -> int:
+    """Exceptions and watermark in one transaction; how many holes were captured."""
+    now = migration.now()
+    dialect = migration.config.dialect
+    limit = migration.settings.migration.max_captured
+    with migration.config.write() as connection:
+        captured = 0
+        for page in iterate_holes(migration, plan.archived_until, connection):
+            captured += len(page)
+            if captured > limit:
+                raise _too_many(migration, plan)
+            record_exceptions(connection, dialect, page, now=now)
+        values = {
+            "archived_until": to_stored(plan.archived_until, dialect),
+            "lag_days": plan.lag_days,
+            "now": to_stored(now, dialect),
+            "actor": migration.actor[:100],
+            "fence": fence,
+        }
+        run(connection, config_statement(dialect, "migration_seed_watermark"), values)
+        record_event(
+            connection,
+            dialect,
+            action="migrate.seed",
+            actor=migration.actor,
+            now=now,
+            to_value=format_utc(plan.archived_until),
+            reason=migration.options.reason,
+            details={"origin": plan.origin, "captured": captured, "fence": fence},
+        )
+    return captured
+
+
+def iterate_holes(
+    migration: MigrationRun, seed: datetime, config_connection: Connection
+) -> Iterator[list[NewException]]:
+    """Rows at or below `seed` that are not archived, as exceptions, in keyset pages.
+
+    On one SQLite file the pages are read through the connection that writes, which alone can
+    read while it does.
+    """
+    if read_archived_column(migration) is None:
+        return
+    kinds = ["holes", *(["unknown"] if needs_null_pass(migration) else [])]
+    for kind in kinds:
+        values = {**_seed_values(migration, seed), "page_size": HOLE_PAGE_SIZE}
+        name = f"migration_{kind}_first"
+        while True:
+            rows = _page(migration, name, values, config_connection)
+            yield [_hole(migration, row) for row in rows]
+            if len(rows) < HOLE_PAGE_SIZE:
+                break
+            key = {"page_created_at": rows[-1].page_created_at, "page_key": rows[-1].page_key}
+            if key.items() <= values.items():
+                raise Refused(
+                    "more rows than fit into a page have the same uid and created_at",
+                    hint="find them: des-admin doctor",
+                    uid=rows[-1].uid,
+                )
+            values |= key
+            name = f"migration_{kind}_next"
+
+
+def _choose(
+    migration: MigrationRun, now: datetime, oldest: datetime | None
+) -> tuple[datetime, str]:
+    if migration.options.seed_at is not None:
+        return migration.options.seed_at, "seed_at"
+    newest_archived = _newest_archived(migration)
+    if newest_archived is not None:
+        return newest_archived, "newest_archived"
+    if oldest is None:
+        return compute_target(now, migration.settings.database.lag_days), "target"
+    below = floor_day(oldest - _MICROSECOND)
+    default = migration.settings.watermark.default_archived_until
+    if default is not None and default < oldest:
+        return default, "default_archived_until"
+    return below, "below_oldest"
+
+
+def _notes(migration: MigrationRun, seed: datetime, now: datetime) -> tuple[str, ...]:
+    notes = []
+    if read_archived_column(migration) is None:
+        notes.append("files has no column archived: the seed alone says what is archived")
+    if seed > compute_target(now, migration.settings.database.lag_days):
+        notes.append("the seed lies above the target: cycles do nothing until it has passed")
+    return tuple(notes)
+
+
+def _require_few_holes(migration: MigrationRun, plan: SeedPlan) -> None:
+    if not plan.holes.is_exact:
+        raise _too_many(migration, plan)
+
+
+def _too_many(migration: MigrationRun, plan: SeedPlan) -> Refused:
+    first = _first_hole(migration, plan.archived_until)
+    alternative = ""
+    if first is not None:
+        below = floor_day(first.created_at - _MICROSECOND)
+        again = _count(migration, "migration_archived_above", below, COUNT_LIMIT)
+        alternative = (
+            f"seed below the oldest hole: --seed-at {format_utc(below)} ({again} archived rows"
+            " would be packed again); or "
+        )
+    limit = migration.settings.migration.max_captured
+    return Refused(
+        "too many rows below the seed are not archived",
+        hint=alternative + "pack them the per-record way first: des-migrate --config FILE;"
+        f" or raise migration.max_captured (now {limit:,})",
+        seed=format_utc(plan.archived_until),
+        holes=f"more than {limit:,}",
+    )
+
+
+def _first_hole(migration: MigrationRun, seed: datetime) -> NewException | None:
+    values = {**_seed_values(migration, seed), "page_size": 1}
+    rows = _page(migration, "migration_holes_first", values, None)
+    return _hole(migration, rows[0]) if rows else None
+
+
+def _hole(migration: MigrationRun, row: Any) -> NewException:
+    return NewException(
+        uid=str(row.uid),
+        created_at=migration.schema.from_db(row.created_at),
+        location=row.location,
+        archived=False,
+        reason="pending_at_seed",
+        attempts=0,
+    )
+
+
+def _page(
+    migration: MigrationRun, name: str, values: dict[str, Any], connection: Connection | None
+) -> list[Any]:
+    statement = migration.source_catalog.get(name)
+    if connection is not None and migration.shares_database:
+        return list(run(connection, statement, values))
+    with migration.source.read() as own:
+        return list(run(own, statement, values))
+
+
+def _extreme(migration: MigrationRun, which: str) -> datetime | None:
+    with migration.source.read() as connection:
+        statement = migration.source_catalog.get(f"migration_{which}_row")
+        value = run(connection, statement).scalar()
+    return None if value is None else migration.schema.from_db(value)
+
+
+def _newest_archived(migration: MigrationRun) -> datetime | None:
+    if read_archived_column(migration) is None:
+        return None
+    with migration.source.read() as connection:
+        statement = migration.source_catalog.get("migration_newest_archived")
+        value = run(connection, statement).scalar()
+    return None if value is None else migration.schema.from_db(value)
+
+
+def _count(migration: MigrationRun, name: str, seed: datetime, limit: int) -> Count:
+    needs_column = name != "migration_null_created_at"
+    if needs_column and read_archived_column(migration) is None:
+        return Count(0)
+    values = {**_seed_values(migration, seed), "limit": limit + 1}
+    with migration.source.read() as connection:
+        rows = int(run(connection, migration.source_catalog.get(name), values).one().files)
+    return Count(rows) if rows <= limit else Count(limit, is_exact=False)
+
+
+def _seed_values(migration: MigrationRun, seed: datetime) -> dict[str, Any]:
+    values: dict[str, Any] = {"seed": migration.schema.to_db(seed)}
+    if migration.source.dialect is Dialect.SQLITE:
+        bounds = migration.schema.window(seed, seed)
+        values |= {name: bounds[name] for name in ("net_start", "net_end")}
+    return values

@@ -1,0 +1,78 @@
+"""The steps of a revision, as `sql/<dialect>/migrations/NAME.up.sql` and `.down.sql` hold them.
+
+A file is a list of blocks, each beginning with `-- step: NAME` and holding one statement:
+`-- purpose:` says what for, `-- lock:` what it locks, `-- cost:` what it costs. `-- only: script`
+marks what only a script for a DBA needs, because the program does it in pages or looks at the
+live state instead; `-- only: program` the opposite. `-- outside: transaction` marks a statement
+that refuses to run inside one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from des_core.errors import WrongSchema
+from des_core.resources import resource_dir
+from des_core.sql_catalog import Catalog, Statement
+
+_STEP = re.compile(r"^-- step: (\w+)\n", re.MULTILINE)
+_TAG = re.compile(r"^-- (lock|cost|only|outside): (.*)\n", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One statement of a revision, and what it does to a busy database."""
+
+    name: str
+    statement: Statement
+    lock: str
+    cost: str
+    only: str
+    in_transaction: bool
+
+    @property
+    def is_for_program(self) -> bool:
+        return self.only != "script"
+
+    @property
+    def is_for_script(self) -> bool:
+        return self.only != "program"
+
+
+def load_steps(catalog: Catalog, file_name: str) -> tuple[Step, ...]:
+    """The steps of `0001_ledger.up` or the like; WrongSchema where there is no such file."""
+    path = resource_dir("sql") / catalog.dialect / "migrations" / f"{file_name}.sql"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as exc:
+        raise WrongSchema(
+            f"the migration {file_name} has no SQL for {catalog.dialect}",
+            hint="install des-admin again",
+            file=str(path),
+        ) from exc
+    parts = _STEP.split(text)[1:]
+    return tuple(
+        _parse_step(catalog, name, body) for name, body in zip(parts[::2], parts[1::2], strict=True)
+    )
+
+
+def get_step(catalog: Catalog, file_name: str, name: str) -> Step:
+    """One step by name."""
+    for step in load_steps(catalog, file_name):
+        if step.name == name:
+            return step
+    raise WrongSchema(f"the migration {file_name} has no step {name} for {catalog.dialect}")
+
+
+def _parse_step(catalog: Catalog, name: str, body: str) -> Step:
+    tags = dict(_TAG.findall(body))
+    statement = catalog.parse(name, _TAG.sub("", body))
+    return Step(
+        name=name,
+        statement=statement,
+        lock=tags.get("lock", ""),
+        cost=tags.get("cost", "moments"),
+        only=tags.get("only", ""),
+        in_transaction=tags.get("outside") != "transaction",
+    )

@@ -1,0 +1,31 @@
+-- Revision 0001_ledger back: the history of the archive goes. Refused without --purge.
+
+-- step: drop_shard
+-- purpose: forget the shards
+-- lock: metadata lock on des_archive_shard
+DROP TABLE IF EXISTS des_archive_shard;
+
+-- step: drop_slice
+-- purpose: forget the slices
+-- lock: metadata lock on des_archive_slice
+DROP TABLE IF EXISTS des_archive_slice;
+
+-- step: drop_exception
+-- purpose: forget the exceptions
+-- lock: metadata lock on des_archive_exception
+DROP TABLE IF EXISTS des_archive_exception;
+
+-- step: drop_worker
+-- purpose: forget the workers
+-- lock: metadata lock on des_archive_worker
+DROP TABLE IF EXISTS des_archive_worker;
+
+-- step: drop_job
+-- purpose: forget the jobs
+-- lock: metadata lock on des_archive_job
+DROP TABLE IF EXISTS des_archive_job;
+
+-- step: drop_event
+-- purpose: forget the audit trail
+-- lock: metadata lock on des_archive_event
+DROP TABLE IF EXISTS des_archive_event;

@@ -1,0 +1,13 @@
+-- purpose: rows not archived at or below the seed, the first page
+-- index: {created_archived_index}, or {created_at_index}
+-- touches: files (at or below the seed, one page)
+SELECT {uid} AS uid,
+       {created_at} AS created_at,
+       {location} AS location,
+       {created_at} AS page_created_at,
+       {uid} AS page_key
+FROM {files}
+WHERE {created_at} <= :seed
+  AND ({archived} = FALSE OR {archived} IS NULL)
+ORDER BY {created_at}, {uid}
+LIMIT :page_size;

@@ -1,0 +1,8 @@
+-- purpose: the newest archived row: where the watermark is seeded
+-- index: {created_at_index}, backwards, over what is not archived yet
+-- touches: files (what is newer than the newest archived row)
+SELECT {created_at} AS created_at
+FROM {files}
+WHERE {archived} = TRUE AND {created_at} IS NOT NULL
+ORDER BY {created_at} DESC
+LIMIT 1;

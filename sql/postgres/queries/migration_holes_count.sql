@@ -1,0 +1,5 @@
+-- purpose: rows not archived at or below the seed, counted up to a limit
+-- index: {created_archived_index}, or {created_at_index}
+-- touches: files (at or below the seed)
+SELECT COUNT(*) AS files
+FROM (SELECT 1 AS one FROM {files} WHERE {created_at} <= :seed AND {archived} = FALSE LIMIT :limit) AS found;

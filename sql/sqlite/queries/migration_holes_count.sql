@@ -1,0 +1,8 @@
+-- purpose: rows not archived at or below the seed, counted up to a limit
+-- index: {created_archived_index}, or {created_at_index}
+-- touches: files (at or below the seed)
+SELECT COUNT(*) AS files
+FROM (SELECT 1 AS one
+      FROM {files}
+      WHERE {created_at} < :net_end AND {created_at_utc} <= :seed AND {archived} IS NOT TRUE
+      LIMIT :limit) AS found;

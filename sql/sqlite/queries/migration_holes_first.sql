@@ -1,0 +1,14 @@
+-- purpose: rows not archived at or below the seed, the first page
+-- index: {created_archived_index}, or {created_at_index}
+-- touches: files (at or below the seed, one page)
+SELECT CAST({uid} AS text) AS uid,
+       {created_at_utc} AS created_at,
+       {location} AS location,
+       {created_at} AS page_created_at,
+       {row_key} AS page_key
+FROM {files}
+WHERE {created_at} < :net_end
+  AND {created_at_utc} <= :seed
+  AND {archived} IS NOT TRUE
+ORDER BY {created_at}, {row_key}
+LIMIT :page_size;

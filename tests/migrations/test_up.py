@@ -1,0 +1,31 @@
+"""The way up, on filled tables of all three databases."""
+
+from des_core.config import DatabaseSettings, PackerSettings, Settings, WatermarkSettings
+from des_core.migration.apply import upgrade
+from support.database import TestDatabase, to_microseconds
+from support.filesdata import FilesTableFactory
+
+
+def settings_for(database: TestDatabase, config: TestDatabase | None = None, **fields) -> Settings:
+    return Settings(
+        database=DatabaseSettings(url=database.url, **fields),
+        packer=PackerSettings(output_dir="/nowhere"),
+        watermark=WatermarkSettings(config_db_url=None if config is None else config.url),
+    )
+
+
+def test_up_seeds_at_the_newest_archived_row(
+    database: TestDatabase, files_table: FilesTableFactory
+) -> None:
+    table = files_table(database, 100, days=5, archived_days=3, holes=7, files=False)
+    report = upgrade(settings_for(database))
+    assert report.revisions == ("0001_ledger", "0002_created_at_index", "0003_watermark")
+    newest = max(row.created_at for row in table.rows.values() if row.archived)
+    [(until, lag, fence)] = database.rows(
+        "SELECT archived_until, lag_days, fence FROM des_archive_config"
+    )
+    assert (to_microseconds(until), lag, fence) == (to_microseconds(newest), 7, 0)
+    found = database.rows("SELECT uid, reason FROM des_archive_exception WHERE resolved_at IS NULL")
+    holes = {u for u, r in table.rows.items() if not r.archived and r.created_at <= newest}
+    assert set(found) == {(uid, "pending_at_seed") for uid in holes}
+    assert upgrade(settings_for(database)).revisions == ()
