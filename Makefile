@@ -13,7 +13,7 @@ export VENV
 .PHONY: help
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
-		printf '  make %-13s %s\n' "$$name" "$$text"; done
+		printf '  make %-23s %s\n' "$$name" "$$text"; done
 
 .PHONY: venv
 venv: ## Make .venv with the project and its development tools
@@ -38,6 +38,10 @@ test-fast: venv ## Run the tests that take no more than a few seconds each
 .PHONY: test-pythons
 test-pythons: ## Run the unit tests on every supported Python found
 	@scripts/test-pythons $(PYTEST_ARGS)
+
+.PHONY: test-postgres-versions
+test-postgres-versions: venv ## Run the PostgreSQL tests on other versions of the server
+	@WORKERS=$(WORKERS) scripts/test-postgres-versions $(PYTEST_ARGS)
 
 .PHONY: format
 format: venv ## Rewrite the code in the house format
