@@ -1,0 +1,95 @@
+"""Payloads too big for a shard: stored raw in `_bigFiles/`, under the sha256 of their content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from des_core.errors import DamagedShard
+from des_core.shard_io.blobs import Blob, LocalBlob
+
+BIG_FILES_DIR = "_bigFiles"
+CHUNK_SIZE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class BigFile:
+    """What was copied: sha256 of the content in hex, size in bytes."""
+
+    sha256: str
+    size: int
+
+
+class BigFiles(Protocol):
+    """Finds big files by their sha256."""
+
+    def open(self, sha256: str) -> Blob:
+        """The content; `DamagedShard` where it is missing. The caller closes it."""
+
+
+class DirectoryBigFiles:
+    """The `_bigFiles` directory beside the shards of `output_dir`."""
+
+    def __init__(self, output_dir: str | Path) -> None:
+        self._dir = Path(output_dir) / BIG_FILES_DIR
+
+    def open(self, sha256: str) -> Blob:
+        path = self._dir / sha256
+        try:
+            return LocalBlob(path)
+        except FileNotFoundError as exc:
+            raise DamagedShard("a big file is missing", path=path) from exc
+
+
+def big_file_name(sha256: str) -> str:
+    """Its name below `output_dir`: `_bigFiles/<sha256>`."""
+    return f"{BIG_FILES_DIR}/{sha256}"
+
+
+def copy_hashed(source: BinaryIO, destination: BinaryIO) -> BigFile:
+    """Copy from where `source` stands to its end, in constant memory, hashing on the way.
+
+    `OSError` of either side passes through: only the caller knows whose fault it is.
+    """
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(CHUNK_SIZE))
+    size = 0
+    read_into = getattr(source, "readinto", None)
+    while True:
+        if read_into is None:
+            chunk = memoryview(source.read(CHUNK_SIZE))
+        else:
+            chunk = buffer[: read_into(buffer) or 0]
+        if not chunk:
+            return BigFile(digest.hexdigest(), size)
+        digest.update(chunk)
+        write_all(destination, chunk)
+        size += len(chunk)
+
+
+def write_all(destination: BinaryIO, data: bytes | memoryview) -> None:
+    """Write everything, also to an unbuffered file that takes only a part at a time."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[destination.write(rest) :]
+
+
+def stream_checked(blob: Blob, sha256: str, size: int) -> Iterator[bytes]:
+    """The content of a big file in pieces; only after the last one is it known to be whole."""
+    facts = {"big_file": blob.name}
+    if blob.size() != size:
+        raise DamagedShard(
+            "a big file has another size than the index says", **facts, size=size, got=blob.size()
+        )
+    digest = hashlib.sha256()
+    for offset in range(0, size, CHUNK_SIZE):
+        piece = blob.read_range(offset, min(CHUNK_SIZE, size - offset))
+        digest.update(piece)
+        yield piece
+    if digest.hexdigest() != sha256:
+        raise DamagedShard(
+            "the content of a big file does not match its name", **facts, got=digest.hexdigest()
+        )

@@ -1,0 +1,188 @@
+"""Writes one shard, front to back, to a file that storage has opened.
+
+The same entries in the same order with the same settings give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from des_core.errors import DesError, StorageError
+from des_core.routing import UnusableUid, encode_uid
+from des_core.shard_io.bigfiles import write_all
+from des_core.shard_io.codecs import Compression, PayloadEncoder
+from des_core.shard_io.layout import (
+    BIG_V2,
+    COUNT_SIZE,
+    FLAG_BIG,
+    FOOTER,
+    FOOTER_MAGIC,
+    FOOTER_SIZE,
+    HASH_LEN,
+    HEADER,
+    HEADER_MAGIC,
+    HEADER_SIZE,
+    MAX_META_BYTES,
+    PLAIN_V2,
+    SHA256_HEX,
+    U16,
+    U32,
+    WRITTEN_VERSION,
+    Codec,
+)
+
+# Payloads are joined to writes of this size: one system call and one hash update for many.
+FLUSH_SIZE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ShardStats:
+    """A finished shard. `content_bytes` counts big files too; `sha256` is of the whole file."""
+
+    files: int
+    big_files: int
+    content_bytes: int
+    size_bytes: int
+    sha256: str
+
+
+class ShardWriter:
+    """Add entries, then `finish()`. Leaves syncing, closing and publishing to storage.
+
+    An entry that is refused (`UnusableUid`) leaves the shard as it was, so packing goes on.
+    `StorageError` means that the file could not be written; the shard is then lost.
+    """
+
+    def __init__(self, file: BinaryIO, compression: Compression | None = None) -> None:
+        self._file = file
+        self._encoder = PayloadEncoder(compression or Compression())
+        self._digest = hashlib.sha256()
+        self._pending = [HEADER.pack(HEADER_MAGIC, WRITTEN_VERSION, bytes(3))]
+        self._pending_size = HEADER_SIZE
+        self._index = bytearray(COUNT_SIZE)
+        self._names: set[bytes] = set()
+        self._offset = HEADER_SIZE
+        self._content_bytes = 0
+        self._big_files = 0
+        self._finished = False
+
+    @property
+    def files(self) -> int:
+        """Entries so far."""
+        return len(self._names)
+
+    @property
+    def size_bytes(self) -> int:
+        """What the shard would measure if it were finished now."""
+        return self._offset + len(self._index) + FOOTER_SIZE
+
+    def add(
+        self,
+        uid: str,
+        payload: bytes,
+        *,
+        store_raw: bool = False,
+        meta: Mapping[str, object] | None = None,
+    ) -> None:
+        """Add a file with its content; `store_raw` for what is compressed already."""
+        name = self._check(uid)
+        tail = _encode_meta(meta)
+        codec, stored = self._encoder.encode(payload, store_raw=store_raw)
+        self._append(name, codec, stored, len(payload), tail)
+
+    def add_compressed(
+        self,
+        uid: str,
+        frame: bytes,
+        uncompressed_size: int,
+        codec: Codec,
+        *,
+        meta: Mapping[str, object] | None = None,
+    ) -> None:
+        """Add what a `PayloadEncoder` has made elsewhere; it is stored as it comes."""
+        if codec == Codec.NONE and len(frame) != uncompressed_size:
+            raise DesError("raw bytes have another size than declared", uid=uid)
+        self._append(self._check(uid), codec, bytes(frame), uncompressed_size, _encode_meta(meta))
+
+    def add_bigfile(
+        self, uid: str, sha256: str, size: int, *, meta: Mapping[str, object] | None = None
+    ) -> None:
+        """Add a file whose content storage keeps as `_bigFiles/<sha256>`."""
+        if not SHA256_HEX.fullmatch(sha256):
+            raise DesError("not a sha256 in lower-case hex", sha256=sha256)
+        name = self._check(uid)
+        tail = _encode_meta(meta)
+        record = BIG_V2.pack(FLAG_BIG, HASH_LEN, sha256.encode(), size, len(tail))
+        self._enter(name, record, tail)
+        self._big_files += 1
+        self._content_bytes += size
+
+    def finish(self) -> ShardStats:
+        """Write index and footer, and hand the file back written but neither synced nor closed."""
+        self._check_open()
+        self._finished = True
+        U32.pack_into(self._index, 0, self.files)
+        self._pending.append(bytes(self._index))
+        self._pending.append(FOOTER.pack(FOOTER_MAGIC, len(self._index)))
+        self._flush()
+        return ShardStats(
+            files=self.files,
+            big_files=self._big_files,
+            content_bytes=self._content_bytes,
+            size_bytes=self.size_bytes,
+            sha256=self._digest.hexdigest(),
+        )
+
+    def _check(self, uid: str) -> bytes:
+        self._check_open()
+        name = encode_uid(uid)
+        if name in self._names:
+            raise UnusableUid("the uid is in this shard already", uid=uid)
+        return name
+
+    def _check_open(self) -> None:
+        if self._finished:
+            raise DesError("the shard is finished")
+
+    def _append(self, name: bytes, codec: Codec, stored: bytes, size: int, meta: bytes) -> None:
+        length = len(stored)
+        self._enter(
+            name, PLAIN_V2.pack(0, self._offset, length, codec, length, size, len(meta)), meta
+        )
+        self._offset += length
+        self._content_bytes += size
+        self._pending.append(stored)
+        self._pending_size += length
+        if self._pending_size >= FLUSH_SIZE:
+            self._flush()
+
+    def _enter(self, name: bytes, record: bytes, meta: bytes) -> None:
+        self._index += U16.pack(len(name))
+        self._index += name
+        self._index += record
+        self._index += meta
+        self._names.add(name)
+
+    def _flush(self) -> None:
+        chunk = b"".join(self._pending)
+        self._pending.clear()
+        self._pending_size = 0
+        self._digest.update(chunk)
+        try:
+            write_all(self._file, chunk)
+        except OSError as exc:
+            raise StorageError("cannot write the shard", reason=exc) from exc
+
+
+def _encode_meta(meta: Mapping[str, object] | None) -> bytes:
+    """Compact JSON with sorted keys, in ASCII: one object has one form."""
+    if not meta:
+        return b""
+    text = json.dumps(meta, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    if len(text) > MAX_META_BYTES:
+        raise DesError("the meta of an entry is too long", bytes=len(text), limit=MAX_META_BYTES)
+    return text
