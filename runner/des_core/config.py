@@ -157,12 +157,29 @@ class MigrationSettings(Section):
 
 
 class MetricsSettings(Section):
-    """The /metrics endpoint."""
+    """The /metrics endpoint, and where a short job leaves its metrics when it ends."""
 
     enabled: bool = False
     host: str = "127.0.0.1"
     port: Annotated[Whole, Field(ge=0, le=65_535)] = 9090
     path: Annotated[str, Field(pattern=r"^/[\w./-]*$")] = "/metrics"
+    tls_cert_file: str | None = None
+    tls_key_file: str | None = None
+    tls_client_ca_file: str | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+    textfile: str | None = None
+    pushgateway_url: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> MetricsSettings:
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_cert_file and tls_key_file belong together")
+        if self.tls_client_ca_file is not None and self.tls_cert_file is None:
+            raise ValueError("tls_client_ca_file needs tls_cert_file and tls_key_file")
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password belong together")
+        return self
 
 
 class BackupSettings(Section):
@@ -176,7 +193,7 @@ class LoggingSettings(Section):
     """Where the log goes; None is stderr."""
 
     file: str | None = None
-    format: Literal["text", "json"] = "text"
+    format: Literal["text", "keyvalue", "json"] = "text"
 
 
 class Settings(Section):

@@ -1,0 +1,136 @@
+"""How cycles ended, kept in the config database: one row per worker, since pods live briefly.
+
+The ledger says what was packed. That a cycle failed, and how often in a row, would be lost with
+its process; so the runner keeps it in `des_archive_job` and the exporter reads it there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from des_core.database import Database, run
+from des_core.errors import DesError, ExitCode
+from des_core.ledger import SliceRecord
+from des_core.metrics.definitions import STATUSES, cycle_status, cycle_succeeded
+from des_core.sql_catalog import config_statement
+from des_core.stored_time import from_stored, to_stored
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+_PREFIX = "cycle"
+_NO_NEWS = ("locked", "stopped")
+
+
+@dataclass(frozen=True, slots=True)
+class CycleJournal:
+    """Every cycle that a worker ended: totals by status, and how it stands. Times are UTC."""
+
+    name: str
+    totals: dict[str, int] = field(default_factory=dict)
+    failed_in_a_row: int = 0
+    last_success: datetime | None = None
+    duration_s: float = 0.0
+
+    def after(self, code: ExitCode, *, now: datetime, duration_s: float) -> CycleJournal:
+        """With one more cycle in it. A cycle that was locked out or stopped is no news."""
+        status = cycle_status(code)
+        succeeded = cycle_succeeded(code)
+        failed = self.failed_in_a_row + (status not in _NO_NEWS)
+        return CycleJournal(
+            name=self.name,
+            totals=self.totals | {status: self.totals.get(status, 0) + 1},
+            failed_in_a_row=0 if succeeded else failed,
+            last_success=now if succeeded else self.last_success,
+            duration_s=duration_s,
+        )
+
+
+class JournaledMetrics:
+    """RunnerMetrics that write the journal when a cycle ends.
+
+    A database that cannot be reached then is no reason to fail: the exporter sees that itself.
+    """
+
+    def __init__(
+        self, config: Database, *, worker: int = 0, clock: Callable[[], datetime] | None = None
+    ) -> None:
+        self._config = config
+        self._name = f"{_PREFIX}-{worker}"
+        self._clock = clock or (lambda: datetime.now(UTC))
+        self._began: datetime | None = None
+
+    def cycle_started(self, *, watermark: datetime, target: datetime, lag_days: int) -> None:
+        """See RunnerMetrics."""
+        self._began = self._clock()
+
+    def slice_committed(
+        self, record: SliceRecord, *, shards: int, watermark: datetime, target: datetime
+    ) -> None:
+        """Nothing to keep: the ledger has it."""
+
+    def cycle_finished(self, code: ExitCode) -> None:
+        """See RunnerMetrics."""
+        if code == ExitCode.LOCKED:
+            return  # the holder of the lock writes; two writers would lose a count
+        now = self._clock()
+        duration_s = 0.0 if self._began is None else (now - self._began).total_seconds()
+        try:
+            self._write(code, now, duration_s)
+        except DesError as exc:
+            log = structlog.get_logger("des_core.metrics")
+            log.warning("cycle_not_journaled", error=str(exc), code=int(code))
+
+    def _write(self, code: ExitCode, now: datetime, duration_s: float) -> None:
+        dialect = self._config.dialect
+        with self._config.write() as connection:
+            before = _find(connection, self._config, self._name)
+            journal = before.after(code, now=now, duration_s=duration_s)
+            values = {
+                "name": self._name,
+                "rows_done": sum(journal.totals.values()),
+                "now": to_stored(now, dialect),
+                "details": _to_json(journal),
+            }
+            run(connection, config_statement(dialect, "metrics_cycle_record"), values)
+
+
+def read_journals(connection: Connection, config: Database) -> list[CycleJournal]:
+    """The journals of all workers."""
+    statement = config_statement(config.dialect, "metrics_cycles")
+    return [_from_row(row) for row in run(connection, statement)]
+
+
+def _find(connection: Connection, config: Database, name: str) -> CycleJournal:
+    journals = read_journals(connection, config)
+    return next((journal for journal in journals if journal.name == name), CycleJournal(name))
+
+
+def _to_json(journal: CycleJournal) -> str:
+    success = journal.last_success
+    details = {
+        "totals": journal.totals,
+        "failed_in_a_row": journal.failed_in_a_row,
+        "last_success": None if success is None else success.isoformat(),
+        "duration_s": round(journal.duration_s, 6),
+    }
+    return json.dumps(details, sort_keys=True)
+
+
+def _from_row(row: Any) -> CycleJournal:
+    details = json.loads(row.details or "{}")
+    success = details.get("last_success")
+    totals = details.get("totals", {})
+    return CycleJournal(
+        name=row.name,
+        totals={status: int(totals[status]) for status in STATUSES if status in totals},
+        failed_in_a_row=int(details.get("failed_in_a_row", 0)),
+        last_success=None if success is None else from_stored(success),
+        duration_s=float(details.get("duration_s", 0.0)),
+    )

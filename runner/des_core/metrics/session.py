@@ -1,0 +1,49 @@
+"""The metrics of one process that runs cycles: served, kept, and left behind as configured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import structlog
+
+from des_core.config import MetricsSettings
+from des_core.database import Database
+from des_core.errors import UsageError
+from des_core.metrics.journal import JournaledMetrics
+from des_core.metrics.leave_behind import leave_behind
+from des_core.metrics.runner import PrometheusMetrics
+from des_core.metrics.seam import CombinedMetrics, RunnerMetrics
+from des_core.metrics.server import serve
+
+
+@contextmanager
+def open_runner_metrics(
+    settings: MetricsSettings, config: Database, *, worker: int = 0
+) -> Iterator[RunnerMetrics]:
+    """What the cycles of this process tell their story to.
+
+    The journal is always kept. The endpoint is there if metrics are enabled; a port that is taken
+    is logged, not fatal: packing matters more than watching. At the end the values go to the
+    textfile and the Pushgateway, where these are configured.
+    """
+    kept = PrometheusMetrics()
+    metrics = CombinedMetrics((kept, JournaledMetrics(config, worker=worker)))
+    try:
+        with _served_if_possible(kept, settings):
+            yield metrics
+    finally:
+        leave_behind(kept.registry, settings)
+
+
+@contextmanager
+def _served_if_possible(kept: PrometheusMetrics, settings: MetricsSettings) -> Iterator[None]:
+    log = structlog.get_logger("des_core.metrics")
+    with ExitStack() as stack:
+        if settings.enabled:
+            try:
+                endpoint = stack.enter_context(serve(kept.registry, settings))
+                log.info("metrics_served", url=endpoint.url)
+            except UsageError as exc:
+                log.warning("metrics_not_served", error=str(exc))
+        yield
