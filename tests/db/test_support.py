@@ -3,16 +3,21 @@
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
+from pydantic import SecretStr
 
-from support.database import TestDatabase, canonical_rows, to_microseconds
-from support.filesdata import DEFECTS, FileRow, FilesTableFactory
+from des_core.config import DatabaseSettings
+from support.database import TestDatabase, to_microseconds
+from support.filesdata import DEFECTS, FileRow, FilesTableFactory, canonical_rows
 from support.mariadb_server import MariaDbServer
 from support.postgres_server import PostgresServer
+from support.shape import AWKWARD, TableShape, UidType
 
 
 def test_database_is_fresh_and_speaks_sql(database: TestDatabase) -> None:
@@ -94,6 +99,33 @@ def test_rows_can_be_added_later(database: TestDatabase, files_table: FilesTable
     table.add("late-1", moment + timedelta(microseconds=1), b"late")
     assert table.expected_content("late-1") == b"late"
     assert {odd.uid, "late-1"} < {row[0] for row in canonical_rows(database)}
+
+
+@pytest.mark.parametrize("uid_type", ["text", "integer", "uuid"])
+def test_table_may_have_another_shape(
+    database: TestDatabase, files_table: FilesTableFactory, uid_type: UidType
+) -> None:
+    zone = ZoneInfo("America/New_York")
+    shape = replace(AWKWARD, uid_type=uid_type, size_bytes=None, zone=zone)
+    if database.kind == "postgres":
+        shape = replace(shape, schema="Other's")
+    table = files_table(database, 30, days=3, archived_days=1, shape=shape)
+    assert canonical_rows(database, shape) == sorted(
+        (row.uid, to_microseconds(row.created_at), row.location, None, row.archived)
+        for row in table.rows.values()
+    )
+    first = min(row.created_at for row in table.rows.values())
+    created_at = database.quote(shape.created_at)
+    earliest = database.value(f"SELECT min({created_at}) FROM {shape.qualified(database)}")
+    assert str(earliest)[:19] == str(first.astimezone(zone))[:19] == "2023-12-31 19:00:00"
+
+
+def test_shape_names_the_keys_of_the_configuration(database: TestDatabase) -> None:
+    settings = DatabaseSettings(url=SecretStr(database.url), **AWKWARD.settings())
+    assert settings.location_column == "group"
+    assert DatabaseSettings(
+        url=SecretStr(database.url), **TableShape().settings()
+    ) == DatabaseSettings(url=SecretStr(database.url))
 
 
 def test_stock_fixture_of_pytest_postgresql(postgresql: "psycopg.Connection[object]") -> None:

@@ -7,56 +7,47 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from support.database import Kind, TestDatabase
+from support.shape import TableShape
 
 if TYPE_CHECKING:
     from support.filesdata import FileRow
 
-_COLUMNS: dict[Kind, str] = {
-    "postgres": (
-        "uid text PRIMARY KEY, created_at timestamptz NOT NULL, file_location text NOT NULL,"
-        " size_bytes bigint, archived boolean NOT NULL DEFAULT false"
-    ),
-    "mysql": (
-        "uid VARCHAR(255) PRIMARY KEY, created_at DATETIME(6) NOT NULL,"
-        " file_location VARCHAR(1024) NOT NULL, size_bytes BIGINT,"
-        " archived BOOLEAN NOT NULL DEFAULT false"
-    ),
-    "sqlite": (
-        "uid TEXT PRIMARY KEY, created_at TEXT NOT NULL, file_location TEXT NOT NULL,"
-        " size_bytes INTEGER, archived BOOLEAN NOT NULL DEFAULT 0"
-    ),
-}
-_TARGET = "files (uid, created_at, file_location, size_bytes, archived)"
+_GUIDE = TableShape()
 
 
-def create_files_table(database: TestDatabase) -> None:
-    """The table and the index of the guide, as an application has them before the cutover."""
-    database.execute(f"CREATE TABLE files ({_COLUMNS[database.kind]})")
-    database.execute("CREATE INDEX idx_files_created_archived ON files (created_at, archived)")
+def create_files_table(database: TestDatabase, shape: TableShape = _GUIDE) -> None:
+    """The table and its index, as an application has them before the cutover."""
+    database.execute_script(shape.create_statements(database))
 
 
-def insert_rows(database: TestDatabase, rows: Iterable[FileRow]) -> None:
-    """Insert and commit; 100,000 rows take about a second."""
+def insert_rows(
+    database: TestDatabase, rows: Iterable[FileRow], shape: TableShape = _GUIDE
+) -> None:
+    """Insert and commit; 100,000 rows take one to three seconds."""
+    columns = shape.columns(database)
+    target = f"{shape.qualified(database)} ({', '.join(columns)})"
+    values = _values(rows, shape, database.kind)
     with closing(database.connector()) as connection:
         if database.kind == "postgres":
-            _copy(connection, rows)
+            _copy(connection, f"COPY {target} FROM STDIN", values)
         else:
             mark = "?" if database.kind == "sqlite" else "%s"
-            statement = f"INSERT INTO {_TARGET} VALUES ({', '.join([mark] * 5)})"
-            connection.cursor().executemany(statement, list(_values(rows, database.kind)))
+            marks = ", ".join([mark] * len(columns))
+            connection.cursor().executemany(f"INSERT INTO {target} VALUES ({marks})", list(values))
         connection.commit()
 
 
-def _copy(connection: Any, rows: Iterable[FileRow]) -> None:
-    with connection.cursor() as cursor, cursor.copy(f"COPY {_TARGET} FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row((row.uid, row.created_at, row.location, row.size_bytes, row.archived))
+def _copy(connection: Any, statement: str, values: Iterable[tuple[Any, ...]]) -> None:
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in values:
+            copy.write_row(row)
 
 
-def _values(rows: Iterable[FileRow], kind: Kind) -> Iterator[tuple[Any, ...]]:
-    form = "%Y-%m-%d %H:%M:%S.%f"
+def _values(rows: Iterable[FileRow], shape: TableShape, kind: Kind) -> Iterator[tuple[Any, ...]]:
     for row in rows:
-        moment: Any = row.created_at.strftime(form)
-        if kind == "mysql":
-            moment = row.created_at.replace(tzinfo=None)
-        yield row.uid, moment, row.location, row.size_bytes, row.archived
+        values: list[Any] = [row.uid, shape.stored_time(row.created_at, kind), row.location]
+        if shape.size_bytes is not None:
+            values.append(row.size_bytes)
+        if shape.archived is not None:
+            values.append(row.archived)
+        yield tuple(values)

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -111,36 +111,16 @@ def sqlite_database(path: Path) -> TestDatabase:
     )
 
 
-def canonical_rows(database: TestDatabase, table: str = "files") -> list[Row]:
-    """All rows of `files` in one form for every dialect, sorted by uid.
+def to_microseconds(value: object, zone: tzinfo = UTC) -> int | None:
+    """A time as any of the drivers returns it, in microseconds since the epoch.
 
-    Each is (uid text, created_at in microseconds since the epoch, location, size, archived);
-    archived is None where the column is gone.
+    A time without a zone is read in `zone`.
     """
-    with database.session() as session:
-        result = session.exec_driver_sql(f"SELECT * FROM {database.quote(table)}")
-        place = {name: position for position, name in enumerate(result.keys())}
-        archived = place.get("archived")
-        rows = [
-            (
-                str(row[place["uid"]]),
-                to_microseconds(row[place["created_at"]]),
-                row[place["file_location"]],
-                row[place["size_bytes"]],
-                None if archived is None else bool(row[archived]),
-            )
-            for row in result
-        ]
-    return sorted(rows)
-
-
-def to_microseconds(value: object) -> int | None:
-    """A time as any of the drivers returns it, in microseconds since the epoch; naive is UTC."""
     if value is None:
         return None
     moment = datetime.fromisoformat(value) if isinstance(value, str) else value
     if not isinstance(moment, datetime):
         raise TypeError(f"{value!r} is not a time")
-    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    delta = aware - _EPOCH
+    aware = moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
+    delta = aware.astimezone(UTC) - _EPOCH
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Self
+from uuid import UUID
 
 from support.bulk import create_files_table, insert_rows
-from support.database import TestDatabase
+from support.database import Row, TestDatabase, to_microseconds
+from support.shape import TableShape
 
 DEFECTS = (
     "missing",
@@ -43,7 +45,8 @@ class FilesSpec:
 
     Rows up to and including `archived_until` are archived, except `holes` of them. `bad` maps a
     defect to how many of the rows above get it. `ties` rows share each created_at. About a third
-    of the uids are decimal numbers, the rest are names. Sizes in bytes.
+    of the uids are decimal numbers, the rest are names, as far as the table's `shape` lets them be.
+    Sizes in bytes.
     """
 
     rows: int = 200
@@ -57,6 +60,7 @@ class FilesSpec:
     min_size: int = 0
     max_size: int = 2048
     files: bool = True
+    shape: TableShape = field(default_factory=TableShape)
 
     def with_archived_days(self, days: int) -> Self:
         """The same, with everything of the first `days` days archived."""
@@ -127,7 +131,7 @@ class FilesTable:
             path.write_bytes(content)
             location = str(path)
         row = FileRow(uid, created_at, location, len(content), archived)
-        insert_rows(self.database, [row])
+        insert_rows(self.database, [row], self.spec.shape)
         self.rows[uid] = row
         self._contents[uid] = content
         return row
@@ -146,12 +150,39 @@ def make_files_table(
     root.mkdir(parents=True, exist_ok=True)
     table = FilesTable(database, root, spec)
     rows = [*plan_rows(spec, root), *extra]
-    create_files_table(database)
-    insert_rows(database, rows)
+    create_files_table(database, spec.shape)
+    insert_rows(database, rows, spec.shape)
     table.rows.update({row.uid: row for row in rows})
     if spec.files:
         _write_files(rows[: spec.rows], spec)
     return table
+
+
+def canonical_rows(database: TestDatabase, shape: TableShape | None = None) -> list[Row]:
+    """All rows of `files` in one form for every dialect, sorted by uid.
+
+    Each is (uid text, created_at in microseconds since the epoch, location, size, archived);
+    size or archived is None where the column is missing.
+    """
+    shape = shape or TableShape()
+    with database.session() as session:
+        result = session.exec_driver_sql(
+            f"SELECT * FROM {shape.qualified(database)}",
+            execution_options={"no_parameters": True},
+        )
+        place = {name: position for position, name in enumerate(result.keys())}
+        size, archived = place.get(shape.size_bytes or ""), place.get(shape.archived or "")
+        rows = [
+            (
+                str(row[place[shape.uid]]),
+                to_microseconds(row[place[shape.created_at]], shape.zone or UTC),
+                row[place[shape.location]],
+                None if size is None else row[size],
+                None if archived is None else bool(row[archived]),
+            )
+            for row in result
+        ]
+    return sorted(rows)
 
 
 def plan_rows(spec: FilesSpec, root: Path) -> list[FileRow]:
@@ -164,7 +195,7 @@ def plan_rows(spec: FilesSpec, root: Path) -> list[FileRow]:
 
 
 def _plan_row(spec: FilesSpec, root: Path, number: int) -> FileRow:
-    uid = str(4_000_000_000 + number) if number % 3 == 0 else f"doc-{number:07d}.{_suffix(number)}"
+    uid = _make_uid(number, spec)
     per_day = -(-spec.rows // spec.days)
     day, place = divmod(number, per_day)
     place -= place % spec.ties
@@ -180,8 +211,14 @@ def _plan_row(spec: FilesSpec, root: Path, number: int) -> FileRow:
     return FileRow(uid, created_at, str(path), size, archived)
 
 
-def _suffix(number: int) -> str:
-    return ("txt", "json", "jpg", "bin")[number % 4]
+def _make_uid(number: int, spec: FilesSpec) -> str:
+    if spec.shape.uid_type == "uuid":
+        digest = hashlib.sha256(f"uuid/{spec.seed}/{number}".encode()).digest()
+        return str(UUID(bytes=digest[:16], version=4))
+    if spec.shape.uid_type == "integer" or number % 3 == 0:
+        return str(4_000_000_000 + number)
+    suffix = ("txt", "json", "jpg", "bin")[number % 4]
+    return f"doc-{number:07d}.{suffix}"
 
 
 def _with_holes(rows: list[FileRow], spec: FilesSpec) -> list[FileRow]:
