@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Mapping
 from heapq import heapify, heappop, heapreplace
 
-from des_core.shard_io.index import EntryParser, IndexBytes
+from des_core.shard_io.index import WINDOW, EntryParser, IndexBytes
 from des_core.shard_io.layout import (
     BIG_V2,
     FLAG_BIG,
@@ -104,7 +104,8 @@ class Lookup:
         """
         while at < target:
             before = at
-            if self._skip is not None and (match := self._skip.match(buffer, at, target)):
+            reach = min(target, at + WINDOW)
+            if self._skip is not None and (match := self._skip.match(buffer, at, reach)):
                 at = match.end()
             at = self._step(buffer, base, at, target)
             if at == before:
@@ -136,10 +137,11 @@ def _shape_of(entries: bytes, at: int, entry: ShardEntry) -> Shape:
 def _compile(version: int, shapes: Counter[Shape]) -> re.Pattern[bytes]:
     """Matches the longest run of whole entries of these shapes, the frequent ones tried first.
 
-    Possessive: as no two shapes match the same bytes, there is nothing to go back for.
+    Not possessive, though there is nothing to go back for: Python before 3.11.5 leaves the
+    end of a possessive match inside a half-matched entry (gh-106052).
     """
     pattern = b"|".join(_shape_pattern(version, shape) for shape, _ in shapes.most_common())
-    return re.compile(b"(?:%b)++" % pattern, re.DOTALL)
+    return re.compile(b"(?:%b)+" % pattern, re.DOTALL)
 
 
 def _shape_pattern(version: int, shape: Shape) -> bytes:

@@ -111,7 +111,7 @@ def test_a_huge_raw_payload_and_a_huge_big_file_are_verified_in_little_memory(
 
 def test_the_limit_is_felt() -> None:
     """The measuring itself: a child that takes more than the limit fails."""
-    code = _CHILD.replace("for path in", "bytes(int(sys.argv[1]))\nfor path in")
+    code = _CHILD.replace("for path in", "bytes(2 * int(sys.argv[1]))\nfor path in")
     run = subprocess.run([sys.executable, "-c", code, str(LIMIT)], capture_output=True, check=False)
     assert b"MemoryError" in run.stderr
     assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
