@@ -22,16 +22,8 @@ from pydantic import (
 )
 
 from des_core.identifiers import TableName, parse_table
+from des_core.packer_planner import ALREADY_COMPRESSED, MIB
 from des_core.timestamps import parse_stored, require_range
-
-MIB = 1 << 20
-ALREADY_COMPRESSED = frozenset(
-    {
-        *("7z", "avif", "bz2", "docx", "flac", "gif", "gz", "heic", "jpeg", "jpg", "lz4", "m4a"),
-        *("mkv", "mov", "mp3", "mp4", "ogg", "opus", "png", "pptx", "rar", "tgz", "webm", "webp"),
-        *("woff2", "xlsx", "xz", "zip", "zst"),
-    }
-)
 
 
 def _reject_bool(value: Any) -> Any:

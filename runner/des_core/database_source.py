@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError
@@ -14,6 +14,7 @@ from des_core.config import DatabaseSettings
 from des_core.database import Database, run
 from des_core.errors import WrongSchema
 from des_core.identifiers import Dialect
+from des_core.packer_planner import SourceRow
 from des_core.source_schema import SourceSchema, inspect_source, source_catalog
 from des_core.sql_catalog import Catalog
 from des_core.stored_time import from_stored, optional_from_stored
@@ -21,15 +22,6 @@ from des_core.timestamps import from_us, localize, to_us
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
-
-
-class SourceRow(NamedTuple):
-    """One row of `files`. `uid` is its text form, `created_us` microseconds since the epoch."""
-
-    uid: str
-    created_us: int
-    location: str | None
-    size_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)

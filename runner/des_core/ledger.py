@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from des_core.database import Database, run
 from des_core.identifiers import Dialect
+from des_core.packer_planner import ShardRecord
 from des_core.sql_catalog import config_statement
 from des_core.stored_time import (
     day_from_stored,
@@ -23,20 +24,6 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 500
 PAGE_SIZE = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class ShardRecord:
-    """One shard: `content_bytes` before compression, `size_bytes` and `sha256` of the file."""
-
-    name: str
-    day: date
-    bucket: int
-    part: int
-    files: int
-    content_bytes: int
-    size_bytes: int
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from des_core.errors import DamagedShard
 from des_core.shard_io.blobs import Blob, LocalBlob
@@ -21,6 +21,14 @@ class BigFile:
 
     sha256: str
     size: int
+
+
+@runtime_checkable
+class ReadsInto(Protocol):
+    """A source of bytes that fills a buffer, as unbuffered files do."""
+
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        """How many bytes came; 0 at the end."""
 
 
 class BigFiles(Protocol):
@@ -49,7 +57,7 @@ def big_file_name(sha256: str) -> str:
     return f"{BIG_FILES_DIR}/{sha256}"
 
 
-def copy_hashed(source: BinaryIO, destination: BinaryIO) -> BigFile:
+def copy_hashed(source: BinaryIO | ReadsInto, destination: BinaryIO) -> BigFile:
     """Copy from where `source` stands to its end, in constant memory, hashing on the way.
 
     `OSError` of either side passes through: only the caller knows whose fault it is.
@@ -57,12 +65,11 @@ def copy_hashed(source: BinaryIO, destination: BinaryIO) -> BigFile:
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(CHUNK_SIZE))
     size = 0
-    read_into = getattr(source, "readinto", None)
     while True:
-        if read_into is None:
-            chunk = memoryview(source.read(CHUNK_SIZE))
+        if isinstance(source, ReadsInto):
+            chunk = buffer[: source.readinto(buffer) or 0]
         else:
-            chunk = buffer[: read_into(buffer) or 0]
+            chunk = memoryview(source.read(CHUNK_SIZE))
         if not chunk:
             return BigFile(digest.hexdigest(), size)
         digest.update(chunk)

@@ -1,0 +1,99 @@
+"""A worker process: takes batches of tasks from its standard input, gives outcomes back.
+
+It ends when its input ends, at once and in the middle of anything, so that no worker outlives
+the process that holds the lock. What it then leaves is a draft that nobody has locked.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import BinaryIO
+
+from des_core.errors import DesError
+from des_core.pack_task import TaskPacker
+from des_core.packer_planner import PackerConfig, ShardTask, TaskOutcome
+from des_core.source_files import LocalSources
+from des_core.storage import DirectoryStorage
+
+Batch = list[ShardTask]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSetup:
+    """The first message to a worker."""
+
+    config: PackerConfig
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to a batch: outcomes, or the error that ended it."""
+
+    outcomes: list[TaskOutcome]
+    error: Exception | None = None
+
+
+def main() -> None:
+    """Work until the input ends. SIGINT is the parent's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    inbox, outbox = _take_standard_streams()
+    batches: SimpleQueue[Batch] = SimpleQueue()
+    setup: WorkerSetup = _receive(inbox)
+    threading.Thread(target=_listen, args=(inbox, batches), daemon=True).start()
+    storage = DirectoryStorage(setup.config.output_dir, setup.run_id)
+    sources = LocalSources(setup.config.big_file_threshold, setup.config.source_roots)
+    with TaskPacker(setup.config, storage, sources) as packer:
+        while True:
+            outbox.write(_answer(packer, batches.get()))
+            outbox.flush()
+
+
+def _take_standard_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Keep the pipes for ourselves, so that nothing printed by accident gets between."""
+    inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.dup2(2, 1)
+    return inbox, outbox
+
+
+def _listen(inbox: BinaryIO, batches: SimpleQueue[Batch]) -> None:
+    try:
+        while True:
+            batches.put(_receive(inbox))
+    finally:
+        os._exit(0)
+
+
+def _receive(inbox: BinaryIO):  # type: ignore[no-untyped-def]
+    return pickle.load(inbox)  # noqa: S301 - our own parent wrote it
+
+
+def _answer(packer: TaskPacker, batch: Batch) -> bytes:
+    try:
+        return pickle.dumps(Reply(packer.pack(batch)))
+    except Exception as exc:
+        return _failure(exc)
+
+
+def _failure(exc: Exception) -> bytes:
+    if not isinstance(exc, DesError):
+        exc.add_note("in a worker:\n" + "".join(traceback.format_exception(exc)))
+    try:
+        return pickle.dumps(Reply([], exc))
+    except (pickle.PicklingError, TypeError, AttributeError):
+        return pickle.dumps(Reply([], DesError(str(exc), worker_error=type(exc).__name__)))
+
+
+if __name__ == "__main__":
+    sys.exit("started by the packer only")

@@ -1,0 +1,150 @@
+"""Packs the tasks of a slice with all cores; outcomes come in the order of the tasks.
+
+A batch of tasks is the unit of work: large enough to be worth a message and to let one
+shard's fsync overlap with the next shard, small enough to keep all workers busy to the end.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from des_core.errors import DesError, Interrupted
+from des_core.pack_task import TaskPacker
+from des_core.pack_worker import Batch, WorkerSetup
+from des_core.packer_planner import MIB, PackerConfig, ShardTask, TaskOutcome
+from des_core.source_files import LocalSources
+from des_core.storage import DirectoryStorage, new_run_id
+from des_core.worker_pool import Engine, WorkerPool
+
+BATCH_BYTES = 256 << 10
+BATCH_TASKS = 64
+# Encoded rows that wait for a worker or for their turn.
+BYTES_IN_FLIGHT = 32 * MIB
+
+
+class Packer:
+    """Owns the workers; a context manager. With one worker, it packs in this process.
+
+    `storage` is where shards go; `run_id` marks the drafts of this run.
+    """
+
+    def __init__(
+        self,
+        config: PackerConfig,
+        *,
+        run_id: str | None = None,
+        start_engine: Callable[[WorkerSetup, int], Engine] = WorkerPool,
+    ) -> None:
+        self.run_id = run_id or new_run_id()
+        self.config = config
+        self.storage = DirectoryStorage(config.output_dir, self.run_id)
+        self._workers = config.workers or len(os.sched_getaffinity(0))
+        self._start_engine = start_engine
+        self._engine: Engine | None = None
+        self._cancelled: DesError | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self._stop_engine()
+
+    def pack(self, tasks: Iterable[ShardTask]) -> Iterator[TaskOutcome]:
+        """Pack and publish; each outcome after its shards are published, but see
+        `storage.sync_directory`, which comes before they may be recorded.
+
+        `DamagedShard`, `StorageError`, `WorkerDied`, or what `cancel` was told. After an error
+        some shards may have been published: packing the same rows again finds them.
+        """
+        if self._workers == 1:
+            return self._pack_here(tasks)
+        return self._pack_in_engine(tasks)
+
+    def cancel(self, error: DesError | None = None) -> None:
+        """Stop within a moment, for good; `pack` raises the error. Safe from a signal handler."""
+        self._cancelled = error or Interrupted("packing was interrupted", hint="run it again")
+        if self._engine is not None:
+            self._engine.interrupt()
+
+    def close(self) -> None:
+        """Let the workers finish and end."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def _pack_here(self, tasks: Iterable[ShardTask]) -> Iterator[TaskOutcome]:
+        config, check = self.config, self._check
+        sources = LocalSources(config.big_file_threshold, config.source_roots, check=check)
+        with TaskPacker(config, self.storage, sources, check) as packer:
+            for batch in make_batches(tasks):
+                yield from packer.pack(batch)
+
+    def _pack_in_engine(self, tasks: Iterable[ShardTask]) -> Iterator[TaskOutcome]:
+        self._check()
+        if self._engine is None:
+            self._engine = self._start_engine(WorkerSetup(self.config, self.run_id), self._workers)
+        try:
+            yield from self._run_batches(self._engine, make_batches(tasks))
+        except BaseException as exc:
+            self._stop_engine()
+            if self._cancelled is not None and isinstance(exc, (DesError, CancelledError)):
+                raise self._cancelled from exc
+            raise
+
+    def _run_batches(self, engine: Engine, batches: Iterator[Batch]) -> Iterator[TaskOutcome]:
+        """Keep two batches per worker under way, fewer if their rows take much memory."""
+        waiting: deque[tuple[Future[list[TaskOutcome]], int]] = deque()
+        bytes_in_flight = 0
+        for batch in batches:
+            self._check()
+            size = sum(len(task.rows) for task in batch)
+            while len(waiting) >= 2 * self._workers or (
+                len(waiting) >= self._workers and bytes_in_flight + size > BYTES_IN_FLIGHT
+            ):
+                future, done_size = waiting.popleft()
+                yield from future.result()
+                bytes_in_flight -= done_size
+            waiting.append((engine.submit(batch), size))
+            bytes_in_flight += size
+        while waiting:
+            yield from waiting.popleft()[0].result()
+
+    def _check(self) -> None:
+        if self._cancelled is not None:
+            raise self._cancelled
+
+    def _stop_engine(self) -> None:
+        """Kill the workers and remove their drafts; what they published stays."""
+        if self._engine is not None:
+            self._engine.kill()
+            self._engine = None
+            with suppress(DesError):
+                self.storage.clean_leftovers(self.run_id)
+
+
+def make_batches(tasks: Iterable[ShardTask]) -> Iterator[Batch]:
+    """Neighbouring tasks together, none of them reordered."""
+    batch: Batch = []
+    size = 0
+    for task in tasks:
+        batch.append(task)
+        size += len(task.rows)
+        if size >= BATCH_BYTES or len(batch) >= BATCH_TASKS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

@@ -1,0 +1,222 @@
+"""What is to be packed and what came of it: the values that travel between parent and workers.
+
+Pure: nothing here opens a file. Worker processes import this module, so it stays light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+from des_core.errors import UsageError
+from des_core.routing import UnusableUid, bucket_count, encode_uid, parse_shard_name
+
+if TYPE_CHECKING:
+    from des_core.config import PackerSettings
+
+MIB = 1 << 20
+ALREADY_COMPRESSED = frozenset(
+    {
+        *("7z", "avif", "bz2", "docx", "flac", "gif", "gz", "heic", "jpeg", "jpg", "lz4", "m4a"),
+        *("mkv", "mov", "mp3", "mp4", "ogg", "opus", "png", "pptx", "rar", "tgz", "webm", "webp"),
+        *("woff2", "xlsx", "xz", "zip", "zst"),
+    }
+)
+
+
+class SourceRow(NamedTuple):
+    """One row of `files`: `created_us` in microseconds since the epoch, `size_bytes` if known."""
+
+    uid: str
+    created_us: int
+    location: str | None
+    size_bytes: int | None
+
+
+class Reason(StrEnum):
+    """Why a file could not be packed; recorded as the exception's reason."""
+
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    NOT_REGULAR = "not_regular"
+    CHANGED = "changed"
+    SIZE_MISMATCH = "size_mismatch"
+    OUTSIDE_ROOTS = "outside_roots"
+    BAD_LOCATION = "bad_location"
+    BAD_UID = "bad_uid"
+    DUPLICATE_UID = "duplicate_uid"
+
+
+@dataclass(frozen=True, slots=True)
+class PackerConfig:
+    """What shards are made like and where they go. Sizes in bytes; `workers` None means all cores.
+
+    `read_concurrency` bounds the reads in flight per worker when sources turn out to be slow.
+    """
+
+    output_dir: str
+    n_bits: int = 8
+    max_shard_size: int = 1_000_000_000
+    codec: str = "zstd"
+    level: int = 3
+    big_file_threshold: int = 10 * MIB
+    skip_extensions: frozenset[str] = ALREADY_COMPRESSED
+    source_roots: tuple[str, ...] = ()
+    workers: int | None = None
+    read_concurrency: int = 4
+
+    def __post_init__(self) -> None:
+        bucket_count(self.n_bits)
+        if self.codec not in ("zstd", "none"):
+            raise UsageError("shards are written with codec zstd or none", codec=self.codec)
+        for name in ("max_shard_size", "big_file_threshold", "read_concurrency"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be at least 1", value=getattr(self, name))
+        if self.workers is not None and self.workers < 1:
+            raise UsageError("workers must be at least 1", value=self.workers)
+
+    @classmethod
+    def from_settings(cls, settings: PackerSettings) -> PackerConfig:
+        """The same, from the `packer` section of the configuration."""
+        compression = settings.compression
+        return cls(
+            output_dir=settings.output_dir,
+            n_bits=settings.n_bits,
+            max_shard_size=settings.max_shard_size,
+            codec=compression.codec if compression.enabled else "none",
+            level=compression.level,
+            big_file_threshold=settings.big_file_threshold,
+            skip_extensions=settings.skip_extensions,
+            source_roots=tuple(str(root) for root in settings.source_roots),
+            workers=settings.workers,
+            read_concurrency=settings.read_concurrency,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRecord:
+    """One shard: `content_bytes` before compression, `size_bytes` and `sha256` of the file."""
+
+    name: str
+    day: date
+    bucket: int
+    part: int
+    files: int
+    content_bytes: int
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """All rows of a slice that belong to one (day, bucket).
+
+    `rows` is encoded by the spool, see `row_spool.decode_rows`. `existing` are the shards that are
+    there already, in the order of their parts; those in `unknown` are not in the ledger.
+    """
+
+    day: date
+    bucket: int
+    rows: bytes
+    existing: tuple[str, ...] = ()
+    unknown: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class FileFailure:
+    """A row that could not be packed, and why."""
+
+    uid: str
+    created_us: int
+    location: str | None
+    reason: Reason
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOutcome:
+    """What came of a task, after its shards were published.
+
+    Every row is in `files_out` or in `failures`. `files_present` of `files_out` were packed
+    before. `shards` were written now, `adopted` were found although the ledger lacks them.
+    `bytes_in` is the content packed now; `bigfiles` are the sha256 of big files stored now.
+    """
+
+    shards: tuple[ShardRecord, ...] = ()
+    adopted: tuple[ShardRecord, ...] = ()
+    files_out: int = 0
+    files_present: int = 0
+    bytes_in: int = 0
+    failures: tuple[FileFailure, ...] = ()
+    bigfiles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPlan:
+    """The rows of a task in the order of their packing, and those that no shard can hold."""
+
+    rows: list[SourceRow]
+    failures: list[FileFailure]
+
+
+def fail(row: SourceRow, reason: Reason, error: str) -> FileFailure:
+    """The failure of a row."""
+    return FileFailure(row.uid, row.created_us, row.location, reason, error)
+
+
+def plan_rows(rows: Iterable[SourceRow]) -> TaskPlan:
+    """Order by (created_at, uid), so that the shard's bytes do not depend on how rows came.
+
+    Of rows with one uid the first in that order is packed.
+    """
+    ordered = sorted(rows, key=_packing_order)
+    plan = TaskPlan([], [])
+    seen: set[str] = set()
+    for row in ordered:
+        error = _uid_fault(row.uid)
+        if error is not None:
+            plan.failures.append(fail(row, Reason.BAD_UID, error))
+        elif row.uid in seen:
+            plan.failures.append(
+                fail(row, Reason.DUPLICATE_UID, "an earlier row of the same day has this uid")
+            )
+        else:
+            seen.add(row.uid)
+            plan.rows.append(row)
+    return plan
+
+
+def next_part(existing: Iterable[str]) -> int:
+    """The part after all existing ones; gaps in the numbers are left as they are."""
+    names = (parse_shard_name(name) for name in existing)
+    return max((name.part for name in names if name is not None), default=-1) + 1
+
+
+def order_parts(names: Sequence[str]) -> tuple[str, ...]:
+    """Shard names of one (day, bucket) in the order of their parts."""
+    parts = {name: parse_shard_name(name) for name in names}
+    return tuple(sorted(names, key=lambda name: (part.part if (part := parts[name]) else -1, name)))
+
+
+_plain_order = itemgetter(1, 0)
+
+
+def _packing_order(row: SourceRow) -> tuple[int, str, str, int]:
+    return (
+        row[1],
+        row[0],
+        row[2] or "",
+        -1 if row[3] is None else row[3],
+    )
+
+
+def _uid_fault(uid: str) -> str | None:
+    try:
+        encode_uid(uid)
+    except UnusableUid as exc:
+        return str(exc)
+    return None

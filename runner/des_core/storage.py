@@ -1,0 +1,329 @@
+"""Where shards live. A directory here; an object store fits behind the same `Storage`.
+
+Whatever is written begins as a draft: a hidden file in the directory of its final name, locked
+for as long as its writer lives. It gets its name when it is durable, and never takes the place
+of a file that has it already.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import secrets
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from datetime import date
+from types import TracebackType
+from typing import BinaryIO, Protocol, Self
+
+from des_core.errors import StorageError
+from des_core.packer_planner import order_parts
+from des_core.routing import ShardName, parse_shard_name
+from des_core.shard_io.bigfiles import BIG_FILES_DIR
+from des_core.shard_io.blobs import Blob, LocalBlob
+from des_core.storage_errors import storage_error
+
+FILE_MODE = 0o640
+DIRECTORY_MODE = 0o750
+COMPARE_SIZE = 1 << 20
+MANIFESTS_DIR = "_manifests"
+SUBDIRECTORIES = (BIG_FILES_DIR, MANIFESTS_DIR)
+
+_DRAFT = re.compile(r"\.tmp-(?P<run>[0-9A-Za-z]{1,32})-[0-9]+-[0-9a-f]{16}")
+_RENAME_NOREPLACE = 1
+_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS})
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+ShardsByBucket = dict[tuple[date, int], tuple[str, ...]]
+
+
+class Draft(Protocol):
+    """A file in the making, without a name of its own yet."""
+
+    @property
+    def file(self) -> BinaryIO:
+        """Where to write; unbuffered."""
+
+    @property
+    def path(self) -> str:
+        """Where the draft can be opened again to be checked."""
+
+    def sync(self) -> None:
+        """Make what was written durable. `StorageError` if not: then discard the draft."""
+
+    def discard(self) -> None:
+        """Remove it; harmless when it is published or removed already."""
+
+
+class Storage(Protocol):
+    """A place for shards, big files and manifests. Names are relative, like `_bigFiles/ab…`."""
+
+    def create_draft(self, directory: str = "") -> Draft:
+        """A new draft for a name in that directory."""
+
+    def publish(self, draft: Draft, name: str) -> bool:
+        """Give a synced draft its name; False if a file of equal bytes has it already."""
+
+    def sync_directory(self) -> None:
+        """Make names durable: after this, what was published survives a power cut."""
+
+    def list_shards(self, days: Collection[date] | None = None) -> ShardsByBucket:
+        """The shards of these days, or all, by (day, bucket), each in the order of parts."""
+
+    def open(self, name: str) -> Blob:
+        """`FileNotFoundError` if there is none."""
+
+    def exists(self, name: str) -> bool:
+        """Whether a file has that name."""
+
+    def clean_leftovers(self, run_id: str | None = None) -> int:
+        """Remove the drafts of writers that no longer live; how many. Only those of `run_id`."""
+
+
+class LocalDraft:
+    """A hidden file `.tmp-<run>-<pid>-<random>`, locked while this process has it open."""
+
+    def __init__(self, directory: str, run_id: str) -> None:
+        try:
+            self.path, fd = _create_locked(directory, run_id)
+        except OSError as exc:
+            raise storage_error("cannot create a file", exc, directory) from exc
+        self.file: BinaryIO = open(fd, "wb", buffering=0)  # noqa: SIM115 - see discard
+
+    def sync(self) -> None:
+        try:
+            os.fsync(self.file.fileno())
+        except OSError as exc:
+            # The kernel may have dropped the pages: a second fsync would lie. Write it anew.
+            raise storage_error("cannot make a file durable", exc, self.path) from exc
+
+    def discard(self) -> None:
+        if self.file.closed:
+            return
+        # What cannot be removed now is removed as a leftover, once nobody holds its lock.
+        with suppress(OSError):
+            os.unlink(self.path)
+        self.file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.discard()
+
+
+class DirectoryStorage:
+    """`output_dir`: shards flat in it, big files and manifests in directories of their own."""
+
+    def __init__(self, output_dir: str, run_id: str = "0") -> None:
+        self.output_dir = os.path.abspath(output_dir)
+        self._run_id = run_id
+        if not os.path.isdir(self.output_dir):
+            raise StorageError(
+                "the output directory does not exist or is not a directory",
+                path=self.output_dir,
+                hint="create it, or correct packer.output_dir",
+            )
+
+    def create_draft(self, directory: str = "") -> LocalDraft:
+        return LocalDraft(self._directory(directory), self._run_id)
+
+    def publish(self, draft: Draft, name: str) -> bool:
+        """1. link, which fails where the name is taken; 2. the draft's own name goes.
+
+        A file system without hard links gets a rename that does not replace.
+        """
+        target = f"{self.output_dir}/{name}"
+        try:
+            _give_name(draft.path, target)
+        except FileExistsError as exc:
+            self._check_equal(draft.path, target, exc)
+            draft.discard()
+            return False
+        except OSError as exc:
+            raise storage_error("cannot publish a file", exc, target) from exc
+        draft.discard()
+        return True
+
+    def sync_directory(self) -> None:
+        for name in ("", *SUBDIRECTORIES):
+            path = f"{self.output_dir}/{name}"
+            if name and not os.path.isdir(path):
+                continue
+            _sync_path(path)
+
+    def list_shards(self, days: Collection[date] | None = None) -> ShardsByBucket:
+        """One pass over the directory, whatever the number of days."""
+        prefixes = None if days is None else {f"{day:%Y%m%d}" for day in days}
+        found: dict[tuple[date, int], list[str]] = {}
+        for name in self._names():
+            if prefixes is None or name[:8] in prefixes:
+                parsed = parse_shard_name(name)
+                if parsed is not None:
+                    found.setdefault(_place(parsed), []).append(name)
+        return {place: order_parts(names) for place, names in found.items()}
+
+    def open(self, name: str) -> Blob:
+        return LocalBlob(f"{self.output_dir}/{name}")
+
+    def exists(self, name: str) -> bool:
+        return os.path.lexists(f"{self.output_dir}/{name}")
+
+    def clean_leftovers(self, run_id: str | None = None) -> int:
+        """A draft whose lock can be had belongs to nobody alive, on this machine or another."""
+        removed = 0
+        for directory in (self.output_dir, *(f"{self.output_dir}/{n}" for n in SUBDIRECTORIES)):
+            with suppress(FileNotFoundError):
+                names = os.listdir(directory)
+                removed += sum(
+                    _remove_dead(f"{directory}/{name}")
+                    for name in names
+                    if (draft := _DRAFT.fullmatch(name)) and run_id in (None, draft["run"])
+                )
+        return removed
+
+    def probe_writable(self) -> None:
+        """Write, sync, publish and remove a tiny file. `StorageError` tells what fails."""
+        name = f".probe-{secrets.token_hex(8)}"
+        with self.create_draft() as draft:
+            try:
+                draft.file.write(b"probe")
+            except OSError as exc:
+                raise storage_error("cannot write a file", exc, self.output_dir) from exc
+            draft.sync()
+            self.publish(draft, name)
+        os.unlink(f"{self.output_dir}/{name}")
+
+    def _names(self) -> Iterator[str]:
+        try:
+            with os.scandir(self.output_dir) as entries:
+                for entry in entries:
+                    yield entry.name
+        except OSError as exc:
+            raise storage_error("cannot list the output directory", exc, self.output_dir) from exc
+
+    def _directory(self, name: str) -> str:
+        path = f"{self.output_dir}/{name}" if name else self.output_dir
+        if name and not os.path.isdir(path):
+            try:
+                os.makedirs(path, DIRECTORY_MODE, exist_ok=True)
+            except OSError as exc:
+                raise storage_error("cannot create a directory", exc, path) from exc
+            _sync_path(self.output_dir)
+        return path
+
+    def _check_equal(self, draft_path: str, target: str, exc: OSError) -> None:
+        if not _equal_files(draft_path, target):
+            raise StorageError(
+                "a file with this name and other content is there already; it was not touched",
+                path=target,
+                hint="find out who else writes to packer.output_dir; "
+                "des-admin verify tells whether that file is sound",
+            ) from exc
+
+
+def new_run_id() -> str:
+    """A name for one run: 32 characters, as the ledger keeps it."""
+    return secrets.token_hex(16)
+
+
+def _place(name: ShardName) -> tuple[date, int]:
+    return name.day, name.bucket
+
+
+def _create_locked(directory: str, run_id: str) -> tuple[str, int]:
+    """A new file and its descriptor. Another run's cleaning may snatch it before it is locked."""
+    while True:
+        path = f"{directory}/.tmp-{run_id}-{os.getpid()}-{secrets.token_hex(8)}"
+        fd = os.open(path, _NEW_FILE, FILE_MODE)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(fd).st_nlink:
+                return path, fd
+        except BlockingIOError:
+            pass
+        except OSError as exc:
+            if exc.errno in _NO_LOCKS:
+                return path, fd
+            os.close(fd)
+            raise
+        os.close(fd)
+
+
+def _give_name(path: str, target: str) -> None:
+    try:
+        os.link(path, target)
+    except FileExistsError:
+        raise
+    except OSError as exc:
+        if exc.errno not in _NO_LINKS:
+            raise
+        _rename_without_replacing(path, target)
+
+
+def _rename_without_replacing(path: str, target: str) -> None:
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    at_cwd = -100
+    done = libc.renameat2(at_cwd, os.fsencode(path), at_cwd, os.fsencode(target), _RENAME_NOREPLACE)
+    if done != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), path, None, target)
+
+
+def _sync_path(path: str) -> None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as exc:
+        raise storage_error("cannot make names durable", exc, path) from exc
+
+
+def _remove_dead(path: str) -> bool:
+    """Remove a draft unless its writer still holds the lock."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(path)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def _equal_files(one: str, other: str) -> bool:
+    with _reading(one) as first, _reading(other) as second:
+        if os.fstat(first.fileno()).st_size != os.fstat(second.fileno()).st_size:
+            return False
+        while True:
+            piece = first.read(COMPARE_SIZE)
+            if piece != second.read(COMPARE_SIZE):
+                return False
+            if not piece:
+                return True
+
+
+@contextmanager
+def _reading(path: str) -> Iterator[BinaryIO]:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(fd, "rb", buffering=0) as file:
+            yield file
+    except OSError as exc:
+        raise storage_error("cannot read a file", exc, path) from exc
