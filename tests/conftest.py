@@ -7,13 +7,22 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pytest_postgresql.executors import NoopExecutor
 
 from support.database import TestDatabase, sqlite_database
 from support.filesdata import FileRow, FilesSpec, FilesTable, FilesTableFactory, make_files_table
 from support.mariadb_server import MariaDbServer, find_mariadb
 from support.postgres_server import PASSWORD, USER, PostgresServer, find_postgres
-from support.servers import database_on, describe_servers, require_server
+from support.servers import database_on, describe_servers, is_ci, require_server
+
+# How long an example takes says more about the machine than about the code. CI draws the same
+# examples each time.
+settings.register_profile("laptop", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "ci", settings.get_profile("laptop"), derandomize=True, database=None, print_blob=True
+)
+settings.load_profile("ci" if is_ci() else "laptop")
 
 SERVERS = ("sqlite", "postgres", "mariadb")
 
