@@ -11,7 +11,11 @@ from des_core.errors import StorageError
 
 
 class Blob(Protocol):
-    """What a shard or a big file is read from. Errors of the medium are `StorageError`."""
+    """What a shard or a big file is read from. Errors of the medium are `StorageError`.
+
+    Readers ask for up to 1 MiB at a time, mostly one range after the other, so a blob whose
+    requests are dear may read ahead.
+    """
 
     @property
     def name(self) -> str:

@@ -18,6 +18,8 @@ ONE_SHOT_LIMIT = 16 << 20
 ZSTD_BITE = 512
 LZ4_OUTPUT = 1 << 20
 
+Payload = bytes | bytearray | memoryview
+
 
 @dataclass(frozen=True, slots=True)
 class Compression:
@@ -45,13 +47,16 @@ class PayloadEncoder:
             )
             self._compress = compressor.compress
 
-    def encode(self, payload: bytes, *, store_raw: bool = False) -> tuple[Codec, bytes]:
-        """The codec and the bytes to store: raw where asked for, or where zstd saves nothing."""
+    def encode(self, payload: Payload, *, store_raw: bool = False) -> tuple[Codec, bytes]:
+        """The codec and the bytes to store: raw where asked for, or where zstd saves nothing.
+
+        What comes back is never a view, so that the caller may reuse the payload's buffer.
+        """
         if store_raw or self._compress is None or not payload:
-            return Codec.NONE, payload
+            return Codec.NONE, bytes(payload)
         frame = self._compress(payload)
         if len(frame) >= len(payload):
-            return Codec.NONE, payload
+            return Codec.NONE, bytes(payload)
         return Codec.ZSTD, frame
 
 

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from des_core.errors import DesError, StorageError
 from des_core.routing import UnusableUid, encode_uid
 from des_core.shard_io.bigfiles import write_all
-from des_core.shard_io.codecs import Compression, PayloadEncoder
+from des_core.shard_io.codecs import Compression, Payload, PayloadEncoder
 from des_core.shard_io.layout import (
     BIG_V2,
     COUNT_SIZE,
@@ -83,7 +83,7 @@ class ShardWriter:
     def add(
         self,
         uid: str,
-        payload: bytes,
+        payload: Payload,
         *,
         store_raw: bool = False,
         meta: Mapping[str, object] | None = None,
@@ -97,7 +97,7 @@ class ShardWriter:
     def add_compressed(
         self,
         uid: str,
-        frame: bytes,
+        frame: Payload,
         uncompressed_size: int,
         codec: Codec,
         *,

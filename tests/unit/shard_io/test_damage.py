@@ -157,3 +157,19 @@ def test_the_same_uid_twice_is_damage() -> None:
 
 def test_foreign_frames_without_a_checksum_still_verify() -> None:
     assert _verify((GOLDEN_DIR / "v1_mixed.des").read_bytes())
+
+
+@pytest.mark.parametrize("name", ["v1_mixed.des", "v2_lz4.des"])
+def test_flips_in_foreign_shards_raise_nothing_else(name: str) -> None:
+    """Their frames have no checksum, so only the sha256 of the whole is sure to differ."""
+    shard = (GOLDEN_DIR / name).read_bytes()
+    sha256 = _verify(shard)
+    found = 0
+    for at in range(len(shard) * 8):
+        flipped = bytearray(shard)
+        flipped[at // 8] ^= 1 << at % 8
+        try:
+            assert _verify(bytes(flipped)) != sha256
+        except DamagedShard:
+            found += 1
+    assert found > len(shard) * 4

@@ -86,6 +86,28 @@ def test_what_was_compressed_elsewhere_gives_the_same_shard() -> None:
     assert here.getvalue() == there.getvalue()
 
 
+def test_a_payload_buffer_may_be_used_again() -> None:
+    file, buffer = io.BytesIO(), bytearray(NOISE)
+    writer = ShardWriter(file)
+    writer.add("first", memoryview(buffer)[:9])
+    writer.add("second", buffer, store_raw=True)
+    buffer[:] = bytes(len(buffer))
+    writer.finish()
+    reader = open_shard(BytesBlob(file.getvalue()))
+    assert [reader.read(entry) for entry in reader.entries()] == [NOISE[:9], NOISE]
+
+
+def test_compressing_many_at_once_gives_the_same_frames() -> None:
+    """What a packer may use to compress in threads without the interpreter's lock."""
+    compressor = zstandard.ZstdCompressor(level=3, write_checksum=True, threads=0)
+    contents = [TEXT, TEXT[:500], bytes(99_999)]
+    frames = compressor.multi_compress_to_buffer(contents, threads=2)
+    encoder = PayloadEncoder(Compression())
+    assert [(Codec.ZSTD, frame.tobytes()) for frame in frames] == [
+        encoder.encode(content) for content in contents
+    ]
+
+
 def test_a_refused_uid_leaves_the_shard_as_it_was() -> None:
     clean, tried = io.BytesIO(), io.BytesIO()
     writer = ShardWriter(clean)
