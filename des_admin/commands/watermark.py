@@ -1,0 +1,242 @@
+"""`des-admin watermark`: see it, move it, change the lag, read who did."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from des_admin.commands.watermark_move import MoveRequest, signed
+from des_admin.context import Context
+from des_admin.help_text import examples
+from des_admin.render.tables import Column, print_facts, print_table
+from des_admin.render.values import count, duration, utc, utc_and_local
+from des_core.errors import ExitCode
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from des_core.events import ChainCheck, Event
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="See the watermark, move it by hand, and read who moved it.",
+)
+MINUS_IS_NO_OPTION = {"ignore_unknown_options": True}
+
+TimeArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="TIME",
+        help="2024-11-01, 2024-11-01T12:30:00Z, or -1d / +12h from the current watermark.",
+    ),
+]
+AmountArgument = Annotated[
+    str,
+    typer.Argument(metavar="AMOUNT|TIME", help="1d, 12h, 2w from the current one, or a time."),
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+ConfirmOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="The number of files that a move forward skips, as confirmation."
+    ),
+]
+ReasonOption = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="Why; goes into the audit trail.")
+]
+ExpectOption = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Do it only if the watermark stands exactly here."),
+]
+ForgetOption = Annotated[
+    bool,
+    typer.Option(
+        "--forget",
+        help="Do not record skipped files as exceptions: they then read as archived although no "
+        "shard has them.",
+    ),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan, change nothing.")]
+
+
+def register(root: typer.Typer) -> None:
+    root.add_typer(app, name="watermark")
+
+
+@app.command(epilog=examples("des-admin watermark show", "des-admin watermark show --output json"))
+def show(ctx: typer.Context) -> None:
+    """Show the watermark, the target of the next cycle, and what lies between."""
+    from des_core.database_source import SourceReader
+    from des_core.lock import lock_holder
+    from des_core.watermark import compute_target, read_watermark
+
+    context = Context.of(ctx)
+    config = context.config_database
+    with config.read() as connection:
+        now_is = read_watermark(connection, config.dialect)
+    clock = SourceReader(context.source, context.settings.database).clock()
+    target = compute_target(clock.now, now_is.lag_days, clock.oldest_transaction)
+    behind = max(target - now_is.archived_until, target - target)
+    payload = {
+        "archived_until": now_is.archived_until,
+        "lag_days": now_is.lag_days,
+        "target": target,
+        "behind_seconds": behind,
+        "fence": now_is.fence,
+        "last_updated": now_is.last_updated,
+        "updated_by": now_is.updated_by,
+        "oldest_transaction": clock.oldest_transaction,
+        "lock_holder": lock_holder(config),
+    }
+
+    def draw(out: Console) -> None:
+        facts = [
+            ("archived until", utc_and_local(now_is.archived_until)),
+            ("lag", f"{now_is.lag_days} days"),
+            ("target", utc_and_local(target)),
+            ("behind", duration(behind) if behind else "nothing: caught up"),
+            ("last updated", utc_and_local(now_is.last_updated)),
+            ("updated by", now_is.updated_by or "–"),
+            ("fence", now_is.fence),
+            ("lock", payload["lock_holder"] or "free"),
+        ]
+        print_facts(out, facts)
+
+    context.emit("watermark-show", payload, draw)
+
+
+@app.command(
+    "set",
+    context_settings=MINUS_IS_NO_OPTION,
+    epilog=examples(
+        "des-admin watermark set 2024-11-01 --reason 'restored backup'",
+        "des-admin watermark set 2024-11-01 --dry-run",
+    ),
+)
+def set_to(
+    ctx: typer.Context,
+    to: TimeArgument,
+    yes: YesOption = False,
+    confirm: ConfirmOption = None,
+    reason: ReasonOption = None,
+    expect_current: ExpectOption = None,
+    forget: ForgetOption = False,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Move the watermark to a time. Back replays files; forward skips them.
+
+    Shows from, to and the files concerned, then asks. Refused while a runner is at work.
+    """
+    request = MoveRequest("set", to, yes, confirm, reason, expect_current, forget, dry_run)
+    request.run(Context.of(ctx))
+
+
+@app.command(
+    context_settings=MINUS_IS_NO_OPTION,
+    epilog=examples(
+        "des-admin watermark rewind 1d --reason 'shards of the 7th lost'",
+        "des-admin watermark rewind 2024-11-07 --yes",
+    ),
+)
+def rewind(
+    ctx: typer.Context,
+    by: AmountArgument,
+    yes: YesOption = False,
+    reason: ReasonOption = None,
+    expect_current: ExpectOption = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Move the watermark back: the files between are pending again and the next cycle replays them.
+
+    What shards already hold is found there and not packed twice.
+    """
+    to = signed(by, "-")
+    request = MoveRequest("rewind", to, yes, None, reason, expect_current, dry_run=dry_run)
+    request.run(Context.of(ctx))
+
+
+@app.command(
+    context_settings=MINUS_IS_NO_OPTION,
+    epilog=examples(
+        "des-admin watermark advance 1d --dry-run",
+        "des-admin watermark advance 2024-11-08 --confirm 1234 --reason 'packed elsewhere'",
+    ),
+)
+def advance(
+    ctx: typer.Context,
+    by: AmountArgument,
+    yes: YesOption = False,
+    confirm: ConfirmOption = None,
+    reason: ReasonOption = None,
+    expect_current: ExpectOption = None,
+    forget: ForgetOption = False,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Move the watermark forward without packing. Dangerous: the files between are skipped.
+
+    They become exceptions with the reason `skipped`, which nothing packs until
+    `des-admin exceptions retry --reason skipped`.
+    """
+    to = signed(by, "+")
+    request = MoveRequest("advance", to, yes, confirm, reason, expect_current, forget, dry_run)
+    request.run(Context.of(ctx))
+
+
+@app.command(epilog=examples("des-admin watermark lag 14 --reason 'late uploads'"))
+def lag(
+    ctx: typer.Context,
+    days: Annotated[int, typer.Argument(min=0, max=36_500, help="The new lag in days.")],
+    yes: YesOption = False,
+    reason: ReasonOption = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Change lag_days: files younger than this are left alone."""
+    from des_admin.commands.watermark_lag import change_lag
+
+    change_lag(Context.of(ctx), days, yes=yes, reason=reason, dry_run=dry_run)
+
+
+@app.command(epilog=examples("des-admin watermark history", "des-admin watermark history --check"))
+def history(
+    ctx: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many events.")] = 20,
+    check: Annotated[
+        bool, typer.Option("--check", help="Verify the seal of every event; exit 4 if one broke.")
+    ] = False,
+) -> None:
+    """Show who changed what, when and why, the newest first."""
+    from des_core.events import check_chain, newest_events
+
+    context = Context.of(ctx)
+    config = context.config_database
+    with config.read() as connection:
+        events = newest_events(connection, config.dialect, limit=limit)
+        chain = check_chain(connection, config.dialect) if check else None
+    payload: dict[str, Any] = {"events": events, "chain": chain}
+    context.emit("watermark-history", payload, lambda out: _draw_history(out, events, chain))
+    if chain is not None and chain.broken_at is not None:
+        context.finish(ExitCode.REFUSED)
+
+
+def _draw_history(out: Console, events: list[Event], chain: ChainCheck | None) -> None:
+    columns = [
+        Column("#", numeric=True),
+        Column("when", wraps=False),
+        Column("who"),
+        Column("what"),
+        Column("from"),
+        Column("to"),
+        Column("why"),
+    ]
+    rows = [
+        (e.event_id, utc(e.at), e.actor, e.action, e.from_value, e.to_value, e.reason)
+        for e in events
+    ]
+    print_table(out, columns, rows)
+    if chain is None:
+        return
+    if chain.broken_at is None:
+        out.print(f"the trail holds: {count(chain.events)} events, every seal fits")
+    else:
+        out.print(f"the trail is broken at event {chain.broken_at}: {chain.problem}", style="red")

@@ -1,0 +1,179 @@
+"""A hand-made move of the watermark: plan, show, ask, do, say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from des_admin.context import Context
+from des_admin.render.tables import print_facts
+from des_admin.render.values import count, duration, size, utc, utc_and_local
+from des_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from des_core.watermark_edits import MovePlan
+
+
+@dataclass(frozen=True)
+class MoveRequest:
+    """What was typed. `confirm` is the number of files that a move forward skips."""
+
+    action: str
+    to: str
+    yes: bool = False
+    confirm: int | None = None
+    reason: str | None = None
+    expect_current: str | None = None
+    forget: bool = False
+    dry_run: bool = False
+
+    def run(self, context: Context) -> None:
+        from des_core.database_source import SourceReader
+        from des_core.watermark_edits import Direction, execute_move, plan_move
+
+        source = SourceReader(context.source, context.settings.database)
+        plan = plan_move(
+            context.config_database,
+            source,
+            self._moment(context),
+            expect_current=self._expected(context),
+            forget=self.forget,
+            max_captured=context.settings.migration.max_captured,
+        )
+        self._require_direction(plan)
+        if self.dry_run or plan.direction is Direction.NOWHERE:
+            self._report(context, plan, done=False)
+            return
+        if not context.wants_json:
+            print_facts(context.talk, move_facts(plan))
+        self._confirm(context, plan)
+        reason = self._reason(context)
+        execute_move(
+            context.config_database,
+            source,
+            plan,
+            action=self.action,
+            actor=context.actor,
+            reason=reason,
+        )
+        self._report(context, plan, done=True)
+
+    def _moment(self, context: Context) -> datetime:
+        from des_core.timestamps import parse_time
+        from des_core.watermark import read_watermark
+
+        config = context.config_database
+        with config.read() as connection:
+            base = read_watermark(connection, config.dialect).archived_until
+        return parse_time(self.to, now=context.now, base=base)
+
+    def _expected(self, context: Context) -> datetime | None:
+        from des_core.timestamps import parse_time
+
+        if self.expect_current is None:
+            return None
+        return parse_time(self.expect_current, now=context.now)
+
+    def _require_direction(self, plan: MovePlan) -> None:
+        from des_core.watermark_edits import Direction
+
+        wanted = {"rewind": Direction.BACK, "advance": Direction.FORWARD}.get(self.action)
+        if wanted is not None and plan.direction not in (wanted, Direction.NOWHERE):
+            raise UsageError(
+                f"this would move the watermark {plan.direction}",
+                hint=f"use: des-admin watermark set {utc(plan.to)}",
+                **{"from": utc(plan.before.archived_until), "to": utc(plan.to)},
+            )
+
+    def _confirm(self, context: Context, plan: MovePlan) -> None:
+        from des_core.watermark_edits import Direction
+
+        files = plan.files.files
+        if plan.direction is Direction.FORWARD and files:
+            context.prompts.confirm_number(
+                f"Type the number of files that will be skipped ({files:,}) to go on:",
+                files,
+                given=self.confirm,
+            )
+        else:
+            context.prompts.confirm(
+                f"Move the watermark {plan.direction} to {utc(plan.to)}?", yes=self.yes
+            )
+
+    def _reason(self, context: Context) -> str | None:
+        if self.reason is None and not self.yes and context.prompts.somebody_is_there:
+            return context.prompts.ask("Why (for the audit trail)") or None
+        return self.reason
+
+    def _report(self, context: Context, plan: MovePlan, *, done: bool) -> None:
+        from des_core.watermark_edits import Direction
+
+        payload = {
+            "action": self.action,
+            "done": done,
+            "from": plan.before.archived_until,
+            "to": plan.to,
+            "direction": plan.direction,
+            "files": plan.files.files,
+            "size_bytes": plan.files.size_bytes,
+            "shards": plan.shards,
+            "exceptions_closed": plan.flipped_exceptions,
+            "skipped_recorded": plan.files.files if plan.records_skipped else 0,
+            "target": plan.target,
+        }
+
+        def draw(out: Console) -> None:
+            if done:
+                out.print(f"moved: {utc(plan.before.archived_until)} → {utc(plan.to)}")
+            elif plan.direction is Direction.NOWHERE:
+                out.print(f"the watermark stands there already: {utc(plan.to)}")
+            else:
+                print_facts(out, move_facts(plan))
+
+        context.emit("watermark-move", payload, draw)
+        if done and plan.direction is Direction.BACK:
+            context.say("next: des-admin run")
+
+
+def move_facts(plan: MovePlan) -> list[tuple[str, object]]:
+    """The plan in words."""
+    from des_core.watermark_edits import Direction
+
+    files = f"{count(plan.files.files)} files, {size(plan.files.size_bytes)}"
+    facts: list[tuple[str, object]] = [
+        ("from", utc_and_local(plan.before.archived_until)),
+        ("to", utc_and_local(plan.to)),
+        ("moves", f"{plan.direction}, by {duration(plan.end - plan.start)}"),
+    ]
+    if plan.direction is Direction.BACK:
+        facts.append(("replayed", f"{files}: they read as not archived until packed again"))
+        facts.append(("shards", f"{count(plan.shards)} of these days stay as they are"))
+    elif plan.forget:
+        facts.append(("forgotten", f"{files}: they will read as archived, with no shard behind it"))
+    else:
+        facts.append(("skipped", f"{files}: recorded as exceptions, reason skipped"))
+    if plan.flipped_exceptions:
+        facts.append(("exceptions", _flipped_words(plan)))
+    if plan.to > plan.target:
+        facts.append(("caution", f"beyond the target {utc(plan.target)}: rows still come in there"))
+    return facts
+
+
+def _flipped_words(plan: MovePlan) -> str:
+    from des_core.watermark_edits import Direction
+
+    number = count(plan.flipped_exceptions)
+    if plan.direction is Direction.BACK:
+        return f"{number} open ones above the new watermark are closed: they become plainly pending"
+    return f"{number} open ones below the new watermark are closed: it tells the truth about them"
+
+
+def signed(text: str, sign: str) -> str:
+    """`1d` as `-1d` or `+1d`; a sign that contradicts the command is wrong usage."""
+    if text[:1] in "+-" and text[:1] != sign:
+        other = "advance" if sign == "-" else "rewind"
+        raise UsageError(f"{text} goes the other way", hint=f"des-admin watermark {other} …")
+    return f"{sign}{text}" if text[:1].isdigit() and text[-1:] in "smhdw" else text
