@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import cached_property
@@ -22,6 +22,7 @@ from des_core.errors import ConfigError, ExitCode
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from des_admin.render.sections import Section
     from des_core.config import Settings
     from des_core.config_file import LoadedSettings
     from des_core.database import Database
@@ -179,6 +180,14 @@ class Context:
         else:
             show(self.out)
         sys.stdout.flush()
+
+    def drawn(self, sections: Iterable[Section]) -> str:
+        """The sections as the console would print them, as text."""
+        from des_admin.render.sections import draw_sections
+
+        with self.out.capture() as capture:
+            draw_sections(self.out, sections)
+        return capture.get()
 
     def finish(self, code: ExitCode) -> NoReturn:
         """End with an exit code that is not an error: new exceptions (3) or findings (4)."""

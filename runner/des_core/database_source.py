@@ -115,6 +115,9 @@ class SourceReader:
         with self.database.read() as connection:
             values = self.schema.window(start, end)
             row = run(connection, self.catalog.get("window_stats"), values).one()
+        return self._stats_of(row)
+
+    def _stats_of(self, row: Any) -> WindowStats:
         return WindowStats(
             files=int(row.files),
             oldest=None if row.oldest is None else self.schema.from_db(row.oldest),
@@ -122,13 +125,44 @@ class SourceReader:
             size_bytes=int(row.size_bytes or 0) if self.schema.has_size else None,
         )
 
+    def sample(self, start: datetime, end: datetime, size: int) -> WindowStats:
+        """As `stats`, of the oldest `size` rows of the window only: bounded however large it is."""
+        if start >= end:
+            return self.stats(start, end)
+        values = self.schema.window(start, end) | {"sample_size": size}
+        with self.database.read() as connection:
+            row = run(connection, self.catalog.get("window_sample"), values).one()
+        return self._stats_of(row)
+
+    def estimated_rows(self) -> int | None:
+        """How many rows the table has, by the server's own statistics; None where it has none."""
+        table = self.settings.table
+        statement = self.catalog.get("estimated_rows")
+        values: dict[str, object] = {}
+        if self.database.dialect is Dialect.POSTGRES:
+            values = {"table_name": table.quoted(Dialect.POSTGRES)}
+        elif self.database.dialect is Dialect.MYSQL:
+            values = {"schema_name": table.schema, "table_only": table.name}
+        elif self.schema.row_key == self.settings.uid_column:
+            return None  # a table without rowid
+        with self.database.read() as connection:
+            value = run(connection, statement, values).scalar()
+        return int(value) if value else None
+
+    def last_created_at(self, start: datetime, end: datetime) -> datetime | None:
+        """The newest created_at in `(start, end]`, or None."""
+        return self._edge("window_last", start, end)
+
     def first_created_at(self, start: datetime, end: datetime) -> datetime | None:
         """The oldest created_at in `(start, end]`, or None: skips what holds no rows."""
+        return self._edge("window_first", start, end)
+
+    def _edge(self, name: str, start: datetime, end: datetime) -> datetime | None:
         if start >= end:
             return None
         with self.database.read() as connection:
             values = self.schema.window(start, end)
-            value = run(connection, self.catalog.get("window_first"), values).scalar()
+            value = run(connection, self.catalog.get(name), values).scalar()
         return None if value is None else self.schema.from_db(value)
 
     def clock(self) -> SourceClock:

@@ -1,5 +1,5 @@
 -- purpose: how many rows the catalogue believes files to have
 -- index: none: system views
 -- touches: system views
-SELECT MAX(_rowid_) AS estimated_rows
+SELECT MAX({row_key}) AS estimated_rows
 FROM {files};

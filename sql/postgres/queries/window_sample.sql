@@ -1,0 +1,14 @@
+-- purpose: the first rows of a window, counted: what waits, without counting all of it
+-- index: {created_at_index}
+-- touches: files (sample_size rows at most)
+SELECT COUNT(*) AS files,
+       MIN(sample.created_at) AS oldest,
+       MAX(sample.created_at) AS newest,
+       SUM(sample.size_bytes) AS size_bytes
+FROM (
+    SELECT {created_at} AS created_at, CAST({size_bytes} AS bigint) AS size_bytes
+    FROM {files}
+    WHERE {created_at} > :start_at AND {created_at} <= :end_at
+    ORDER BY {created_at}
+    LIMIT :sample_size
+) AS sample;
