@@ -67,12 +67,12 @@ def is_disconnect(exc: DBAPIError) -> bool:
 
 def _kind(exc: DBAPIError) -> str:
     original = exc.orig
+    arguments = getattr(original, "args", ())
+    if arguments and isinstance(arguments[0], int):
+        return _by_number(arguments[0])  # before the SQLSTATE, which PyMySQL has too, but coarser
     state = getattr(original, "sqlstate", None)
     if state is not None:
         return _by_sqlstate(state)
-    arguments = getattr(original, "args", ())
-    if arguments and isinstance(arguments[0], int):
-        return _by_number(arguments[0])
     text = str(original).lower()
     if type(original).__module__.startswith("sqlite3"):
         return _by_sqlite_text(text)

@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 
+from des_core.config import Settings
+from des_core.config_file import load_settings
+from des_core.migration.apply import upgrade
 from support.database import TestDatabase
+from support.filesdata import FilesTable, FilesTableFactory
 
 ROOT = Path(__file__).resolve().parents[2]
 CANARY = "c4n4ry-Pa55"
@@ -110,3 +114,56 @@ def configured(project: Path, database: TestDatabase) -> TestDatabase:
     """A database on each server in turn, with a configuration that names it."""
     write_config(project, database.url)
     return database
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A migrated archive: 200 files over the ten days from 2024-01-01, six days archived."""
+
+    project: Path
+    source: TestDatabase
+    config: TestDatabase
+    table: FilesTable
+    settings: Settings
+
+    def exceptions(self) -> dict[str, tuple[str, bool]]:
+        """Open exceptions: uid → (reason, archived)."""
+        rows = self.config.rows(
+            "SELECT uid, reason, archived FROM des_archive_exception WHERE resolved_at IS NULL"
+        )
+        return {uid: (reason, bool(archived)) for uid, reason, archived in rows}
+
+    def events(self) -> list[tuple[str, str | None, str | None, str | None, str]]:
+        """(action, from, to, reason, actor), oldest first."""
+        return self.config.rows(
+            "SELECT action, from_value, to_value, reason, actor FROM des_archive_event"
+            " ORDER BY event_id"
+        )
+
+
+def make_archive(
+    project: Path, source: TestDatabase, config: TestDatabase, files_table: FilesTableFactory
+) -> Archive:
+    """Migrate a made-up table up to the watermark."""
+    table = files_table(source, rows=200, archived_days=6, holes=3)
+    config_url = None if config is source else config.url
+    path = write_config(project, source.url, config_url=config_url)
+    settings = load_settings(path, env={}).settings
+    upgrade(settings, actor="tests")
+    return Archive(project, source, config, table, settings)
+
+
+@pytest.fixture
+def archive(project: Path, database: TestDatabase, files_table: FilesTableFactory) -> Archive:
+    """An archive on each server in turn, its watermark in the same database."""
+    return make_archive(project, database, database, files_table)
+
+
+@pytest.fixture
+def sqlite_archive(
+    project: Path,
+    make_database: Callable[[str], TestDatabase],
+    files_table: FilesTableFactory,
+) -> Archive:
+    """An archive on SQLite, with a config database of its own, for what no server changes."""
+    return make_archive(project, make_database("sqlite"), make_database("sqlite"), files_table)

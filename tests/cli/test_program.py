@@ -3,10 +3,13 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from cli.conftest import CANARY, ROOT, Done, Program, program_environment, write_config
 
@@ -170,11 +173,41 @@ def test_init_without_a_terminal_names_the_flags(program: Program) -> None:
     assert "--url and --output-dir" in program("init", expect=2).err
 
 
-def test_golden_help(program: Program, golden: Callable[[Path, str], None]) -> None:
-    for line in ("", "config show", "sql list", "sql show", "init"):
-        name = line.replace(" ", "-") or "des-admin"
-        done = program(*line.split(), "--help")
-        golden(Path(__file__).parent / "golden" / f"{name}.txt", done.out)
+def command_lines(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every command and group, from the parser's own tree."""
+    yield path
+    for name, child in sorted(getattr(command, "commands", {}).items()):
+        yield from command_lines(child, (*path, name))
+
+
+HELP_PAGES = """
+import importlib, json, sys
+main = importlib.import_module(sys.argv[1]).main
+for line in json.loads(sys.argv[2]):
+    print("\f" + " ".join(line))
+    main([*line, "--help"])
+"""
+
+
+@pytest.mark.parametrize(("entry", "app"), [("des_admin.__main__", "des_admin.app")])
+def test_golden_help(
+    entry: str, app: str, golden: Callable[[Path, str], None], project: Path
+) -> None:
+    root = typer.main.get_command(import_module(app).make_app())
+    lines = list(command_lines(root))
+    done = subprocess.run(
+        [sys.executable, "-c", HELP_PAGES, entry, json.dumps(lines)],
+        env=program_environment(project),
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    for page in done.stdout.split("\f")[1:]:
+        name, _, text = page.partition("\n")
+        file = "-".join([root.name or entry, *name.split()])
+        golden(Path(__file__).parent / "golden" / f"{file}.txt", text)
 
 
 def test_json_stays_valid_whatever_a_name_holds(program: Program, project: Path) -> None:

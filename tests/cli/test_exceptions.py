@@ -1,0 +1,40 @@
+"""`des-admin exceptions`: list, and close with a number and a reason."""
+
+import csv
+import io
+
+from cli.conftest import Archive, Program
+
+
+def test_list(archive: Archive, program: Program) -> None:
+    shown = program("exceptions", "list", "--output", "json").json
+    assert {item["uid"] for item in shown["exceptions"]} == archive.table.holes
+    assert [(r["reason"], r["files"]) for r in shown["by_reason"]] == [("pending_at_seed", 3)]
+    assert program("exceptions", "list", "--reason", "missing", "-q").out.count("pending_at") == 1
+    rows = list(csv.DictReader(io.StringIO(program("exceptions", "list", "--format", "csv").out)))
+    assert {row["uid"] for row in rows} == archive.table.holes
+    limited = program("exceptions", "list", "--limit", "2")
+    assert "only the first 2" in limited.err
+
+
+def test_resolve_wants_number_and_reason(archive: Archive, program: Program) -> None:
+    line = ["exceptions", "resolve", "--reason", "pending_at_seed"]
+    assert "3 to close" in program(*line, "--dry-run").out
+    program(*line, "--confirm", "2", "--because", "x", expect=4)
+    program(*line, "--confirm", "3", expect=2)
+    program(*line, "--because", "x", expect=4)
+    assert len(archive.exceptions()) == 3
+    program(*line, "--confirm", "3", "--because", "accounted for")
+    assert archive.exceptions() == {}
+    assert archive.events()[-1][0] == "exceptions resolve"
+    assert archive.events()[-1][3] == "accounted for"
+
+
+def test_resolve_one_file(archive: Archive, program: Program) -> None:
+    uid = min(archive.table.holes)
+    program("exceptions", "resolve", "--uid", uid, "--confirm", "1", "--because", "ticket 12")
+    assert set(archive.exceptions()) == archive.table.holes - {uid}
+
+
+def test_resolve_never_means_all(sqlite_archive: Archive, program: Program) -> None:
+    assert "say which" in program("exceptions", "resolve", "--because", "x", expect=2).err
