@@ -16,7 +16,6 @@ from des_core.errors import StorageError
 from des_core.packer_planner import (
     PackerConfig,
     Reason,
-    ShardRecord,
     ShardTask,
     SourceRow,
     TaskOutcome,
@@ -124,7 +123,7 @@ class TaskPacker:
         for name in task.existing:
             with self._open_existing(name) as reader:
                 if name in task.unknown:
-                    tally.adopted.append(_adopt(name, reader))
+                    _adopt(name, reader, tally)
                 found = reader.find_many(row.uid for row in rows)
             missing = []
             for row in rows:
@@ -146,8 +145,8 @@ class TaskPacker:
             raise StorageError("a shard that was listed is gone", shard=name) from exc
 
 
-def _adopt(name: str, reader: ShardReader) -> ShardRecord:
-    """The record of a shard that the ledger lacks, after checking all of it."""
+def _adopt(name: str, reader: ShardReader, tally: Tally) -> None:
+    """Count in a shard that the ledger lacks, after checking all of it."""
     parsed = parse_shard_name(name)
     if parsed is None:
         raise StorageError("not a shard's name", shard=name)
@@ -155,4 +154,6 @@ def _adopt(name: str, reader: ShardReader) -> ShardRecord:
     stats = ShardStats(
         found.files, found.big_files, found.content_bytes, found.size_bytes, found.sha256
     )
-    return record_of((parsed.day, parsed.bucket, parsed.part), name, stats)
+    tally.adopted.append(record_of((parsed.day, parsed.bucket, parsed.part), name, stats))
+    if found.big_files:
+        tally.bigfiles.extend(entry.sha256 for entry in reader.entries() if entry.sha256)

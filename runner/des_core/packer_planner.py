@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from des_core.errors import UsageError
@@ -143,7 +142,8 @@ class TaskOutcome:
 
     Every row is in `files_out` or in `failures`. `files_present` of `files_out` were packed
     before. `shards` were written now, `adopted` were found although the ledger lacks them.
-    `bytes_in` is the content packed now; `bigfiles` are the sha256 of big files stored now.
+    `bytes_in` is the content packed now; `bigfiles` are the sha256 of the big files that the
+    shards of both kinds refer to.
     """
 
     shards: tuple[ShardRecord, ...] = ()
@@ -200,9 +200,6 @@ def order_parts(names: Sequence[str]) -> tuple[str, ...]:
     """Shard names of one (day, bucket) in the order of their parts."""
     parts = {name: parse_shard_name(name) for name in names}
     return tuple(sorted(names, key=lambda name: (part.part if (part := parts[name]) else -1, name)))
-
-
-_plain_order = itemgetter(1, 0)
 
 
 def _packing_order(row: SourceRow) -> tuple[int, str, str, int]:

@@ -44,7 +44,12 @@ class SourceRoots:
         self._directories: dict[str, _Directory] = {}
 
     def open(self, path: str) -> int:
-        """A file descriptor; `SourceFailure` where the path leads outside, `OSError` as usual."""
+        """A file descriptor; `SourceFailure` where the path leads outside, `OSError` as usual.
+
+        `ValueError` if it cannot be a path, wherever its beginning leads.
+        """
+        if b"\0" in os.fsencode(path):
+            raise ValueError("a path has no NUL")
         parent, _, name = path.rpartition("/")
         if name in ("", ".", ".."):
             raise SourceFailure(Reason.NOT_REGULAR, "a directory, not a regular file")

@@ -7,35 +7,34 @@ of a file that has it already.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import re
 import secrets
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import date
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
 from des_core.errors import StorageError
+from des_core.local_files import (
+    create_locked,
+    equal_files,
+    give_name,
+    remove_dead,
+    sync_path,
+)
 from des_core.packer_planner import order_parts
 from des_core.routing import ShardName, parse_shard_name
 from des_core.shard_io.bigfiles import BIG_FILES_DIR
 from des_core.shard_io.blobs import Blob, LocalBlob
 from des_core.storage_errors import storage_error
 
-FILE_MODE = 0o640
 DIRECTORY_MODE = 0o750
-COMPARE_SIZE = 1 << 20
 MANIFESTS_DIR = "_manifests"
 SUBDIRECTORIES = (BIG_FILES_DIR, MANIFESTS_DIR)
 
 _DRAFT = re.compile(r"\.tmp-(?P<run>[0-9A-Za-z]{1,32})-[0-9]+-[0-9a-f]{16}")
-_RENAME_NOREPLACE = 1
-_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS})
-_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 ShardsByBucket = dict[tuple[date, int], tuple[str, ...]]
 
@@ -73,6 +72,9 @@ class Storage(Protocol):
     def list_shards(self, days: Collection[date] | None = None) -> ShardsByBucket:
         """The shards of these days, or all, by (day, bucket), each in the order of parts."""
 
+    def list_names(self, directory: str) -> list[str]:
+        """The names below `_bigFiles` or `_manifests`; none if there is no such directory."""
+
     def open(self, name: str) -> Blob:
         """`FileNotFoundError` if there is none."""
 
@@ -88,7 +90,7 @@ class LocalDraft:
 
     def __init__(self, directory: str, run_id: str) -> None:
         try:
-            self.path, fd = _create_locked(directory, run_id)
+            self.path, fd = create_locked(directory, run_id)
         except OSError as exc:
             raise storage_error("cannot create a file", exc, directory) from exc
         self.file: BinaryIO = open(fd, "wb", buffering=0)  # noqa: SIM115 - see discard
@@ -143,7 +145,7 @@ class DirectoryStorage:
         """
         target = f"{self.output_dir}/{name}"
         try:
-            _give_name(draft.path, target)
+            give_name(draft.path, target)
         except FileExistsError as exc:
             self._check_equal(draft.path, target, exc)
             draft.discard()
@@ -158,7 +160,7 @@ class DirectoryStorage:
             path = f"{self.output_dir}/{name}"
             if name and not os.path.isdir(path):
                 continue
-            _sync_path(path)
+            sync_path(path)
 
     def list_shards(self, days: Collection[date] | None = None) -> ShardsByBucket:
         """One pass over the directory, whatever the number of days."""
@@ -171,6 +173,14 @@ class DirectoryStorage:
                     found.setdefault(_place(parsed), []).append(name)
         return {place: order_parts(names) for place, names in found.items()}
 
+    def list_names(self, directory: str) -> list[str]:
+        try:
+            return os.listdir(f"{self.output_dir}/{directory}")
+        except FileNotFoundError:
+            return []
+        except OSError as exc:
+            raise storage_error("cannot list a directory", exc, directory) from exc
+
     def open(self, name: str) -> Blob:
         return LocalBlob(f"{self.output_dir}/{name}")
 
@@ -180,14 +190,11 @@ class DirectoryStorage:
     def clean_leftovers(self, run_id: str | None = None) -> int:
         """A draft whose lock can be had belongs to nobody alive, on this machine or another."""
         removed = 0
-        for directory in (self.output_dir, *(f"{self.output_dir}/{n}" for n in SUBDIRECTORIES)):
-            with suppress(FileNotFoundError):
-                names = os.listdir(directory)
-                removed += sum(
-                    _remove_dead(f"{directory}/{name}")
-                    for name in names
-                    if (draft := _DRAFT.fullmatch(name)) and run_id in (None, draft["run"])
-                )
+        for directory in ("", *SUBDIRECTORIES):
+            for name in self.list_names(directory):
+                draft = _DRAFT.fullmatch(name)
+                if draft and run_id in (None, draft["run"]):
+                    removed += remove_dead(f"{self.output_dir}/{directory}/{name}")
         return removed
 
     def probe_writable(self) -> None:
@@ -217,11 +224,11 @@ class DirectoryStorage:
                 os.makedirs(path, DIRECTORY_MODE, exist_ok=True)
             except OSError as exc:
                 raise storage_error("cannot create a directory", exc, path) from exc
-            _sync_path(self.output_dir)
+            sync_path(self.output_dir)
         return path
 
     def _check_equal(self, draft_path: str, target: str, exc: OSError) -> None:
-        if not _equal_files(draft_path, target):
+        if not equal_files(draft_path, target):
             raise StorageError(
                 "a file with this name and other content is there already; it was not touched",
                 path=target,
@@ -237,93 +244,3 @@ def new_run_id() -> str:
 
 def _place(name: ShardName) -> tuple[date, int]:
     return name.day, name.bucket
-
-
-def _create_locked(directory: str, run_id: str) -> tuple[str, int]:
-    """A new file and its descriptor. Another run's cleaning may snatch it before it is locked."""
-    while True:
-        path = f"{directory}/.tmp-{run_id}-{os.getpid()}-{secrets.token_hex(8)}"
-        fd = os.open(path, _NEW_FILE, FILE_MODE)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(fd).st_nlink:
-                return path, fd
-        except BlockingIOError:
-            pass
-        except OSError as exc:
-            if exc.errno in _NO_LOCKS:
-                return path, fd
-            os.close(fd)
-            raise
-        os.close(fd)
-
-
-def _give_name(path: str, target: str) -> None:
-    try:
-        os.link(path, target)
-    except FileExistsError:
-        raise
-    except OSError as exc:
-        if exc.errno not in _NO_LINKS:
-            raise
-        _rename_without_replacing(path, target)
-
-
-def _rename_without_replacing(path: str, target: str) -> None:
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    at_cwd = -100
-    done = libc.renameat2(at_cwd, os.fsencode(path), at_cwd, os.fsencode(target), _RENAME_NOREPLACE)
-    if done != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), path, None, target)
-
-
-def _sync_path(path: str) -> None:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-    except OSError as exc:
-        raise storage_error("cannot make names durable", exc, path) from exc
-
-
-def _remove_dead(path: str) -> bool:
-    """Remove a draft unless its writer still holds the lock."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.unlink(path)
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-    return True
-
-
-def _equal_files(one: str, other: str) -> bool:
-    with _reading(one) as first, _reading(other) as second:
-        if os.fstat(first.fileno()).st_size != os.fstat(second.fileno()).st_size:
-            return False
-        while True:
-            piece = first.read(COMPARE_SIZE)
-            if piece != second.read(COMPARE_SIZE):
-                return False
-            if not piece:
-                return True
-
-
-@contextmanager
-def _reading(path: str) -> Iterator[BinaryIO]:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(fd, "rb", buffering=0) as file:
-            yield file
-    except OSError as exc:
-        raise storage_error("cannot read a file", exc, path) from exc

@@ -1,0 +1,294 @@
+"""Whatever stands at a location: it is read whole, or there is a reason; nothing blocks."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from des_core.errors import StorageError
+from des_core.packer_planner import Reason
+from des_core.source_files import LocalSources
+from des_core.source_roots import SourceFailure
+from support.packing import Corpus, pack_rows
+
+
+def reason_for(sources: LocalSources, location: str | None, size: int | None = None) -> Reason:
+    with pytest.raises(SourceFailure) as caught:
+        sources.read(location, size)
+    return caught.value.reason
+
+
+@pytest.fixture(params=[False, True], ids=["anywhere", "roots"])
+def sources(request: pytest.FixtureRequest, tmp_path: Path) -> LocalSources:
+    return LocalSources(1 << 20, (str(tmp_path),) if request.param else ())
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "file.txt"
+    path.write_bytes(b"content")
+    return path
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"y" * 70_000])
+def test_a_file_is_read_whole(sources: LocalSources, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    assert sources.read(str(path), None) == content
+    assert sources.read(str(path), len(content)) == content
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["", None, "relative/file", "s3://bucket/key", "file:///etc/passwd", "/nul\0byte", "/\ud800"],
+)
+def test_a_location_that_is_no_absolute_path(sources: LocalSources, location: str | None) -> None:
+    assert reason_for(sources, location) is Reason.BAD_LOCATION
+
+
+def test_a_path_too_long_for_the_kernel(sources: LocalSources, tmp_path: Path) -> None:
+    assert reason_for(sources, f"{tmp_path}/{'x' * 5000}") is Reason.BAD_LOCATION
+
+
+def test_odd_names_are_names(sources: LocalSources, tmp_path: Path) -> None:
+    for name in ("a b", "new\nline", "😀", "100%", "'q'", '"', "\\"):
+        (tmp_path / name).write_bytes(name.encode())
+        assert sources.read(f"{tmp_path}/{name}", None) == name.encode()
+
+
+def test_missing(sources: LocalSources, tmp_path: Path, file: Path) -> None:
+    assert reason_for(sources, f"{tmp_path}/nothing") is Reason.MISSING
+    assert reason_for(sources, f"{tmp_path}/no/directory") is Reason.MISSING
+    assert reason_for(sources, f"{file}/below-a-file") is Reason.MISSING
+
+
+def test_a_dangling_symlink_is_missing(sources: LocalSources, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    assert reason_for(sources, f"{tmp_path}/link") is Reason.MISSING
+
+
+def test_not_regular(sources: LocalSources, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "directory").mkdir()
+    listener = socket.socket(socket.AF_UNIX)
+    directory = os.open(tmp_path, os.O_RDONLY)
+    listener.bind(f"/proc/self/fd/{directory}/socket")
+    os.close(directory)
+    try:
+        for name in ("fifo", "directory", "directory/", "directory/.", "socket"):
+            assert reason_for(sources, f"{tmp_path}/{name}") is Reason.NOT_REGULAR, name
+    finally:
+        listener.close()
+
+
+def test_a_device_is_not_regular() -> None:
+    assert reason_for(LocalSources(1 << 20), "/dev/null") is Reason.NOT_REGULAR
+    assert reason_for(LocalSources(1 << 20, ("/dev",)), "/dev/null") is Reason.NOT_REGULAR
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_unreadable_as_a_user(sources: LocalSources, file: Path) -> None:
+    file.chmod(0)
+    assert reason_for(sources, str(file)) is Reason.UNREADABLE
+
+
+def test_an_error_of_reading_is_unreadable() -> None:
+    assert reason_for(LocalSources(1 << 20), "/proc/self/mem") in (
+        Reason.UNREADABLE,
+        Reason.CHANGED,
+    )
+
+
+@pytest.mark.parametrize("size", [0, 6, 8, -1])
+def test_size_mismatch(sources: LocalSources, file: Path, size: int) -> None:
+    assert reason_for(sources, str(file), size) is Reason.SIZE_MISMATCH
+
+
+def test_a_file_that_claims_to_be_empty_and_is_not(tmp_path: Path) -> None:
+    assert reason_for(LocalSources(1 << 20), "/proc/self/status") is Reason.CHANGED
+
+
+@pytest.fixture
+def change_after_reads(file: Path, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What the file is overwritten with after each read in turn, while it is still open."""
+    true_read = os.read
+    contents: list[bytes] = []
+
+    def read(fd: int, size: int) -> bytes:
+        content = true_read(fd, size)
+        if contents:
+            file.write_bytes(contents.pop(0))
+        return content
+
+    monkeypatch.setattr(os, "read", read)
+    return contents
+
+
+@pytest.mark.parametrize("new", [b"longer content", b"short", b"CONTENT"])
+def test_a_file_that_keeps_changing(
+    file: Path, change_after_reads: list[bytes], new: bytes
+) -> None:
+    change_after_reads.extend([new] * 9)
+    assert reason_for(LocalSources(1 << 20), str(file)) is Reason.CHANGED
+
+
+def test_a_file_that_changed_once_is_read_again(
+    file: Path, change_after_reads: list[bytes]
+) -> None:
+    change_after_reads.append(b"new content")
+    assert LocalSources(1 << 20).read(str(file), None) == b"new content"
+
+
+def test_running_out_of_file_handles_is_nobodys_fault(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    sources = LocalSources(1 << 20)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        with pytest.raises(StorageError) as caught:
+            sources.read(str(file), None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "ulimit -n" in (caught.value.hint or "")
+
+
+class TestRoots:
+    """Files outside the configured roots are not read, whatever leads there."""
+
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> Path:
+        for name in ("inside/deep", "outside", "inside-too"):
+            (tmp_path / name).mkdir(parents=True)
+            (tmp_path / name / "file").write_bytes(b"content")
+        return tmp_path
+
+    @pytest.fixture
+    def sources(self, place: Path) -> Iterator[LocalSources]:
+        sources = LocalSources(1 << 20, (f"{place}/inside",))
+        yield sources
+        sources.release()
+
+    def test_inside(self, sources: LocalSources, place: Path) -> None:
+        assert sources.read(f"{place}/inside/deep/file", 7) == b"content"
+        assert sources.read(f"{place}/outside/../inside/deep//file", 7) == b"content"
+
+    @pytest.mark.parametrize(
+        "location",
+        [
+            "outside/file",
+            "inside-too/file",
+            "inside/../outside/file",
+            "inside/deep/../../outside/file",
+        ],
+    )
+    def test_outside(self, sources: LocalSources, place: Path, location: str) -> None:
+        assert reason_for(sources, f"{place}/{location}") is Reason.OUTSIDE_ROOTS
+
+    def test_symlinked_directory(self, sources: LocalSources, place: Path) -> None:
+        (place / "inside/out").symlink_to(place / "outside")
+        (place / "outside/in").symlink_to(place / "inside")
+        assert reason_for(sources, f"{place}/inside/out/file") is Reason.OUTSIDE_ROOTS
+        assert sources.read(f"{place}/outside/in/deep/file", 7) == b"content"
+
+    def test_symlinked_file(self, sources: LocalSources, place: Path) -> None:
+        (place / "inside/out").symlink_to(place / "outside/file")
+        (place / "inside/in").symlink_to(place / "inside/deep/file")
+        (place / "inside/dir").symlink_to(place / "inside/deep")
+        (place / "inside/loop").symlink_to("loop")
+        os.mkfifo(place / "inside/fifo")
+        (place / "inside/to-fifo").symlink_to("fifo")
+        assert reason_for(sources, f"{place}/inside/out") is Reason.OUTSIDE_ROOTS
+        assert sources.read(f"{place}/inside/in", 7) == b"content"
+        assert reason_for(sources, f"{place}/inside/dir") is Reason.NOT_REGULAR
+        assert reason_for(sources, f"{place}/inside/to-fifo") is Reason.NOT_REGULAR
+        assert reason_for(sources, f"{place}/inside/loop") is Reason.UNREADABLE
+
+    def test_magic_links_of_proc_lead_outside(self, sources: LocalSources, place: Path) -> None:
+        with (place / "outside/file").open() as file:
+            (place / "inside/magic").symlink_to(f"/proc/self/fd/{file.fileno()}")
+            assert reason_for(sources, f"{place}/inside/magic") is Reason.OUTSIDE_ROOTS
+
+    def test_a_root_that_is_a_symlink(self, place: Path) -> None:
+        (place / "root").symlink_to("inside")
+        sources = LocalSources(1 << 20, (f"{place}/root",))
+        assert sources.read(f"{place}/root/deep/file", 7) == b"content"
+        assert sources.read(f"{place}/inside/deep/file", 7) == b"content"
+
+    def test_the_whole_tree_as_root(self, place: Path) -> None:
+        sources = LocalSources(1 << 20, ("/",))
+        assert sources.read(f"{place}/outside/file", 7) == b"content"
+
+    def test_many_directories_cost_few_handles(self, sources: LocalSources, place: Path) -> None:
+        for number in range(200):
+            directory = place / f"inside/{number}"
+            directory.mkdir()
+            (directory / "file").write_bytes(b"content")
+            assert sources.read(f"{directory}/file", 7) == b"content"
+        assert len(list(Path("/proc/self/fd").iterdir())) < 120
+
+    def test_a_directory_swapped_for_a_symlink_while_reading(
+        self, sources: LocalSources, place: Path
+    ) -> None:
+        """Whatever moment the swap hits, no content comes from outside."""
+        (place / "outside/file").write_bytes(b"SECRET!")
+        (place / "inside/way").symlink_to("../outside")
+        stop = threading.Event()
+
+        def swap() -> None:
+            while not stop.is_set():
+                (place / "inside/deep").rename(place / "inside/hidden")
+                (place / "inside/way").rename(place / "inside/deep")
+                (place / "inside/deep").rename(place / "inside/way")
+                (place / "inside/hidden").rename(place / "inside/deep")
+
+        swapper = threading.Thread(target=swap)
+        swapper.start()
+        seen = set()
+        try:
+            for _ in range(3000):
+                sources.release()
+                try:
+                    seen.add(sources.read(f"{place}/inside/deep/file", 7))
+                except SourceFailure as failure:
+                    seen.add(failure.reason)
+        finally:
+            stop.set()
+            swapper.join()
+        assert b"SECRET!" not in seen
+        assert b"content" in seen
+
+
+def test_each_reason_reaches_the_outcome(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path / "source")
+    corpus.fill(20)
+    (tmp_path / "source/directory").mkdir()
+    os.mkfifo(tmp_path / "source/fifo")
+    (tmp_path / "source/out").symlink_to("/etc/passwd")
+    bad = {
+        "missing": f"{tmp_path}/source/nothing",
+        "not_regular": f"{tmp_path}/source/directory",
+        "not_regular ": f"{tmp_path}/source/fifo",
+        "bad_location": "",
+        "bad_location ": "here/it/is",
+        "outside_roots": f"{tmp_path}/source/out",
+        "outside_roots ": "/etc/passwd",
+    }
+    for uid, location in bad.items():
+        corpus.add_row(uid, location)
+    corpus.add("size_mismatch")
+    corpus.contents.pop("size_mismatch")
+    corpus.rows[-1] = corpus.rows[-1]._replace(size_bytes=1)
+    packed = pack_rows(
+        corpus.rows, tmp_path / "archive", workers=2, source_roots=(str(tmp_path / "source"),)
+    )
+    assert packed.files_out == 20
+    assert packed.reasons == {uid: uid.strip() for uid in [*bad, "size_mismatch"]}
+    assert all(failure.error for failure in packed.failures)
