@@ -10,7 +10,7 @@ from des_core.errors import DatabaseUnreachable, DesError, Refused, WrongSchema
 _PG_UNREACHABLE = ("08", "28", "3D", "53300", "57P", "58")
 _PG_SCHEMA = ("42P01", "42703", "3F000")
 _PG_DENIED = ("42501",)
-_PG_BUSY = ("55P03", "57014")
+_PG_BUSY = ("55P03", "57014", "40P01", "40001")
 # Error numbers of MySQL and MariaDB.
 _MYSQL_UNREACHABLE = {1040, 1044, 1045, 1049, 1053, 1129, 1130, 1698, 2002, 2003, 2005, 2006}
 _MYSQL_UNREACHABLE |= {2013, 2055}
@@ -58,6 +58,12 @@ def translate(exc: DBAPIError, label: str) -> DesError:
             database=label,
         )
     return DesError(f"the database refused a statement: {detail}", database=label)
+
+
+def is_busy(exc: BaseException) -> bool:
+    """Whether a lock was not had in time, or a deadlock was ended: worth another try."""
+    cause = exc if isinstance(exc, DBAPIError) else exc.__cause__
+    return isinstance(cause, DBAPIError) and _kind(cause) == "busy"
 
 
 def is_disconnect(exc: DBAPIError) -> bool:

@@ -1,17 +1,9 @@
 """The way up, on filled tables of all three databases."""
 
-from des_core.config import DatabaseSettings, PackerSettings, Settings, WatermarkSettings
 from des_core.migration.apply import upgrade
 from support.database import TestDatabase, to_microseconds
 from support.filesdata import FilesTableFactory
-
-
-def settings_for(database: TestDatabase, config: TestDatabase | None = None, **fields) -> Settings:
-    return Settings(
-        database=DatabaseSettings(url=database.url, **fields),
-        packer=PackerSettings(output_dir="/nowhere"),
-        watermark=WatermarkSettings(config_db_url=None if config is None else config.url),
-    )
+from support.migrating import index_names, settings_for
 
 
 def test_up_seeds_at_the_newest_archived_row(
@@ -28,4 +20,5 @@ def test_up_seeds_at_the_newest_archived_row(
     found = database.rows("SELECT uid, reason FROM des_archive_exception WHERE resolved_at IS NULL")
     holes = {u for u, r in table.rows.items() if not r.archived and r.created_at <= newest}
     assert set(found) == {(uid, "pending_at_seed") for uid in holes}
+    assert "idx_files_created_at" in index_names(database)
     assert upgrade(settings_for(database)).revisions == ()

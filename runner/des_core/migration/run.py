@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from des_core.config import Settings
 from des_core.database import Database, open_database, parse_url
 from des_core.migration.revisions import Branch
 from des_core.source_schema import SourceSchema, inspect_source, source_catalog
 from des_core.sql_catalog import Catalog
+
+if TYPE_CHECKING:
+    from des_core.migration.seed import SeedPlan
 
 DEFAULT_ACTOR = "alembic"
 
@@ -54,6 +58,7 @@ class MigrationRun:
     actor: str = DEFAULT_ACTOR
     options: MigrationOptions = field(default_factory=MigrationOptions)
     report: Callable[[Notice], None] = ignore_notice
+    seed_plan: SeedPlan | None = None
 
     @cached_property
     def schema(self) -> SourceSchema:

@@ -20,8 +20,11 @@ from des_core.errors import Refused
 from des_core.events import record_event
 from des_core.exceptions import NewException, record_exceptions
 from des_core.identifiers import Dialect
+from des_core.migration.adoption import read_hand_made
 from des_core.migration.live_state import needs_null_pass, read_archived_column
+from des_core.migration.revisions import WATERMARK
 from des_core.migration.run import MigrationRun
+from des_core.migration.statements import execute_steps
 from des_core.sql_catalog import config_statement
 from des_core.stored_time import to_stored
 from des_core.timestamps import floor_day, format_utc
@@ -30,6 +33,8 @@ from des_core.watermark import compute_target
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
+UP = f"{WATERMARK.name}.up"
+ADOPTED = "adopted"
 HOLE_PAGE_SIZE = 1000
 COUNT_LIMIT = 1_000_000
 _MICROSECOND = timedelta(microseconds=1)
@@ -66,12 +71,18 @@ class SeedPlan:
 
 
 def plan_seed(migration: MigrationRun) -> SeedPlan:
-    """Look at `files` and decide. Raises Refused where the choice would skip or flood."""
+    """Look at `files` and decide. Raises Refused where the choice would skip or flood.
+
+    A watermark that is there already, made by hand, is taken as it is.
+    """
     require_times(migration)
     reader = SourceReader(migration.source, migration.settings.database)
     oldest, newest = _extreme(migration, "oldest"), _extreme(migration, "newest")
     now = reader.clock().now
-    archived_until, origin = _choose(migration, now, oldest)
+    hand_made = read_hand_made(migration)
+    archived_until, origin = (
+        (hand_made.archived_until, ADOPTED) if hand_made else _choose(migration, now, oldest)
+    )
     if archived_until > now:
         raise Refused(
             "the watermark would start in the future",
@@ -82,9 +93,9 @@ def plan_seed(migration: MigrationRun) -> SeedPlan:
     plan = SeedPlan(
         archived_until=archived_until,
         origin=origin,
-        lag_days=migration.settings.database.lag_days,
+        lag_days=hand_made.lag_days if hand_made else migration.settings.database.lag_days,
         holes=count_holes(migration, archived_until, migration.settings.migration.max_captured),
-        repacked=_count(migration, "migration_archived_above", archived_until, COUNT_LIMIT),
+        repacked=count_archived_above(migration, archived_until),
         unseen=_count(migration, "migration_null_created_at", archived_until, COUNT_LIMIT),
         oldest_row=oldest,
         newest_row=newest,
@@ -117,6 +128,13 @@ def count_holes(migration: MigrationRun, seed: datetime, limit: int) -> Count:
     return total if total.rows <= limit else Count(limit, is_exact=False)
 
 
+def count_archived_above(
+    migration: MigrationRun, moment: datetime, limit: int = COUNT_LIMIT
+) -> Count:
+    """Rows above `moment` that are marked archived, counted up to `limit`."""
+    return _count(migration, "migration_archived_above", moment, limit)
+
+
 def write_seed(migration: MigrationRun, plan: SeedPlan, *, fence: int) -> int:
     """Exceptions and watermark in one transaction; how many holes were captured."""
     now = migration.now()
@@ -136,7 +154,9 @@ def write_seed(migration: MigrationRun, plan: SeedPlan, *, fence: int) -> int:
             "actor": migration.actor[:100],
             "fence": fence,
         }
-        run(connection, config_statement(dialect, "migration_seed_watermark"), values)
+        if plan.origin != ADOPTED:
+            run(connection, config_statement(dialect, "migration_seed_watermark"), values)
+        execute_steps(connection, migration.config_catalog, UP, ["remember_seed"])
         record_event(
             connection,
             dialect,
@@ -216,7 +236,7 @@ def _too_many(migration: MigrationRun, plan: SeedPlan) -> Refused:
     alternative = ""
     if first is not None:
         below = floor_day(first.created_at - _MICROSECOND)
-        again = _count(migration, "migration_archived_above", below, COUNT_LIMIT)
+        again = count_archived_above(migration, below)
         alternative = (
             f"seed below the oldest hole: --seed-at {format_utc(below)} ({again} archived rows"
             " would be packed again); or "

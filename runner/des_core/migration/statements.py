@@ -1,49 +1,63 @@
-"""Running the steps of a revision, one transaction each where the dialect has them for DDL."""
+"""Running the steps of a revision: patiently, and one transaction each where DDL knows them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from des_core.database import Database, run
+from des_core.migration.patience import INDEX_LOCK_TIMEOUT_S, patiently
 from des_core.migration.run import MigrationRun
 from des_core.migration.steps import Step, get_step, load_steps
 from des_core.sql_catalog import Catalog
 
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
 
 def run_all(migration: MigrationRun, database: Database, file_name: str) -> None:
-    """Every step of the file that is meant for the program, in order."""
+    """Every step of the file that is meant for the program, each committed before the next."""
     for step in load_steps(catalog_for(migration, database), file_name):
         if step.is_for_program:
-            run_step(migration, database, step, file_name)
+            _run_steps(migration, database, file_name, [step])
 
 
-def run_named(
-    migration: MigrationRun,
-    database: Database,
-    file_name: str,
-    step_name: str,
-    values: Mapping[str, Any] | None = None,
+def run_named(migration: MigrationRun, database: Database, file_name: str, *names: str) -> None:
+    """Steps by name, in one transaction; committed when this returns."""
+    catalog = catalog_for(migration, database)
+    steps = [get_step(catalog, file_name, name) for name in names]
+    _run_steps(migration, database, file_name, steps)
+
+
+def execute_steps(
+    connection: Connection, catalog: Catalog, file_name: str, names: Iterable[str]
 ) -> None:
-    """One step by name."""
-    step = get_step(catalog_for(migration, database), file_name, step_name)
-    run_step(migration, database, step, file_name, values)
-
-
-def run_step(
-    migration: MigrationRun,
-    database: Database,
-    step: Step,
-    file_name: str,
-    values: Mapping[str, Any] | None = None,
-) -> None:
-    """One step, committed when this returns."""
-    transaction = database.write if step.in_transaction else database.autocommit
-    with transaction() as connection:
-        run(connection, step.statement, values)
-    migration.tell(file_name.partition(".")[0], step.name, step.statement.purpose)
+    """Steps by name in the caller's transaction."""
+    for name in names:
+        run(connection, get_step(catalog, file_name, name).statement)
 
 
 def catalog_for(migration: MigrationRun, database: Database) -> Catalog:
     """The catalogue in the dialect of `database`; only the source's knows the columns there."""
     return migration.source_catalog if database is migration.source else migration.config_catalog
+
+
+def _run_steps(
+    migration: MigrationRun, database: Database, file_name: str, steps: list[Step]
+) -> None:
+    def work(connection: Connection) -> None:
+        for step in steps:
+            run(connection, step.statement)
+
+    in_transaction = all(step.in_transaction for step in steps)
+    patiently(
+        migration,
+        database,
+        ", ".join(step.name for step in steps),
+        work,
+        in_transaction=in_transaction,
+        # Such a statement waits for old snapshots, and nobody waits for it meanwhile.
+        timeout_s=None if in_transaction else INDEX_LOCK_TIMEOUT_S,
+    )
+    for step in steps:
+        migration.tell(file_name.partition(".")[0], step.name, step.statement.purpose)

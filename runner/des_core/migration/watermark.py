@@ -3,39 +3,75 @@
 Up, each part skipped where it is done already:
 1. the table, or what a table made by hand from the guide lacks;
 2. seed, exceptions and event in one transaction.
+
+Down:
+1. the column archived, where it is missing; then the formula written into it;
+2. the index that the per-record packer reads by;
+3. in one transaction: exceptions closed, watermark and workers gone, event; then the empty table.
 """
 
 from __future__ import annotations
 
-import json
-
 from des_core.database import run
 from des_core.errors import WrongSchema
-from des_core.events import newest_events
+from des_core.events import record_event
+from des_core.migration.adoption import adopt_config_table
+from des_core.migration.created_at_index import restore_created_archived_index
+from des_core.migration.drop_archived import restore_archived_column
+from des_core.migration.flags import write_formula
+from des_core.migration.jobs import read_job
+from des_core.migration.live_state import CONFIG_TABLE, has_table, read_archived_column
 from des_core.migration.revisions import WATERMARK
 from des_core.migration.run import MigrationRun
-from des_core.migration.seed import SeedPlan, plan_seed, write_seed
-from des_core.migration.statements import run_all
+from des_core.migration.seed import plan_seed, write_seed
+from des_core.migration.statements import execute_steps, run_named
 from des_core.sql_catalog import config_statement
 from des_core.timestamps import format_utc
+from des_core.watermark import Watermark, read_watermark
 
 UP = f"{WATERMARK.name}.up"
 DOWN = f"{WATERMARK.name}.down"
+SEED_JOB = "seed"
+RETIRED_JOB = "retired"
+RETIREMENT = (
+    "remember_fence",
+    "close_exceptions",
+    "forget_workers",
+    "forget_jobs",
+    "retire_watermark",
+)
 
 
-def upgrade(migration: MigrationRun, plan: SeedPlan | None = None) -> None:
-    """Create and seed. `plan` is what was shown to the operator; without it, one is made now."""
-    run_all(migration, migration.config, UP)
-    if watermark_is_seeded(migration):
+def upgrade(migration: MigrationRun) -> None:
+    """Create and seed. The plan that was shown to the operator counts; without one, it is made."""
+    adopt_config_table(migration)
+    run_named(migration, migration.config, UP, "create_config")
+    if watermark_is_seeded(migration) and read_job(migration.config, SEED_JOB) is not None:
         migration.tell(WATERMARK.name, "seed", "the watermark is there")
         return
-    plan = plan or plan_seed(migration)
+    plan = migration.seed_plan or plan_seed(migration)
     captured = write_seed(migration, plan, fence=next_fence(migration))
     migration.tell(
         WATERMARK.name,
         "seed",
         f"watermark {format_utc(plan.archived_until)}, {captured:,} exceptions captured",
     )
+
+
+def downgrade(migration: MigrationRun) -> None:
+    """The rollback. What is done already is not done again."""
+    if not has_table(migration.config, CONFIG_TABLE):
+        migration.tell(WATERMARK.name, "retire", "the watermark is gone already")
+        return
+    if watermark_is_seeded(migration):
+        _roll_back(migration)
+    elif read_job(migration.config, RETIRED_JOB) is None:
+        raise WrongSchema(
+            "des_archive_config is empty: what is archived cannot be told",
+            hint="put its row back from a backup, or from: des-admin watermark history",
+            database=migration.config.label,
+        )
+    run_named(migration, migration.config, DOWN, "drop_config")
 
 
 def watermark_is_seeded(migration: MigrationRun) -> bool:
@@ -54,9 +90,37 @@ def watermark_is_seeded(migration: MigrationRun) -> bool:
 
 def next_fence(migration: MigrationRun) -> int:
     """Above every fence that an earlier life of the watermark had, so no old writer can commit."""
+    retired = read_job(migration.config, RETIRED_JOB)
+    return 0 if retired is None else int(retired.details["fence"]) + 1
+
+
+def _roll_back(migration: MigrationRun) -> None:
     with migration.config.read() as connection:
-        events = newest_events(connection, migration.config.dialect, limit=1000)
-    for event in events:
-        if event.action == "migrate.down" and event.details is not None:
-            return int(json.loads(event.details).get("fence", 0)) + 1
-    return 0
+        watermark = read_watermark(connection, migration.config.dialect)
+    seed = read_job(migration.config, SEED_JOB)
+    column_was_kept = read_archived_column(migration) is not None
+    base = seed.cursor if seed is not None and column_was_kept else None
+    restore_archived_column(migration)
+    changed = write_formula(migration, watermark.archived_until, base)
+    restore_created_archived_index(migration)
+    _retire(migration, watermark, changed)
+
+
+def _retire(migration: MigrationRun, watermark: Watermark, changed: int) -> None:
+    with migration.config.write() as connection:
+        execute_steps(connection, migration.config_catalog, DOWN, RETIREMENT)
+        record_event(
+            connection,
+            migration.config.dialect,
+            action="migrate.down",
+            actor=migration.actor,
+            now=migration.now(),
+            from_value=format_utc(watermark.archived_until),
+            reason=migration.options.reason,
+            details={"fence": watermark.fence, "flags_written": changed},
+        )
+    migration.tell(
+        WATERMARK.name,
+        "retire",
+        f"the watermark {format_utc(watermark.archived_until)} is written into archived and gone",
+    )

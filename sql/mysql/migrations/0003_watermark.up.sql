@@ -13,3 +13,62 @@ CREATE TABLE IF NOT EXISTS des_archive_config (
     CONSTRAINT des_archive_config_one_row CHECK (id = 1),
     CONSTRAINT des_archive_config_lag CHECK (lag_days >= 0)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+-- step: remember_seed
+-- purpose: where the watermark began: below, the column archived stays right by itself
+-- lock: row locks on what it changes
+INSERT INTO des_archive_job
+    (name, state, cursor_created_at, cursor_uid, rows_done, rows_total, started_at, updated_at, details)
+SELECT 'seed', 'done', archived_until, NULL, (SELECT COUNT(*) FROM des_archive_exception WHERE resolved_at IS NULL), NULL, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), NULL
+FROM des_archive_config
+WHERE id = 1
+ON DUPLICATE KEY UPDATE
+    state = VALUES(state), cursor_created_at = VALUES(cursor_created_at),
+    rows_done = VALUES(rows_done), updated_at = VALUES(updated_at), details = VALUES(details);
+
+-- step: adopt_archived_until
+-- purpose: a table made by hand: microseconds; DATETIME alone cuts them off
+-- lock: metadata lock on des_archive_config
+-- only: program
+ALTER TABLE des_archive_config 
+    MODIFY archived_until datetime(6) NOT NULL;
+
+-- step: adopt_last_updated
+-- purpose: a table made by hand: when it was changed
+-- lock: metadata lock on des_archive_config
+-- only: program
+ALTER TABLE des_archive_config 
+    ADD COLUMN last_updated datetime(6) NULL DEFAULT CURRENT_TIMESTAMP(6);
+
+-- step: adopt_last_updated_type
+-- purpose: a table made by hand: microseconds
+-- lock: metadata lock on des_archive_config
+-- only: program
+ALTER TABLE des_archive_config 
+    MODIFY last_updated datetime(6) NULL DEFAULT CURRENT_TIMESTAMP(6);
+
+-- step: adopt_updated_by
+-- purpose: a table made by hand: who changed it
+-- lock: metadata lock on des_archive_config
+-- only: program
+ALTER TABLE des_archive_config ADD COLUMN updated_by varchar(100) NULL;
+
+-- step: adopt_fence
+-- purpose: a table made by hand: the fence against late writers
+-- lock: metadata lock on des_archive_config
+-- only: program
+ALTER TABLE des_archive_config ADD COLUMN fence bigint NOT NULL DEFAULT 0;
+
+-- step: adopt_one_row
+-- purpose: a table made by hand: one row only
+-- lock: metadata lock on des_archive_config
+-- only: program
+ALTER TABLE des_archive_config 
+    ADD CONSTRAINT des_archive_config_one_row CHECK (id = 1);
+
+-- step: adopt_lag
+-- purpose: a table made by hand: no lag into the future
+-- lock: metadata lock on des_archive_config
+-- only: program
+ALTER TABLE des_archive_config 
+    ADD CONSTRAINT des_archive_config_lag CHECK (lag_days >= 0);

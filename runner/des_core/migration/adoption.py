@@ -1,0 +1,125 @@
+"""A des_archive_config that somebody made by hand from the guide: kept, completed, believed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from des_core.database import run
+from des_core.errors import WrongSchema
+from des_core.identifiers import Dialect
+from des_core.migration.jobs import read_job
+from des_core.migration.live_state import CONFIG_TABLE, has_table, read_columns
+from des_core.migration.revisions import WATERMARK
+from des_core.migration.run import MigrationRun
+from des_core.migration.statements import run_named
+from des_core.migration.steps import get_step
+from des_core.sql_catalog import config_statement
+from des_core.stored_time import from_stored, to_stored
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine.interfaces import ReflectedColumn
+
+UP = f"{WATERMARK.name}.up"
+ADDED = ("last_updated", "updated_by", "fence")
+
+
+@dataclass(frozen=True, slots=True)
+class HandMade:
+    """The row of a table made by hand."""
+
+    archived_until: datetime
+    lag_days: int
+
+
+def read_hand_made(migration: MigrationRun) -> HandMade | None:
+    """The watermark that is there although no migration put it there; None where there is none."""
+    if not has_table(migration.config, CONFIG_TABLE) or _was_seeded_by_us(migration):
+        return None
+    with migration.config.read() as connection:
+        statement = config_statement(migration.config.dialect, "migration_hand_made")
+        rows: list[Any] = list(run(connection, statement))
+    if not rows:
+        return None
+    if len(rows) > 1 or rows[0].id != 1:
+        raise WrongSchema(
+            "des_archive_config was made by hand and does not hold exactly one row, with id 1",
+            hint="leave the row that counts, with id 1: SELECT * FROM des_archive_config",
+            ids=", ".join(str(row.id) for row in rows),
+            database=migration.config.label,
+        )
+    return HandMade(from_stored(rows[0].archived_until), int(rows[0].lag_days))
+
+
+def adopt_config_table(migration: MigrationRun) -> None:
+    """Give a table made by hand what it lacks; its value stays as it is."""
+    if not has_table(migration.config, CONFIG_TABLE):
+        return
+    if migration.config.dialect is Dialect.SQLITE:
+        _rebuild(migration)
+        return
+    for name in _missing(migration):
+        run_named(migration, migration.config, UP, name)
+
+
+def _was_seeded_by_us(migration: MigrationRun) -> bool:
+    return has_table(migration.config, "des_archive_job") and (
+        read_job(migration.config, "seed") is not None
+    )
+
+
+def _missing(migration: MigrationRun) -> Iterator[str]:
+    """The steps of 0003_watermark.up that complete the table."""
+    columns = read_columns(migration.config, CONFIG_TABLE)
+    if not _is_exact(columns["archived_until"], migration.config.dialect):
+        has_zone = getattr(columns["archived_until"]["type"], "timezone", False)
+        yield "adopt_archived_until_precision" if has_zone else "adopt_archived_until"
+    for name in ADDED:
+        if name not in columns:
+            yield f"adopt_{name}"
+    last_updated = columns.get("last_updated")
+    if last_updated is not None and not _is_exact(last_updated, migration.config.dialect):
+        yield "adopt_last_updated_type"
+    with migration.config.translated(), migration.config.engine.connect() as connection:
+        checks = sa.inspect(connection).get_check_constraints(CONFIG_TABLE)
+    names = {check["name"] for check in checks}
+    for constraint, step in (
+        ("des_archive_config_one_row", "adopt_one_row"),
+        ("des_archive_config_lag", "adopt_lag"),
+    ):
+        if constraint not in names:
+            yield step
+
+
+def _is_exact(column: ReflectedColumn, dialect: Dialect) -> bool:
+    """Whether the column keeps an instant to the microsecond."""
+    kind: Any = column["type"]
+    if dialect is Dialect.POSTGRES:
+        return bool(getattr(kind, "timezone", False)) and getattr(kind, "precision", None) is None
+    return isinstance(kind, sa.DateTime) and getattr(kind, "fsp", None) == 6
+
+
+def _rebuild(migration: MigrationRun) -> None:
+    """SQLite cannot add a CHECK or a default that is computed: a new table, in one transaction."""
+    if "fence" in read_columns(migration.config, CONFIG_TABLE):
+        return
+    row = read_hand_made(migration)
+    catalog = migration.config_catalog
+    with migration.config.write() as connection:
+        run(connection, get_step(catalog, UP, "adopt_set_aside").statement)
+        run(connection, get_step(catalog, UP, "create_config").statement)
+        if row is not None:
+            values = {
+                "archived_until": to_stored(row.archived_until, migration.config.dialect),
+                "lag_days": row.lag_days,
+                "now": to_stored(migration.now(), migration.config.dialect),
+                "actor": migration.actor[:100],
+                "fence": 0,
+            }
+            statement = config_statement(migration.config.dialect, "migration_seed_watermark")
+            run(connection, statement, values)
+        run(connection, get_step(catalog, UP, "adopt_drop_old").statement)

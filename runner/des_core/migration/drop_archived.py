@@ -1,0 +1,99 @@
+"""Revision 0004_drop_archived: the column goes, through the gate; back: it comes, at small cost."""
+
+from __future__ import annotations
+
+from des_core.events import record_event
+from des_core.identifiers import Dialect
+from des_core.migration.flags import begin_tail, write_formula
+from des_core.migration.gate import pass_gate
+from des_core.migration.live_state import find_index, read_archived_column
+from des_core.migration.revisions import DROP_ARCHIVED
+from des_core.migration.run import MigrationRun
+from des_core.migration.statements import run_named
+from des_core.sql_catalog import CREATED_ARCHIVED_INDEX
+from des_core.timestamps import format_utc
+from des_core.watermark import read_watermark
+
+UP = f"{DROP_ARCHIVED.name}.up"
+DOWN = f"{DROP_ARCHIVED.name}.down"
+
+
+def upgrade(migration: MigrationRun) -> None:
+    """Through the gate, then the index that mentions the column, then the column.
+
+    1. The gate, each time, also where an earlier run was cut off after it.
+    2. The event, before anything goes: it names the backup.
+    3. The index: without it MySQL drops the column at once, and SQLite drops it at all.
+    4. The column.
+    """
+    column = read_archived_column(migration)
+    if column is None:
+        migration.tell(DROP_ARCHIVED.name, "drop_archived", "the column is gone already")
+        return
+    pass_gate(migration)
+    now = migration.now()
+    with migration.config.write() as connection:
+        record_event(
+            connection,
+            migration.config.dialect,
+            action="migrate.drop_archived",
+            actor=migration.actor,
+            now=now,
+            from_value=f"{column.type}{'' if column.is_nullable else ' NOT NULL'}",
+            reason=migration.options.reason,
+            details={"backup": migration.options.backup, "default": column.default},
+        )
+    names = ["drop_archived"]
+    if find_index(migration, CREATED_ARCHIVED_INDEX) is not None:
+        names.insert(0, "drop_created_archived_index")
+    if migration.source.dialect is Dialect.SQLITE:
+        run_named(migration, migration.source, UP, *names)
+    else:
+        for name in names:
+            run_named(migration, migration.source, UP, name)
+    migration.forget_schema()
+
+
+def downgrade(migration: MigrationRun) -> None:
+    """The column again, agreeing with the watermark."""
+    with migration.config.read() as connection:
+        watermark = read_watermark(connection, migration.config.dialect).archived_until
+    restore_archived_column(migration)
+    write_formula(migration, watermark, None)
+    migration.tell(
+        DROP_ARCHIVED.name, "write_formula", f"archived says what {format_utc(watermark)} says"
+    )
+
+
+def restore_archived_column(migration: MigrationRun) -> None:
+    """Add the column where it is missing; finish what a cut-off run began.
+
+    On PostgreSQL, MySQL and MariaDB every row that is there reads TRUE from the catalogue, which
+    is right up to the watermark; a job remembers that the rest is to be written.
+    """
+    column = read_archived_column(migration)
+    if migration.source.dialect is Dialect.SQLITE:
+        if column is None:
+            run_named(migration, migration.source, DOWN, "add_archived")
+    elif migration.source.dialect is Dialect.POSTGRES:
+        if column is None:
+            _begin(migration)
+            run_named(migration, migration.source, DOWN, "add_archived", "default_false")
+    else:
+        if column is None:
+            _begin(migration)
+            run_named(migration, migration.source, DOWN, "add_archived")
+            column = read_archived_column(migration)
+        if column is not None and _reads_true(column.default):
+            run_named(migration, migration.source, DOWN, "default_false")
+    migration.forget_schema()
+
+
+def _begin(migration: MigrationRun) -> None:
+    with migration.config.read() as connection:
+        watermark = read_watermark(connection, migration.config.dialect).archived_until
+    begin_tail(migration, watermark)
+
+
+def _reads_true(default: str | None) -> bool:
+    return (default or "").strip("'b").lower() in ("1", "true")

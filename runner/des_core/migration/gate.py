@@ -1,0 +1,163 @@
+"""The gate before the column archived goes: a list of small checks, each with its finding.
+
+Every way to the drop leads through here: `des-admin migrate up --drop-archived` and a bare
+`alembic upgrade heads`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from des_core.database import run
+from des_core.errors import Refused
+from des_core.exceptions import uid_digest
+from des_core.identifiers import Dialect
+from des_core.migration.jobs import read_job
+from des_core.migration.live_state import find_created_at_index, table_values
+from des_core.migration.run import MigrationRun
+from des_core.migration.seed import count_archived_above, iterate_holes
+from des_core.sql_catalog import CREATED_ARCHIVED_INDEX, config_statement
+from des_core.stored_time import to_stored
+from des_core.timestamps import format_utc
+from des_core.watermark import read_watermark
+
+if TYPE_CHECKING:
+    from des_core.exceptions import NewException
+
+SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class GateFinding:
+    """What one check found. `hint` says how to mend what is not right."""
+
+    check: str
+    is_passed: bool
+    text: str
+    hint: str | None = None
+
+
+GateCheck = Callable[[MigrationRun], GateFinding]
+
+
+def check_gate(migration: MigrationRun) -> list[GateFinding]:
+    """Every check, also after one that failed, so that an operator sees all at once."""
+    return [check(migration) for check in CHECKS]
+
+
+def pass_gate(migration: MigrationRun) -> None:
+    """Refused where a check fails; the error lists each."""
+    failed = [finding for finding in check_gate(migration) if not finding.is_passed]
+    if not failed:
+        return
+    raise Refused(
+        "the column archived stays: " + "; ".join(finding.text for finding in failed),
+        hint=next((finding.hint for finding in failed if finding.hint), None),
+        table=str(migration.settings.database.table),
+    )
+
+
+def index_is_valid(migration: MigrationRun) -> GateFinding:
+    """Windows of created_at must not need an index that goes with the column."""
+    index = find_created_at_index(migration)
+    if index is None:
+        return GateFinding(
+            "index", False, "no valid index on created_at alone", "run: des-admin migrate up"
+        )
+    return GateFinding("index", True, f"{index.name} serves windows of created_at")
+
+
+def backup_is_named(migration: MigrationRun) -> GateFinding:
+    """The operator says which backup brings the column back."""
+    name = (migration.options.backup or "").strip()
+    if not name:
+        return GateFinding(
+            "backup",
+            False,
+            "no backup is named",
+            "name the one you have checked: --backup NAME (with alembic: -x backup=NAME)",
+        )
+    return GateFinding("backup", True, f"backup {name}")
+
+
+def nothing_archived_above(migration: MigrationRun) -> GateFinding:
+    """A TRUE above the watermark means that the per-record packer is still at work."""
+    with migration.config.read() as connection:
+        watermark = read_watermark(connection, migration.config.dialect).archived_until
+    count = count_archived_above(migration, watermark, limit=1000)
+    if count.rows:
+        return GateFinding(
+            "above",
+            False,
+            f"{count} rows above the watermark {format_utc(watermark)} are marked archived",
+            "stop the per-record packer; see: des-admin doctor",
+        )
+    return GateFinding("above", True, "nothing above the watermark is marked archived")
+
+
+def holes_are_exceptions(migration: MigrationRun) -> GateFinding:
+    """A FALSE below the seed that is no exception was not there when the watermark was seeded."""
+    seed = read_job(migration.config, "seed")
+    if seed is None or seed.cursor is None:
+        return GateFinding("below", False, "the seed is not known", "run: des-admin migrate up")
+    strays: list[str] = []
+    with migration.config.read() as connection:
+        for page in iterate_holes(migration, seed.cursor, connection):
+            strays += _unknown_to_ledger(migration, connection, page)
+            if len(strays) >= SHOWN:
+                break
+    if strays:
+        return GateFinding(
+            "below",
+            False,
+            f"rows below the seed {format_utc(seed.cursor)} are not archived and no exceptions: "
+            + ", ".join(strays[:SHOWN]),
+            "find late rows first: des-admin run; or: des-admin reconcile",
+        )
+    return GateFinding("below", True, "every row below the seed is archived or an exception")
+
+
+def nothing_uses_column(migration: MigrationRun) -> GateFinding:
+    """Views, triggers, other indexes and the like that mention the column, and sessions."""
+    values = table_values(migration) | {
+        "column_name": migration.settings.database.archived_column or "archived",
+        "own_index": CREATED_ARCHIVED_INDEX,
+    }
+    with migration.source.read() as connection:
+        statement = migration.source_catalog.get("migration_column_users")
+        users = [f"{row.kind} {row.name}" for row in run(connection, statement, values)]
+    if users:
+        return GateFinding(
+            "users",
+            False,
+            "still used by " + ", ".join(users),
+            "change or drop them, end those sessions, then run the same command again",
+        )
+    return GateFinding("users", True, "no view, trigger, index or session uses the column")
+
+
+CHECKS: Sequence[GateCheck] = (
+    index_is_valid,
+    backup_is_named,
+    nothing_archived_above,
+    holes_are_exceptions,
+    nothing_uses_column,
+)
+
+
+def _unknown_to_ledger(
+    migration: MigrationRun, connection: Any, page: list[NewException]
+) -> list[str]:
+    dialect: Dialect = migration.config.dialect
+    statement = config_statement(dialect, "migration_exception_known")
+    strays = []
+    for item in page:
+        key = {
+            "uid_sha256": uid_digest(item.uid),
+            "created_at": to_stored(item.created_at, dialect),
+        }
+        if run(connection, statement, key).first() is None:
+            strays.append(item.uid[:80])
+    return strays

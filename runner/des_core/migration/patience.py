@@ -1,0 +1,128 @@
+"""Waiting for locks without making others wait: short tries, pauses between them, names named.
+
+A statement that waits for a table makes everyone wait who comes after it. So each try gives up
+after `migration.lock_timeout`, and the pause before the next one is longer than the try.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from des_core.database import Database, run
+from des_core.database_errors import is_busy
+from des_core.errors import DesError, Refused
+from des_core.identifiers import Dialect
+from des_core.migration.live_state import table_values
+from des_core.migration.run import MigrationRun
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+    from tenacity import RetryCallState
+
+PATIENCE_S = 600.0
+LONGEST_PAUSE_S = 15.0
+INDEX_LOCK_TIMEOUT_S = 3600.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """A session that holds `files` and for how long its transaction has been open."""
+
+    session: int | None
+    user: str | None
+    age_s: float
+    state: str | None
+    query: str | None
+
+    def __str__(self) -> str:
+        who = "a prepared transaction" if self.session is None else f"session {self.session}"
+        query = " ".join((self.query or "").split())
+        return f"{who} of {self.user or '?'}, open for {self.age_s:.0f} s ({self.state}): {query}"
+
+
+def find_blockers(migration: MigrationRun) -> list[Blocker]:
+    """Who holds `files` right now, oldest first; as far as this user may see."""
+    statement = migration.source_catalog.get("migration_blockers")
+    with migration.source.read() as connection:
+        rows: list[Any] = list(run(connection, statement, table_values(migration)))
+    return [
+        Blocker(
+            session=None if row.session is None else int(row.session),
+            user=row.user_name,
+            age_s=float(row.age_s or 0),
+            state=row.state,
+            query=row.query,
+        )
+        for row in rows
+    ]
+
+
+def patiently(
+    migration: MigrationRun,
+    database: Database,
+    what: str,
+    work: Callable[[Connection], T],
+    *,
+    in_transaction: bool = True,
+    timeout_s: float | None = None,
+) -> T:
+    """`work` in a transaction of its own (or outside any), tried again while others hold locks.
+
+    `work` may run several times. Refused after ten minutes, with the blockers named.
+    """
+    import tenacity
+
+    limit = timeout_s or migration.settings.migration.lock_timeout
+
+    def attempt() -> T:
+        opened = database.write() if in_transaction else database.autocommit()
+        with opened as connection:
+            set_lock_timeout(connection, database, limit, in_transaction=in_transaction)
+            return work(connection)
+
+    def before_sleep(state: RetryCallState) -> None:
+        blockers = _describe_blockers(migration, database)
+        migration.tell("", what, f"waiting: {blockers}")
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(is_busy),
+        wait=tenacity.wait_random_exponential(multiplier=2 * limit, max=LONGEST_PAUSE_S)
+        + tenacity.wait_fixed(limit),
+        stop=tenacity.stop_after_delay(PATIENCE_S),
+        before_sleep=before_sleep,
+        reraise=True,
+    )
+    try:
+        return retrying(attempt)
+    except DesError as exc:
+        if not is_busy(exc):
+            raise
+        raise Refused(
+            f"{what}: others held the table for longer than {PATIENCE_S / 60:.0f} minutes",
+            hint="end what holds it, then run the same command again; what is done stays done",
+            blockers=_describe_blockers(migration, database),
+            database=database.label,
+        ) from exc
+
+
+def set_lock_timeout(
+    connection: Connection, database: Database, timeout_s: float, *, in_transaction: bool
+) -> None:
+    """Bound how long the next statements of this connection wait for a lock."""
+    from des_core.sql_catalog import config_statement
+
+    name = "migration_lock_timeout" if in_transaction else "migration_lock_timeout_session"
+    values = {"timeout_ms": round(timeout_s * 1000), "timeout_s": max(1, math.ceil(timeout_s))}
+    run(connection, config_statement(database.dialect, name), values)
+
+
+def _describe_blockers(migration: MigrationRun, database: Database) -> str:
+    if database is not migration.source or database.dialect is Dialect.SQLITE:
+        return "another connection is writing"
+    blockers = find_blockers(migration)
+    return "; ".join(map(str, blockers)) or "nobody any more, or a session that is not shown to us"

@@ -1,0 +1,35 @@
+-- Revision 0004_drop_archived back: the column again, at a cost that grows with what lies above the
+-- watermark. Old rows read TRUE from the catalogue; new rows get FALSE. Until the last step is
+-- done, the per-record packer finds too little to do, which is safe.
+
+-- step: add_archived
+-- purpose: the column, TRUE in every row that is there
+-- lock: ACCESS EXCLUSIVE, for a moment
+-- cost: catalogue only
+ALTER TABLE {files} ADD COLUMN {archived} boolean NOT NULL DEFAULT true;
+
+-- step: default_false
+-- purpose: rows that come from here on are not archived
+-- lock: ACCESS EXCLUSIVE, for a moment, in the same transaction
+-- cost: catalogue only
+ALTER TABLE {files} ALTER COLUMN {archived} SET DEFAULT false;
+
+-- step: write_tail
+-- purpose: what lies above the watermark is not archived
+-- lock: row locks on what it changes
+-- cost: writes the rows above the watermark; des-admin does it in chunks
+-- only: script
+UPDATE {files}
+SET {archived} = FALSE
+WHERE {archived} AND ({created_at} IS NULL OR {created_at} > (SELECT archived_until FROM des_archive_config WHERE id = 1));
+
+-- step: write_exceptions
+-- purpose: nor are the open exceptions below it
+-- lock: row locks on what it changes
+-- cost: writes the rows of the open exceptions
+-- only: script
+UPDATE {files}
+SET {archived} = NOT {archived}
+FROM des_archive_exception AS e
+WHERE e.resolved_at IS NULL AND e.archived <> {files}.{archived}
+  AND e.created_at = {files}.{created_at} AND e.uid = CAST({files}.{uid} AS text);

@@ -1,0 +1,57 @@
+-- purpose: who still uses the column archived
+-- index: none: system views
+-- touches: system views
+WITH place AS (
+    SELECT a.attrelid, a.attnum
+    FROM pg_attribute AS a
+    WHERE a.attrelid = CAST(:table_name AS regclass) AND a.attname = :column_name
+)
+SELECT DISTINCT 'view' AS kind, CAST(CAST(r.ev_class AS regclass) AS text) AS name
+FROM place
+JOIN pg_depend AS d ON d.refclassid = CAST('pg_class' AS regclass)
+    AND d.refobjid = place.attrelid AND d.refobjsubid = place.attnum
+    AND d.classid = CAST('pg_rewrite' AS regclass)
+JOIN pg_rewrite AS r ON r.oid = d.objid
+UNION
+SELECT 'index', CAST(CAST(d.objid AS regclass) AS text)
+FROM place
+JOIN pg_depend AS d ON d.refclassid = CAST('pg_class' AS regclass)
+    AND d.refobjid = place.attrelid AND d.refobjsubid = place.attnum
+    AND d.classid = CAST('pg_class' AS regclass)
+JOIN pg_class AS c ON c.oid = d.objid AND c.relkind IN ('i', 'I') AND c.relname <> :own_index
+UNION
+SELECT 'constraint', k.conname
+FROM place
+JOIN pg_constraint AS k ON k.conrelid = place.attrelid AND place.attnum = ANY (k.conkey)
+WHERE k.contype <> 'n'
+UNION
+SELECT 'generated column', g.attname
+FROM place
+JOIN pg_depend AS d ON d.refclassid = CAST('pg_class' AS regclass)
+    AND d.refobjid = place.attrelid AND d.refobjsubid = place.attnum
+    AND d.classid = CAST('pg_attrdef' AS regclass)
+JOIN pg_attrdef AS f ON f.oid = d.objid AND f.adnum <> place.attnum
+JOIN pg_attribute AS g ON g.attrelid = f.adrelid AND g.attnum = f.adnum
+UNION
+SELECT 'policy', p.polname
+FROM place
+JOIN pg_depend AS d ON d.refclassid = CAST('pg_class' AS regclass)
+    AND d.refobjid = place.attrelid AND d.refobjsubid = place.attnum
+    AND d.classid = CAST('pg_policy' AS regclass)
+JOIN pg_policy AS p ON p.oid = d.objid
+UNION
+SELECT 'trigger', t.tgname
+FROM place
+JOIN pg_trigger AS t ON t.tgrelid = place.attrelid AND NOT t.tgisinternal
+JOIN pg_proc AS f ON f.oid = t.tgfoid
+WHERE place.attnum = ANY (CAST(t.tgattr AS smallint[]))
+   OR f.prosrc ILIKE '%' || :column_name || '%'
+   OR pg_get_triggerdef(t.oid) ILIKE '%' || :column_name || '%'
+UNION
+SELECT 'session', 'pid ' || a.pid || ' of ' || COALESCE(a.usename, '?') || ' ('
+       || COALESCE(NULLIF(a.application_name, ''), 'unnamed') || ')'
+FROM place
+JOIN pg_stat_activity AS a ON a.datname = current_database() AND a.pid <> pg_backend_pid()
+WHERE a.query ILIKE '%' || :column_name || '%' AND a.query ILIKE '%' || :table_only || '%'
+  AND a.application_name NOT LIKE 'des-admin%'
+ORDER BY kind, name;

@@ -1,0 +1,8 @@
+-- Revision 0004_drop_archived back: the column again. SQLite has no SET DEFAULT, so every archived
+-- row is written.
+
+-- step: add_archived
+-- purpose: the column, FALSE in every row
+-- lock: the database, for a moment
+-- cost: catalogue only
+ALTER TABLE {files} ADD COLUMN {archived} BOOLEAN NOT NULL DEFAULT FALSE;

@@ -1,0 +1,103 @@
+"""The way back: the formula in the column archived, and nothing else changed."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from des_core.config import Settings
+from des_core.database import open_database
+from des_core.migration.apply import downgrade, upgrade
+from des_core.migration.run import MigrationOptions
+from des_core.watermark import move_watermark, read_watermark
+from support.database import TestDatabase, canonical_rows
+from support.filesdata import FilesTableFactory
+from support.migrating import index_names, open_exceptions, rows_by_formula, settings_for
+
+DROP = MigrationOptions(drop_archived=True, backup="dump of Monday")
+
+
+def advance(settings: Settings, days: int) -> None:
+    """Move the watermark as a cycle does."""
+    config = open_database(settings.config_url)
+    with config.write() as connection:
+        expected = read_watermark(connection, config.dialect)
+        to = expected.archived_until + timedelta(days=days)
+        move_watermark(connection, config.dialect, expected=expected, to=to, actor="test", now=to)
+    config.close()
+
+
+@pytest.mark.parametrize("options", [MigrationOptions(), DROP], ids=["kept", "dropped"])
+def test_up_and_down_twice_change_nothing(
+    database: TestDatabase, files_table: FilesTableFactory, options: MigrationOptions
+) -> None:
+    files_table(database, 300, days=6, archived_days=4, holes=9, ties=3, files=False)
+    before = canonical_rows(database)
+    settings = settings_for(database)
+    for _ in range(2):
+        upgrade(settings, options=options)
+        downgrade(settings)
+        assert canonical_rows(database) == before
+        assert "idx_files_created_archived" in index_names(database)
+        assert "des_archive_config" not in database.table_names()
+        assert open_exceptions(database) == {}
+
+
+@pytest.mark.parametrize("options", [MigrationOptions(), DROP], ids=["kept", "dropped"])
+@pytest.mark.parametrize("days", [2, -1])
+def test_down_writes_the_formula(
+    database: TestDatabase, files_table: FilesTableFactory, options: MigrationOptions, days: int
+) -> None:
+    files_table(database, 300, days=8, archived_days=3, holes=9, ties=4, files=False)
+    settings = settings_for(database)
+    upgrade(settings, options=options)
+    advance(settings, days)
+    expected = rows_by_formula(database, database)
+    downgrade(settings)
+    assert canonical_rows(database) == expected
+    upgrade(settings, options=options)
+    downgrade(settings)
+    assert canonical_rows(database) == expected
+
+
+@pytest.mark.parametrize(
+    ("database", "config_database"),
+    [("sqlite", "postgres"), ("postgres", "mariadb"), ("mariadb", "sqlite")],
+    indirect=True,
+)
+def test_the_config_database_may_be_another_one(
+    database: TestDatabase, config_database: TestDatabase, files_table: FilesTableFactory
+) -> None:
+    files_table(database, 200, days=5, archived_days=3, holes=5, files=False)
+    settings = settings_for(database, config_database)
+    upgrade(settings, options=DROP)
+    advance(settings, 1)
+    assert database.rows("SELECT version_num FROM des_admin_version") == [("0004_drop_archived",)]
+    assert config_database.rows("SELECT version_num FROM des_admin_version") == [
+        ("0003_watermark",)
+    ]
+    expected = rows_by_formula(database, config_database)
+    downgrade(settings)
+    assert canonical_rows(database) == expected
+    assert "des_archive_exception" not in database.table_names()
+
+
+def test_fence_grows_over_lives(database: TestDatabase, files_table: FilesTableFactory) -> None:
+    files_table(database, 50, days=5, archived_days=3, files=False)
+    settings = settings_for(database)
+    fences = []
+    for _ in range(3):
+        upgrade(settings)
+        fences.append(database.value("SELECT fence FROM des_archive_config"))
+        downgrade(settings)
+    assert fences == [0, 1, 2]
+
+
+def test_purge_leaves_no_table(database: TestDatabase, files_table: FilesTableFactory) -> None:
+    files_table(database, 50, days=5, archived_days=3, files=False)
+    settings = settings_for(database)
+    upgrade(settings)
+    downgrade(settings, options=replace(MigrationOptions(), purge=True))
+    left = database.table_names() - {"des_archive_lock"}
+    assert left == {"files", "des_admin_version"}
+    assert database.rows("SELECT * FROM des_admin_version") == []
