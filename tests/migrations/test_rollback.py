@@ -10,8 +10,8 @@ from des_core.database import open_database
 from des_core.migration.apply import downgrade, upgrade
 from des_core.migration.run import MigrationOptions
 from des_core.watermark import move_watermark, read_watermark
-from support.database import TestDatabase, canonical_rows
-from support.filesdata import FilesTableFactory
+from support.database import TestDatabase
+from support.filesdata import FilesTableFactory, canonical_rows
 from support.migrating import index_names, open_exceptions, rows_by_formula, settings_for
 
 DROP = MigrationOptions(drop_archived=True, backup="dump of Monday")

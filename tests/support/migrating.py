@@ -9,7 +9,8 @@ from des_core.config import (
     Settings,
     WatermarkSettings,
 )
-from support.database import TestDatabase, canonical_rows, to_microseconds
+from support.database import TestDatabase, to_microseconds
+from support.filesdata import canonical_rows
 
 
 def settings_for(
