@@ -1,0 +1,91 @@
+"""`python -m watermark_orchestrator`: the runner, as a scheduler starts it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import des_core
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one cycle or many; the exit code is documented in `des-admin --help`."""
+    options = _parser().parse_args(arguments)
+    from des_core.errors import DesError
+
+    try:
+        return _run(options)
+    except DesError as exc:
+        _say(f"error: {exc}")
+        if exc.hint:
+            _say(f"hint: {exc.hint}")
+        return int(exc.exit_code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m watermark_orchestrator",
+        description="Pack what lies between the watermark and the target, then move the watermark.",
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=os.environ.get("DES_ADMIN_CONFIG"),
+        help="configuration file (default: DES_ADMIN_CONFIG)",
+    )
+    parser.add_argument(
+        "--mode",
+        choices=("single", "continuous"),
+        default="single",
+        help="one cycle, or one every --interval seconds until SIGTERM (default: %(default)s)",
+    )
+    parser.add_argument("--interval", type=float, default=300.0, metavar="SECONDS")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan, change nothing")
+    parser.add_argument("--verbose", action="store_true", help="tell each slice on stderr")
+    parser.add_argument("--version", action="version", version=des_core.__version__)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    from des_core.config_file import load_settings
+    from des_core.errors import ConfigError, ExitCode
+
+    from watermark_orchestrator.archive import open_archive
+    from watermark_orchestrator.continuous import run_continuously, run_single
+    from watermark_orchestrator.cycle import plan_cycle
+    from watermark_orchestrator.reporting import describe_plan, describe_report, narrator
+    from watermark_orchestrator.stopping import stop_on_signals
+
+    if options.config is None:
+        raise ConfigError("no configuration named", hint="--config FILE, or set DES_ADMIN_CONFIG")
+    settings = load_settings(Path(options.config), env=os.environ).settings
+    opener = partial(open_archive, settings)
+    if options.dry_run:
+        with opener() as archive:
+            print(describe_plan(plan_cycle(archive)))  # noqa: T201 - the program's output
+        return ExitCode.DONE
+    progress = narrator(_say, every_slice=options.verbose)
+    with stop_on_signals(_say) as stop:
+        if options.mode == "continuous":
+            run_continuously(
+                opener,
+                stop=stop,
+                on_report=lambda report: _say(describe_report(report)),
+                progress=progress,
+                interval_s=options.interval,
+            )
+        report = run_single(opener, stop=stop, progress=progress)
+    _say(describe_report(report))
+    return ExitCode.NEW_EXCEPTIONS if report.has_new_exceptions else ExitCode.DONE
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the program's own talk
+
+
+if __name__ == "__main__":
+    sys.exit(main())

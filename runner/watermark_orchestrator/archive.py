@@ -1,0 +1,88 @@
+"""An archive that is open for work: source, config database, output, and the rules of packing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from des_core.config import Settings
+from des_core.database import Database, open_database, wrap_connection
+from des_core.database_source import SourceDatabaseConfig, SourceReader
+from des_core.packer_planner import PackerConfig
+from des_core.storage import DirectoryStorage
+
+from watermark_orchestrator.slices import SliceKind
+
+
+@dataclass(frozen=True)
+class CyclePolicy:
+    """When a slice ends, and when it has failed as a whole instead of file by file."""
+
+    slice_kind: SliceKind = "day"
+    max_failures: int = 100_000
+    max_failure_ratio: float = 0.5
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> CyclePolicy:
+        migration = settings.migration
+        return cls(
+            slice_kind=settings.watermark.slice,
+            max_failures=migration.max_failures,
+            max_failure_ratio=migration.max_failure_ratio,
+        )
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Everything that a cycle works on. `actor` is who it says moved the watermark."""
+
+    source: SourceReader
+    config: Database
+    storage: DirectoryStorage
+    packer_config: PackerConfig
+    policy: CyclePolicy
+    actor: str = "runner"
+
+
+@contextmanager
+def open_archive(settings: Settings, *, actor: str = "runner") -> Iterator[Archive]:
+    """Open both databases and the output of a configuration; close them at the end."""
+    source = open_database(settings.source_url)
+    config = (
+        source if settings.config_url == settings.source_url else open_database(settings.config_url)
+    )
+    try:
+        packer_config = PackerConfig.from_settings(settings.packer)
+        yield Archive(
+            source=SourceReader(source, settings.database),
+            config=config,
+            storage=DirectoryStorage(packer_config.output_dir),
+            packer_config=packer_config,
+            policy=CyclePolicy.from_settings(settings),
+            actor=actor,
+        )
+    finally:
+        config.close()
+        source.close()
+
+
+def archive_from_connections(
+    source_connection: Any,
+    config_connection: Any,
+    source_config: SourceDatabaseConfig,
+    packer_config: PackerConfig,
+) -> Archive:
+    """An archive over DB-API connections that somebody else opened and will close."""
+    source = wrap_connection(source_connection)
+    config = (
+        source if config_connection is source_connection else wrap_connection(config_connection)
+    )
+    return Archive(
+        source=SourceReader(source, source_config.to_settings()),
+        config=config,
+        storage=DirectoryStorage(packer_config.output_dir),
+        packer_config=packer_config,
+        policy=CyclePolicy(),
+    )

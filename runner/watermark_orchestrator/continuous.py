@@ -1,0 +1,98 @@
+"""Cycles that survive a lost connection, once or for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+from des_core.errors import DatabaseUnreachable, LockHeld
+
+from watermark_orchestrator.archive import Archive
+from watermark_orchestrator.cycle import CycleReport, run_cycle
+from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink, ignore_progress
+from watermark_orchestrator.stopping import StopRequest
+
+ArchiveOpener = Callable[[], AbstractContextManager[Archive]]
+RECONNECT_FOR_S = 300.0
+LONGEST_WAIT_S = 15.0
+DEFAULT_INTERVAL_S = 300.0
+
+
+def run_single(
+    open_archive: ArchiveOpener,
+    *,
+    stop: StopRequest | None = None,
+    progress: ProgressSink = ignore_progress,
+    reconnect_for_s: float = RECONNECT_FOR_S,
+) -> CycleReport:
+    """One cycle. A connection that breaks on the way is opened again for `reconnect_for_s` seconds.
+
+    A database that cannot be reached at the beginning is an error at once.
+    """
+    stop = stop or StopRequest()
+    report = CycleReport()
+    with open_archive() as archive:
+        first = _attempt(archive, stop, progress, report)
+    if first is None:
+        return report
+
+    def again() -> None:
+        stop.check()
+        with open_archive() as archive:
+            run_cycle(archive, stop=stop, progress=progress, report=report)
+
+    def say(state: RetryCallState) -> None:
+        problem = state.outcome.exception() if state.outcome else first
+        progress(ProgressEvent("reconnecting", message=str(problem)))
+
+    progress(ProgressEvent("reconnecting", message=str(first)))
+    Retrying(
+        # The old session may hold the lock until the server has noticed that it is gone.
+        retry=retry_if_exception_type((DatabaseUnreachable, LockHeld)),
+        stop=stop_after_delay(reconnect_for_s),
+        wait=wait_random_exponential(max=LONGEST_WAIT_S),
+        sleep=stop.wait,
+        before_sleep=say,
+        reraise=True,
+    )(again)
+    return report
+
+
+def run_continuously(
+    open_archive: ArchiveOpener,
+    *,
+    stop: StopRequest,
+    on_report: Callable[[CycleReport], None],
+    progress: ProgressSink = ignore_progress,
+    interval_s: float = DEFAULT_INTERVAL_S,
+) -> None:
+    """A cycle every `interval_s` seconds until the stop; it then raises Interrupted or Terminated.
+
+    An unreachable database or somebody else's lock is waited out; every other error ends it.
+    """
+    while True:
+        try:
+            on_report(run_single(open_archive, stop=stop, progress=progress))
+        except (DatabaseUnreachable, LockHeld) as exc:
+            progress(ProgressEvent("reconnecting", message=str(exc)))
+        stop.wait(interval_s)
+        stop.check()
+
+
+def _attempt(
+    archive: Archive, stop: StopRequest, progress: ProgressSink, report: CycleReport
+) -> DatabaseUnreachable | None:
+    """Run the cycle; the error that a new connection may cure, or None."""
+    try:
+        run_cycle(archive, stop=stop, progress=progress, report=report)
+    except DatabaseUnreachable as exc:
+        return exc
+    return None

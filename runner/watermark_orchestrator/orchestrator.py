@@ -1,0 +1,75 @@
+"""The seam for scripts: an orchestrator over connections that the script opened itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from des_core.database_source import SourceDatabaseConfig
+from des_core.errors import UsageError
+from des_core.packer_planner import PackerConfig
+from des_core.watermark import read_watermark
+
+from watermark_orchestrator.archive import archive_from_connections
+from watermark_orchestrator.cycle import CycleReport, plan_cycle, run_cycle
+from watermark_orchestrator.progress_events import ProgressSink, ignore_progress
+from watermark_orchestrator.stopping import StopRequest
+
+
+class WatermarkMigrationOrchestrator:
+    """Watermark cycles over two open DB-API connections (psycopg, PyMySQL or sqlite3).
+
+    The two may be one connection. They stay open, and are used by the calling thread only; while
+    a method runs, nobody else may use them. The methods are coroutines for the convenience of
+    async scripts, and do their work before they return.
+    """
+
+    def __init__(
+        self,
+        *,
+        db_connection: Any,
+        config_connection: Any,
+        source_config: SourceDatabaseConfig,
+        packer_config: PackerConfig,
+        delete_source_files: bool = False,
+    ) -> None:
+        if delete_source_files:
+            raise UsageError(
+                "sources are not deleted while packing",
+                hint="pass delete_source_files=False; deleting is a job of its own, much later",
+            )
+        self._connections = (db_connection, config_connection)
+        self._source_config = source_config
+        self._packer_config = packer_config
+
+    async def initialize(self) -> None:
+        """Look at the table and the watermark; WrongSchema where one is not as it must be."""
+        self._archive = archive_from_connections(
+            *self._connections, self._source_config, self._packer_config
+        )
+        config = self._archive.config
+        with config.read() as connection:
+            read_watermark(connection, config.dialect)
+
+    async def get_pending_stats(self) -> dict[str, Any]:
+        """What a cycle would pack now.
+
+        Keys: window_start, window_end (aware UTC), lag_days, pending_files, pending_bytes (None
+        where the table has no sizes), oldest_pending, newest_pending, slices.
+        """
+        plan = plan_cycle(self._archive)
+        return {
+            "window_start": plan.window.start,
+            "window_end": plan.window.end,
+            "lag_days": plan.lag_days,
+            "pending_files": plan.pending.files,
+            "pending_bytes": plan.pending.size_bytes,
+            "oldest_pending": plan.pending.oldest,
+            "newest_pending": plan.pending.newest,
+            "slices": plan.slices,
+        }
+
+    async def run_cycle(
+        self, *, stop: StopRequest | None = None, progress: ProgressSink = ignore_progress
+    ) -> CycleReport:
+        """Pack everything up to the target, and move the watermark there."""
+        return run_cycle(self._archive, stop=stop, progress=progress)

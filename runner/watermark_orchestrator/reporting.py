@@ -1,0 +1,65 @@
+"""Plans, progress and reports in plain words, for logs and for the runner's own output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from des_core.timestamps import format_utc
+
+from watermark_orchestrator.cycle import CyclePlan, CycleReport
+from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink
+
+
+def describe_plan(plan: CyclePlan) -> str:
+    """The plan of a cycle, one fact a line."""
+    lines = [
+        f"window:   {plan.window}",
+        f"lag_days: {plan.lag_days}",
+        f"slices:   {plan.slices}",
+        f"files:    {plan.pending.files}",
+    ]
+    if plan.pending.size_bytes is not None:
+        lines.append(f"bytes:    {plan.pending.size_bytes}")
+    if plan.held_back_by is not None:
+        lines.append(f"held back by a transaction open since {format_utc(plan.held_back_by)}")
+    if plan.hidden_sessions:
+        lines.append(
+            f"{plan.hidden_sessions} sessions are hidden from this user; an open transaction "
+            "among them would not be seen (grant pg_read_all_stats, or PROCESS)"
+        )
+    return "\n".join(lines)
+
+
+def describe_report(report: CycleReport) -> str:
+    """The report of a cycle in one line."""
+    rate = report.files_out / report.duration_s if report.duration_s > 0 else 0.0
+    retried = report.retried
+    parts = [
+        f"packed {report.files_out} files in {report.slices} slices and {report.shards} shards",
+        f"{report.bytes_in} bytes in, {report.bytes_out} out",
+        f"{report.duration_s:.1f} s, {rate:.0f} files/s",
+    ]
+    if report.files_present:
+        parts.append(f"{report.files_present} were packed before")
+    if report.files_failed:
+        parts.append(f"{report.files_failed} new exceptions: des-admin exceptions list")
+    if retried.tried:
+        parts.append(
+            f"{retried.tried} exceptions tried again, {retried.packed} packed, "
+            f"{retried.failed} still open"
+        )
+    if report.watermark is not None:
+        parts.append(f"watermark {format_utc(report.watermark)}")
+    return "; ".join(parts)
+
+
+def narrator(say: Callable[[str], None], *, every_slice: bool) -> ProgressSink:
+    """A sink that tells committed slices (if wanted) and every reconnection."""
+
+    def tell(event: ProgressEvent) -> None:
+        if event.kind == "reconnecting":
+            say(f"connection lost, trying again: {event.message}")
+        elif every_slice and event.kind == "slice_committed":
+            say(f"committed {event.window}: {event.files} files")
+
+    return tell

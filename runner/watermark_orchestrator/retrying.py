@@ -1,0 +1,111 @@
+"""Exceptions are tried again: what can be packed now becomes a new part of its day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from des_core.database_source import SourceRow
+from des_core.exceptions import OpenException, iterate_open
+from des_core.timestamps import from_us
+from des_core.watermark import Watermark
+
+from watermark_orchestrator.commit import commit_retry
+from watermark_orchestrator.progress_events import ProgressEvent
+from watermark_orchestrator.slice_packing import pack_rows
+from watermark_orchestrator.slices import Window
+
+if TYPE_CHECKING:
+    from watermark_orchestrator.run import Run
+
+# How many exceptions are tried, and committed, at a time: bounds memory and lost work.
+BATCH_SIZE = 20_000
+# A second row with a uid that is already packed cannot be told from the first by its uid alone:
+# somebody has to give it another one.
+NEEDS_A_PERSON = frozenset({"duplicate_uid"})
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which open exceptions are meant. None means any; `only_due` respects the back-off."""
+
+    reasons: frozenset[str] | None = None
+    uids: frozenset[str] | None = None
+    only_due: bool = False
+
+    def includes(self, item: OpenException, now: datetime) -> bool:
+        """Whether to try this exception again. One above the watermark is packed already."""
+        if item.archived or item.reason in NEEDS_A_PERSON:
+            return False
+        if self.only_due and item.next_attempt is not None and item.next_attempt > now:
+            return False
+        if self.reasons is not None and item.reason not in self.reasons:
+            return False
+        return self.uids is None or item.uid in self.uids
+
+
+@dataclass(slots=True)
+class RetryReport:
+    """What came of the second tries."""
+
+    tried: int = 0
+    packed: int = 0
+    failed: int = 0
+    gone: int = 0
+    bytes_in: int = 0
+
+    def add(self, other: RetryReport) -> None:
+        """Count what another try did."""
+        self.tried += other.tried
+        self.packed += other.packed
+        self.failed += other.failed
+        self.gone += other.gone
+        self.bytes_in += other.bytes_in
+
+
+def retry_exceptions(run: Run, watermark: Watermark, selection: Selection) -> RetryReport:
+    """Try the selected exceptions again, a batch and a transaction at a time."""
+    report = RetryReport()
+    now = datetime.now(UTC)
+    for batch in _batches(run, selection, now):
+        run.stop.check()
+        _retry_batch(run, watermark, batch, report)
+    return report
+
+
+def _batches(run: Run, selection: Selection, now: datetime) -> Iterator[list[OpenException]]:
+    batch: list[OpenException] = []
+    for page in iterate_open(run.archive.config):
+        batch += [item for item in page if selection.includes(item, now)]
+        if len(batch) >= BATCH_SIZE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _retry_batch(
+    run: Run, watermark: Watermark, batch: list[OpenException], report: RetryReport
+) -> None:
+    keys = [(item.uid, item.created_at) for item in batch]
+    found = list(run.archive.source.lookup(keys))
+    rows = [row for row in found if row is not None]
+    gone = [key for key, row in zip(keys, found, strict=True) if row is None]
+    moments = [created_at for _, created_at in keys]
+    window = Window(min(moments) - timedelta(microseconds=1), max(moments))
+    run.progress(ProgressEvent("retry_started", window, files_total=len(rows)))
+    packed = pack_rows(run, "exceptions", window, [rows], started_at=datetime.now(UTC))
+    failed = {(failure.uid, failure.created_us) for failure in packed.failures}
+    resolved = [_key(row) for row in rows if (row.uid, row.created_us) not in failed]
+    commit_retry(run, watermark, packed, resolved=resolved, gone=gone)
+    report.tried += len(batch)
+    report.packed += len(resolved)
+    report.failed += len(packed.failures)
+    report.gone += len(gone)
+    report.bytes_in += packed.record.bytes_in
+
+
+def _key(row: SourceRow) -> tuple[str, datetime]:
+    return row.uid, from_us(row.created_us)

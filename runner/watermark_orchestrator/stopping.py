@@ -1,0 +1,72 @@
+"""How a run is asked to stop, and where it looks: between rows, tasks and slices."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from des_core.errors import Interrupted, Terminated
+
+
+class StopRequest:
+    """Set by a signal; checked at safe points. A second signal ends the process at once."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._callbacks: list[Callable[[], None]] = []
+        self.signal: int | None = None
+
+    def set(self, number: int = signal.SIGTERM) -> None:
+        """Ask for the stop, and wake whoever registered with `on_stop`."""
+        self.signal = self.signal or number
+        self._event.set()
+        for callback in self._callbacks:
+            callback()
+
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Sleep until the stop or the timeout; whether it was the stop."""
+        return self._event.wait(timeout_s)
+
+    @contextmanager
+    def on_stop(self, callback: Callable[[], None]) -> Iterator[None]:
+        """Call `callback` when the stop comes, while the block lasts."""
+        self._callbacks.append(callback)
+        try:
+            yield
+        finally:
+            self._callbacks.remove(callback)
+
+    def check(self) -> None:
+        """Raise Interrupted or Terminated (exit 130, 143) once the stop was asked for."""
+        if not self._event.is_set():
+            return
+        if self.signal == signal.SIGINT:
+            raise Interrupted("stopped by Ctrl-C; what was committed stays", hint="run it again")
+        raise Terminated("stopped by a signal; what was committed stays", hint="run it again")
+
+
+@contextmanager
+def stop_on_signals(say: Callable[[str], None]) -> Iterator[StopRequest]:
+    """SIGINT and SIGTERM set the request; the second one ends the process at once, also safely."""
+    stop = StopRequest()
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        if stop.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        say(f"{name}: stopping at the next safe point; again to leave at once")
+        stop.set(number)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
