@@ -16,7 +16,7 @@ from des_core.errors import WrongSchema
 from des_core.identifiers import Dialect
 from des_core.packer_planner import SourceRow
 from des_core.source_schema import SourceSchema, inspect_source, source_catalog
-from des_core.sql_catalog import Catalog
+from des_core.sql_catalog import Catalog, Statement
 from des_core.stored_time import from_stored, optional_from_stored
 from des_core.timestamps import from_us, localize, to_us
 
@@ -93,20 +93,24 @@ class SourceReader:
         self.schema: SourceSchema = inspect_source(database, settings)
         self.catalog: Catalog = source_catalog(self.schema, settings)
 
-    def rows(self, start: datetime, end: datetime) -> Iterator[list[SourceRow]]:
+    def rows(
+        self, start: datetime, end: datetime, *, statement: str = "window_rows"
+    ) -> Iterator[list[SourceRow]]:
         """The rows of `(start, end]` in pages of `page_size`, in no promised order.
 
+        `statement` may name another one of the same shape, as `pending_rows` is.
         PostgreSQL and MySQL stream one statement, which sees one snapshot and blocks no writer;
         SQLite, where a reader would block writers, reads each page on its own.
         """
         if start >= end:
             return
+        chosen = self.catalog.get(statement)
         if self.database.dialect is Dialect.POSTGRES:
-            yield from self._copied_rows(start, end)
+            yield from self._copied_rows(chosen, start, end)
         elif self.database.dialect is Dialect.MYSQL:
-            yield from self._streamed_rows(start, end)
+            yield from self._streamed_rows(chosen, start, end)
         else:
-            yield from self._paged_rows(start, end)
+            yield from self._paged_rows(chosen, start, end)
 
     def stats(self, start: datetime, end: datetime) -> WindowStats:
         """Count, oldest, newest and bytes of `(start, end]`, by the index on created_at."""
@@ -192,7 +196,7 @@ class SourceReader:
                 yield self._lookup_one(connection, statement, uid, created_at)
 
     def _lookup_one(
-        self, connection: Connection, statement: Any, uid: str, created_at: datetime
+        self, connection: Connection, statement: Statement, uid: str, created_at: datetime
     ) -> SourceRow | None:
         try:
             values = self.schema.window(created_at, created_at)
@@ -204,9 +208,10 @@ class SourceReader:
             return None
         return SourceRow(str(row.uid), to_us(created_at), row.location, _size(row.size_bytes))
 
-    def _copied_rows(self, start: datetime, end: datetime) -> Iterator[list[SourceRow]]:
-        clause = self.catalog.get("window_rows").clause
-        sql = str(clause.compile(dialect=self.database.engine.dialect))
+    def _copied_rows(
+        self, statement: Statement, start: datetime, end: datetime
+    ) -> Iterator[list[SourceRow]]:
+        sql = str(statement.clause.compile(dialect=self.database.engine.dialect))
         page: list[SourceRow] = []
         with self.database.read() as connection:
             cursor = connection.connection.cursor()
@@ -221,8 +226,9 @@ class SourceReader:
         if page:
             yield self._localized(page)
 
-    def _streamed_rows(self, start: datetime, end: datetime) -> Iterator[list[SourceRow]]:
-        statement = self.catalog.get("window_rows")
+    def _streamed_rows(
+        self, statement: Statement, start: datetime, end: datetime
+    ) -> Iterator[list[SourceRow]]:
         with self.database.read() as connection:
             streaming = connection.execution_options(stream_results=True)
             result = run(streaming, statement, self.schema.window(start, end))
@@ -232,8 +238,9 @@ class SourceReader:
                     [SourceRow(str(r[0]), int(r[1]), r[2], _size(r[3])) for r in rows]
                 )
 
-    def _paged_rows(self, start: datetime, end: datetime) -> Iterator[list[SourceRow]]:
-        statement = self.catalog.get("window_rows")
+    def _paged_rows(
+        self, statement: Statement, start: datetime, end: datetime
+    ) -> Iterator[list[SourceRow]]:
         values = self.schema.window(start, end)
         values |= {"page_size": self.settings.page_size, "page_key": 0}
         values["page_created_at"] = values.pop("net_start")

@@ -53,7 +53,6 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     from des_core.config_file import load_settings
     from des_core.errors import ConfigError, ExitCode
-
     from watermark_orchestrator.archive import open_archive
     from watermark_orchestrator.continuous import run_continuously, run_single
     from watermark_orchestrator.cycle import plan_cycle

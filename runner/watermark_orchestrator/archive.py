@@ -12,7 +12,6 @@ from des_core.database import Database, open_database, wrap_connection
 from des_core.database_source import SourceDatabaseConfig, SourceReader
 from des_core.packer_planner import PackerConfig
 from des_core.storage import DirectoryStorage
-
 from watermark_orchestrator.slices import SliceKind
 
 

@@ -19,7 +19,6 @@ from des_core.packer_planner import FileFailure
 from des_core.stored_time import to_stored
 from des_core.timestamps import format_utc, from_us
 from des_core.watermark import Watermark, move_watermark
-
 from watermark_orchestrator.slice_packing import PackedSlice
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from tenacity import (
 )
 
 from des_core.errors import DatabaseUnreachable, LockHeld
-
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.cycle import CycleReport, run_cycle
 from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink, ignore_progress

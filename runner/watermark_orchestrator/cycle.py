@@ -16,7 +16,6 @@ from des_core.database_source import WindowStats
 from des_core.errors import DatabaseUnreachable
 from des_core.ledger import slice_is_recorded
 from des_core.watermark import Watermark, compute_target, read_watermark
-
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.commit import commit_window
 from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink, ignore_progress

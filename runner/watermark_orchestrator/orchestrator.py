@@ -8,7 +8,6 @@ from des_core.database_source import SourceDatabaseConfig
 from des_core.errors import UsageError
 from des_core.packer_planner import PackerConfig
 from des_core.watermark import read_watermark
-
 from watermark_orchestrator.archive import archive_from_connections
 from watermark_orchestrator.cycle import CycleReport, plan_cycle, run_cycle
 from watermark_orchestrator.progress_events import ProgressSink, ignore_progress

@@ -11,7 +11,6 @@ from des_core.database_source import SourceRow
 from des_core.exceptions import OpenException, iterate_open
 from des_core.timestamps import from_us
 from des_core.watermark import Watermark
-
 from watermark_orchestrator.commit import commit_retry
 from watermark_orchestrator.progress_events import ProgressEvent
 from watermark_orchestrator.slice_packing import pack_rows

@@ -11,7 +11,6 @@ from des_core.errors import UsageError
 from des_core.lock import Lock, hold_lock
 from des_core.packer import Packer
 from des_core.watermark import Watermark, take_fence
-
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.progress_events import ProgressSink
 from watermark_orchestrator.stopping import StopRequest

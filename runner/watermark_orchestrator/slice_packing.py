@@ -27,7 +27,6 @@ from des_core.ledger import ShardRecord, SliceRecord, shard_names_of_day
 from des_core.manifests import SliceManifest, write_manifest
 from des_core.packer_planner import FileFailure, TaskOutcome
 from des_core.row_spool import RowSpool
-
 from watermark_orchestrator.archive import Archive, CyclePolicy
 from watermark_orchestrator.progress_events import ProgressEvent
 from watermark_orchestrator.slices import Window

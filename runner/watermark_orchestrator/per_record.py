@@ -1,0 +1,196 @@
+"""The per-record way: pack what is not archived, then mark each packed row.
+
+For before the cutover and after a rollback. It packs day by day with the same engine as the runner,
+so it overwrites nothing and a second try finds what is there; and it marks only rows whose bytes
+are in a shard. What fails stays unmarked and is reported.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+
+from des_core.config import Settings
+from des_core.database import Database, open_database, run
+from des_core.database_source import SourceReader
+from des_core.errors import Refused, WrongSchema
+from des_core.lock import hold_lock
+from des_core.manifests import SliceManifest, write_manifest
+from des_core.packer import Packer
+from des_core.packer_planner import FileFailure, PackerConfig, TaskOutcome
+from des_core.row_spool import RowSpool, decode_rows
+from des_core.storage import DirectoryStorage
+from des_core.timestamps import floor_day
+from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink, ignore_progress
+from watermark_orchestrator.slices import Window
+from watermark_orchestrator.stopping import StopRequest
+
+WATERMARK_TABLE = "des_archive_config"
+EVER = datetime(1000, 1, 3, tzinfo=UTC)
+FAILURES_KEPT = 1000
+
+
+@dataclass(slots=True)
+class PerRecordReport:
+    """What was packed and marked, and what was not. `failures` holds the first thousand."""
+
+    files_in: int = 0
+    files_marked: int = 0
+    files_failed: int = 0
+    bytes_in: int = 0
+    updates: int = 0
+    duration_s: float = 0.0
+    failures: list[FileFailure] = field(default_factory=list)
+
+
+def pack_per_record(
+    settings: Settings,
+    *,
+    older_than_days: int,
+    batch_size: int,
+    stop: StopRequest | None = None,
+    progress: ProgressSink = ignore_progress,
+) -> PerRecordReport:
+    """Pack and mark every row that is not archived and older than `older_than_days`.
+
+    Refused while a watermark is in force here: the two ways must not work at the same time.
+    """
+    began = time.monotonic()
+    report = PerRecordReport()
+    database = open_database(settings.source_url)
+    try:
+        reader = SourceReader(database, settings.database)
+        _require_flag(reader)
+        with hold_lock(database, "per-record packing"):
+            _refuse_with_watermark(database)
+            job = _Job(reader, settings, batch_size, stop or StopRequest(), progress, report)
+            job.run(reader.clock().now - timedelta(days=older_than_days))
+    finally:
+        database.close()
+    report.duration_s = time.monotonic() - began
+    return report
+
+
+@dataclass
+class _Job:
+    reader: SourceReader
+    settings: Settings
+    batch_size: int
+    stop: StopRequest
+    progress: ProgressSink
+    report: PerRecordReport
+
+    def run(self, cutoff: datetime) -> None:
+        """Day by day, oldest first; a day that still has failures is left behind."""
+        packer_config = PackerConfig.from_settings(self.settings.packer)
+        storage = DirectoryStorage(packer_config.output_dir)
+        storage.probe_writable()
+        storage.clean_leftovers()
+        with Packer(packer_config, storage) as packer, self.stop.on_stop(packer.cancel):
+            for window in self._days(cutoff):
+                self.stop.check()
+                self._pack_day(window, packer, storage, packer_config)
+
+    def _days(self, cutoff: datetime) -> Iterator[Window]:
+        start = EVER
+        while (first := self._first_pending(start, cutoff)) is not None:
+            day = floor_day(first)
+            end = min(day + timedelta(days=1) - timedelta(microseconds=1), cutoff)
+            yield Window(day - timedelta(microseconds=1), end)
+            start = end
+
+    def _first_pending(self, start: datetime, end: datetime) -> datetime | None:
+        reader = self.reader
+        with reader.database.read() as connection:
+            values = reader.schema.window(start, end)
+            value = run(connection, reader.catalog.get("pending_first"), values).scalar()
+        return None if value is None else reader.schema.from_db(value)
+
+    def _pack_day(
+        self, window: Window, packer: Packer, storage: DirectoryStorage, config: PackerConfig
+    ) -> None:
+        with RowSpool(config.n_bits, config.output_dir) as spool:
+            for page in self.reader.rows(window.start, window.end, statement="pending_rows"):
+                self.stop.check()
+                spool.add(page)
+            self.progress(ProgressEvent("slice_started", window, files_total=spool.rows))
+            existing = storage.list_shards(spool.days())
+            outcomes = list(packer.pack(spool.tasks(existing)))
+            self.stop.check()
+            storage.sync_directory()
+            self._write_manifest(window, outcomes, storage, config)
+            self._mark(window, spool, outcomes)
+        self.progress(ProgressEvent("slice_committed", window, self.report.files_marked))
+
+    def _write_manifest(
+        self,
+        window: Window,
+        outcomes: list[TaskOutcome],
+        storage: DirectoryStorage,
+        config: PackerConfig,
+    ) -> None:
+        shards = [shard for o in outcomes for shard in (*o.adopted, *o.shards)]
+        if not shards:
+            return
+        bigfiles = {name for outcome in outcomes for name in outcome.bigfiles}
+        manifest = SliceManifest(
+            window_start=window.start,
+            window_end=window.end,
+            n_bits=config.n_bits,
+            shards=tuple(sorted(shards, key=lambda shard: shard.name)),
+            bigfiles=tuple(sorted(bigfiles)),
+        )
+        write_manifest(storage, manifest)
+
+    def _mark(self, window: Window, spool: RowSpool, outcomes: list[TaskOutcome]) -> None:
+        """Mark the very rows that were packed; one that came since then waits for the next run.
+
+        A uid that failed anywhere in the day is left unmarked, because the mark goes by uid.
+        """
+        failures = [failure for outcome in outcomes for failure in outcome.failures]
+        failed = {failure.uid for failure in failures}
+        report = self.report
+        report.files_in += spool.rows
+        report.files_failed += len(failures)
+        report.failures += failures[: max(0, FAILURES_KEPT - len(report.failures))]
+        report.bytes_in += sum(outcome.bytes_in for outcome in outcomes)
+        batch: list[str] = []
+        for task in spool.tasks():
+            batch += [row.uid for row in decode_rows(task.rows) if row.uid not in failed]
+            while len(batch) >= self.batch_size:
+                self._mark_batch(window, batch[: self.batch_size])
+                del batch[: self.batch_size]
+        if batch:
+            self._mark_batch(window, batch)
+
+    def _mark_batch(self, window: Window, uids: list[str]) -> None:
+        reader = self.reader
+        clause = reader.catalog.get("mark_archived").clause
+        values = reader.schema.window(window.start, window.end)
+        values["uids"] = [reader.schema.uid_to_db(uid) for uid in uids]
+        with reader.database.write() as connection:
+            expanding = clause.bindparams(sa.bindparam("uids", expanding=True))
+            self.report.files_marked += connection.execute(expanding, values).rowcount
+        self.report.updates += 1
+
+
+def _require_flag(reader: SourceReader) -> None:
+    if not reader.schema.has_archived:
+        raise WrongSchema(
+            "the table has no archived column, so rows cannot be marked",
+            hint="the per-record way is for before the cutover, or after: des-admin migrate down",
+            table=str(reader.settings.table),
+        )
+
+
+def _refuse_with_watermark(database: Database) -> None:
+    if sa.inspect(database.engine).has_table(WATERMARK_TABLE):
+        raise Refused(
+            "a watermark is in force here; packing per record beside it would make two truths",
+            hint="use des-admin run; or go back first: des-admin migrate down",
+            table=WATERMARK_TABLE,
+        )

@@ -1,0 +1,7 @@
+-- purpose: mark a batch of packed rows, the per-record way
+-- index: the key on uid, or {created_at_index}
+-- touches: files (a batch)
+UPDATE {files}
+SET {archived} = TRUE
+WHERE {uid} IN :uids
+  AND {created_at} > :start_at AND {created_at} <= :end_at;

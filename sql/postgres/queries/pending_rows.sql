@@ -1,0 +1,11 @@
+-- purpose: rows of a range that the per-record way has not marked
+-- index: {created_archived_index}
+-- touches: files (bounded by the range)
+SELECT CAST({uid} AS text) AS uid,
+       CAST(EXTRACT(EPOCH FROM {created_at}) * 1000000 AS bigint) AS created_us,
+       {location} AS location,
+       CAST({size_bytes} AS bigint) AS size_bytes
+FROM {files}
+WHERE {created_at} > :start_at AND {created_at} <= :end_at
+  AND {archived} = FALSE
+ORDER BY {created_at};
