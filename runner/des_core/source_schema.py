@@ -98,7 +98,7 @@ def inspect_source(database: Database, settings: DatabaseSettings) -> SourceSche
         inspector = sa.inspect(connection)
         _require_table(inspector, database, settings)
         columns = {
-            column["name"]: column
+            _plain_name(column["name"], database.dialect): column
             for column in inspector.get_columns(table.name, schema=table.schema)
         }
         row_key = _row_key(inspector, database.dialect, settings, columns)
@@ -138,6 +138,11 @@ def source_catalog(schema: SourceSchema, settings: DatabaseSettings) -> Catalog:
     if not schema.has_size and settings.size_column is not None:
         settings = settings.model_copy(update={"size_column": None})
     return Catalog(schema.dialect, settings, row_key=schema.row_key)
+
+
+def _plain_name(reflected: str, dialect: Dialect) -> str:
+    """Reflection of MySQL returns names with their quotes still doubled."""
+    return reflected.replace("``", "`") if dialect is Dialect.MYSQL else reflected
 
 
 def _require_table(inspector: Inspector, database: Database, settings: DatabaseSettings) -> None:

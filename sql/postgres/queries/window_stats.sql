@@ -4,6 +4,6 @@
 SELECT COUNT(*) AS files,
        MIN({created_at}) AS oldest,
        MAX({created_at}) AS newest,
-       SUM({size_bytes}) AS size_bytes
+       SUM(CAST({size_bytes} AS bigint)) AS size_bytes
 FROM {files}
 WHERE {created_at} > :start_at AND {created_at} <= :end_at;
