@@ -44,9 +44,12 @@ def run_single(
         return report
 
     def again() -> None:
-        stop.check()
         with open_archive() as archive:
             run_cycle(archive, stop=stop, progress=progress, report=report)
+
+    def wait(seconds: float) -> None:
+        stop.wait(seconds)
+        stop.check()
 
     def say(state: RetryCallState) -> None:
         problem = state.outcome.exception() if state.outcome else first
@@ -58,7 +61,7 @@ def run_single(
         retry=retry_if_exception_type((DatabaseUnreachable, LockHeld)),
         stop=stop_after_delay(reconnect_for_s),
         wait=wait_random_exponential(max=LONGEST_WAIT_S),
-        sleep=stop.wait,
+        sleep=wait,
         before_sleep=say,
         reraise=True,
     )(again)

@@ -90,7 +90,10 @@ class _Job:
         storage = DirectoryStorage(packer_config.output_dir)
         storage.probe_writable()
         storage.clean_leftovers()
-        with Packer(packer_config, storage) as packer, self.stop.on_stop(packer.cancel):
+        with (
+            Packer(packer_config) as packer,
+            self.stop.on_stop(lambda: packer.cancel(self.stop.error())),
+        ):
             for window in self._days(cutoff):
                 self.stop.check()
                 self._pack_day(window, packer, storage, packer_config)
@@ -133,18 +136,19 @@ class _Job:
         storage: DirectoryStorage,
         config: PackerConfig,
     ) -> None:
-        shards = [shard for o in outcomes for shard in (*o.adopted, *o.shards)]
+        shards = tuple(shard for o in outcomes for shard in (*o.adopted, *o.shards))
         if not shards:
             return
-        bigfiles = {name for outcome in outcomes for name in outcome.bigfiles}
         manifest = SliceManifest(
             window_start=window.start,
             window_end=window.end,
             n_bits=config.n_bits,
-            shards=tuple(sorted(shards, key=lambda shard: shard.name)),
-            bigfiles=tuple(sorted(bigfiles)),
+            shards=shards,
+            bigfiles=tuple(name for outcome in outcomes for name in outcome.bigfiles),
+            kind="perrecord",
         )
         write_manifest(storage, manifest)
+        storage.sync_directory()
 
     def _mark(self, window: Window, spool: RowSpool, outcomes: list[TaskOutcome]) -> None:
         """Mark the very rows that were packed; one that came since then waits for the next run.

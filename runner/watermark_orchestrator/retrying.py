@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from des_core.database_source import SourceRow
 from des_core.exceptions import OpenException, iterate_open
+from des_core.packer_planner import SourceRow
 from des_core.timestamps import from_us
 from des_core.watermark import Watermark
 from watermark_orchestrator.commit import commit_retry

@@ -39,8 +39,8 @@ def open_run(
         watermark = take_fence(archive.config)
         archive.storage.clean_leftovers()
         with (
-            Packer(archive.packer_config, archive.storage) as packer,
-            stop.on_stop(packer.cancel),
+            Packer(archive.packer_config) as packer,
+            stop.on_stop(lambda: packer.cancel(stop.error())),
         ):
             yield Run(archive, packer, lock, uuid.uuid4().hex, stop, progress), watermark
 

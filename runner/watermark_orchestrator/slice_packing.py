@@ -21,11 +21,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import des_core
-from des_core.database_source import SourceRow
 from des_core.errors import TooManyFailures
-from des_core.ledger import ShardRecord, SliceRecord, shard_names_of_day
+from des_core.ledger import SliceRecord, shard_names_of_day
 from des_core.manifests import SliceManifest, write_manifest
-from des_core.packer_planner import FileFailure, TaskOutcome
+from des_core.packer_planner import FileFailure, ShardRecord, SourceRow, TaskOutcome
 from des_core.row_spool import RowSpool
 from watermark_orchestrator.archive import Archive, CyclePolicy
 from watermark_orchestrator.progress_events import ProgressEvent
@@ -113,10 +112,11 @@ def pack_rows(
         tally = _Tally(spool.rows, archive.policy if kind == "window" else None)
         _pack_tasks(run, spool, window, tally)
     shards = (*tally.adopted, *tally.new)
-    if tally.new or tally.bigfiles:
+    if tally.rows:
         archive.storage.sync_directory()
     if shards:
-        write_manifest(archive.storage, _manifest(archive, window, shards, tally.bigfiles))
+        write_manifest(archive.storage, _manifest(archive, kind, window, shards, tally.bigfiles))
+        archive.storage.sync_directory()
     record = SliceRecord(
         run_id=run.run_id,
         kind=kind,
@@ -154,14 +154,19 @@ def _pack_tasks(run: Run, spool: RowSpool, window: Window, tally: _Tally) -> Non
 
 
 def _manifest(
-    archive: Archive, window: Window, shards: tuple[ShardRecord, ...], bigfiles: list[str]
+    archive: Archive,
+    kind: str,
+    window: Window,
+    shards: tuple[ShardRecord, ...],
+    bigfiles: list[str],
 ) -> SliceManifest:
     return SliceManifest(
         window_start=window.start,
         window_end=window.end,
         n_bits=archive.packer_config.n_bits,
-        shards=tuple(sorted(shards, key=lambda shard: shard.name)),
-        bigfiles=tuple(sorted(set(bigfiles))),
+        shards=shards,
+        bigfiles=tuple(bigfiles),
+        kind=kind,
     )
 
 

@@ -42,7 +42,9 @@ def slice_before(first_row: datetime, window: Window, kind: SliceKind) -> dateti
     A row that is stamped exactly at a boundary belongs to the slice that ends there.
     """
     just_before = first_row - timedelta(microseconds=1)
-    floor = {"day": floor_day, "hour": floor_hour, "cycle": lambda _: window.start}[kind]
+    if kind == "cycle":
+        return window.start
+    floor = floor_hour if kind == "hour" else floor_day
     return max(floor(just_before), window.start)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from des_core.errors import Interrupted, Terminated
+from des_core.errors import DesError, Interrupted, Terminated
 
 
 class StopRequest:
@@ -42,13 +42,16 @@ class StopRequest:
         finally:
             self._callbacks.remove(callback)
 
-    def check(self) -> None:
-        """Raise Interrupted or Terminated (exit 130, 143) once the stop was asked for."""
-        if not self._event.is_set():
-            return
+    def error(self) -> DesError:
+        """How the stop is told: Interrupted (exit 130) or Terminated (exit 143)."""
         if self.signal == signal.SIGINT:
-            raise Interrupted("stopped by Ctrl-C; what was committed stays", hint="run it again")
-        raise Terminated("stopped by a signal; what was committed stays", hint="run it again")
+            return Interrupted("stopped by Ctrl-C; what was committed stays", hint="run it again")
+        return Terminated("stopped by a signal; what was committed stays", hint="run it again")
+
+    def check(self) -> None:
+        """Raise the error once the stop was asked for."""
+        if self._event.is_set():
+            raise self.error()
 
 
 @contextmanager
