@@ -1,0 +1,108 @@
+"""The guide's own script runs unchanged; the same calls work on each driver."""
+
+import asyncio
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from des_core.database_source import SourceDatabaseConfig
+from des_core.packer_planner import PackerConfig
+from support.archive import make_archive
+from support.database import TestDatabase
+from support.filesdata import FilesTableFactory
+from support.runner import environment
+from support.truth import check_truth
+from watermark_orchestrator import WatermarkMigrationOrchestrator
+
+
+def find_guide() -> Path | None:
+    for parent in Path(__file__).resolve().parents:
+        candidate = parent / "shared" / "guide.pl.md"
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+@pytest.mark.postgres
+def test_the_guides_script_runs_unchanged(
+    make_database: Any, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    guide = find_guide()
+    if guide is None:
+        pytest.skip("the guide is not beside this checkout")
+    script = re.search(
+        r"^cat > test_watermark.py << 'EOF'\n(.*?)^EOF$", guide.read_text(), re.M | re.S
+    )
+    assert script is not None
+    database = make_database("postgres")
+    files_table(database, rows=50, days=5, archived_days=2)
+    make_archive(database, tmp_path / "out")
+    (tmp_path / "test_watermark.py").write_text(script[1])
+    Path("/tmp/des_test").mkdir(exist_ok=True)  # the script's own output directory
+    url = database.url.replace("postgresql+psycopg://", "postgresql://")
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "test_watermark.py")],
+        env={**environment(), "DB_URL": url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"Pending files:\s+30\b", done.stdout), done.stdout
+
+
+def test_the_same_calls_on_each_driver(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    table = files_table(database, rows=50, days=5, archived_days=2, bad={"missing": 1})
+    make_archive(database, tmp_path / "out")
+    connection = database.connect()
+    orchestrator = WatermarkMigrationOrchestrator(
+        db_connection=connection,
+        config_connection=connection,
+        source_config=SourceDatabaseConfig(dsn=database.url, lag_days=7, page_size=1000),
+        packer_config=PackerConfig(output_dir=str(tmp_path / "out"), n_bits=4, workers=1),
+        delete_source_files=False,
+    )
+
+    async def use() -> tuple[dict[str, Any], Any, dict[str, Any]]:
+        await orchestrator.initialize()
+        before = await orchestrator.get_pending_stats()
+        report = await orchestrator.run_cycle()
+        return before, report, await orchestrator.get_pending_stats()
+
+    before, report, after = asyncio.run(use())
+    assert before["pending_files"] == 30
+    assert before["window_start"] < before["window_end"]
+    assert (report.files_out, report.files_failed) == (29, 1)
+    assert after["pending_files"] == 0
+    connection.cursor().execute("SELECT 1")  # still open, still usable
+    connection.close()
+    assert check_truth(table, database, tmp_path / "out") == dict.fromkeys(table.bad, "missing")
+
+
+def test_two_connections(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    table = files_table(database, rows=20, days=2)
+    make_archive(database, tmp_path / "out")
+    source, config = database.connect(), database.connect()
+    orchestrator = WatermarkMigrationOrchestrator(
+        db_connection=source,
+        config_connection=config,
+        source_config=SourceDatabaseConfig(dsn=database.url),
+        packer_config=PackerConfig(output_dir=str(tmp_path / "out"), workers=1),
+    )
+
+    async def use() -> None:
+        await orchestrator.initialize()
+        await orchestrator.run_cycle()
+
+    asyncio.run(use())
+    source.close()
+    config.close()
+    assert check_truth(table, database, tmp_path / "out") == {}

@@ -1,0 +1,75 @@
+"""The per-record way: everything packed is marked, nothing else is, and nothing is overwritten."""
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from des_core.config import Settings
+from des_core.errors import Refused, WrongSchema
+from support.archive import make_archive, make_settings
+from support.database import TestDatabase
+from support.filesdata import FilesTableFactory
+from support.truth import archive_bytes, read_archive
+from watermark_orchestrator.per_record import PerRecordReport, pack_per_record
+
+
+def pack(settings: Settings, batch_size: int = 7) -> PerRecordReport:
+    return pack_per_record(settings, older_than_days=7, batch_size=batch_size)
+
+
+def marked(database: TestDatabase) -> set[str]:
+    return {uid for uid, flag in database.rows("SELECT uid, archived FROM files") if flag}
+
+
+def test_packed_rows_are_marked_and_bad_ones_are_not(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    table = files_table(database, rows=120, days=4, bad={"missing": 2, "directory": 1})
+    young = table.add("young", datetime.now(UTC))
+    settings = make_settings(database, tmp_path / "out")
+    report = pack(settings)
+    good = set(table.rows) - set(table.bad) - {young.uid}
+    assert marked(database) == good
+    assert (report.files_in, report.files_marked, report.files_failed) == (120, 117, 3)
+    archive = read_archive(tmp_path / "out")
+    assert archive == {uid: [hashlib.sha256(table.expected_content(uid)).digest()] for uid in good}
+    assert report.updates >= 117 // 7
+
+
+def test_a_second_run_marks_what_was_packed_and_overwrites_nothing(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    table = files_table(database, rows=60, days=2)
+    settings = make_settings(database, tmp_path / "out")
+    pack(settings)
+    before = archive_bytes(tmp_path / "out")
+    database.execute("UPDATE files SET archived = FALSE")  # as after a crash before the marks
+    table.add("late", datetime(2024, 1, 1, 3, tzinfo=UTC))
+    report = pack(settings)
+    after = archive_bytes(tmp_path / "out")
+    assert report.files_marked == 61
+    assert marked(database) == set(table.rows)
+    assert {name: after[name] for name in before} == before
+    assert all(len(entries) == 1 for entries in read_archive(tmp_path / "out").values())
+
+
+def test_it_refuses_beside_a_watermark(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    files_table(database, rows=10, days=2)
+    settings = make_archive(database, tmp_path / "out")
+    with pytest.raises(Refused, match="watermark is in force"):
+        pack(settings)
+    assert marked(database) == set()
+
+
+def test_it_needs_the_flag(database: TestDatabase, tmp_path: Path) -> None:
+    kind = "datetime(6)" if database.kind == "mysql" else "timestamp"
+    kind = "text" if database.kind == "sqlite" else kind
+    database.execute(
+        f"CREATE TABLE files (uid varchar(9), created_at {kind}, file_location varchar(9))"
+    )
+    with pytest.raises(WrongSchema, match="archived"):
+        pack(make_settings(database, tmp_path / "out"))

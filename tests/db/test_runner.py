@@ -1,0 +1,114 @@
+"""`python -m watermark_orchestrator`: exit codes, signals, and kill -9 at any moment."""
+
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from support.archive import make_archive
+from support.database import TestDatabase
+from support.filesdata import FilesTableFactory
+from support.runner import run_runner, start_runner, write_config
+from support.truth import archive_bytes, check_truth, read_watermark_value
+
+
+def test_one_cycle_from_the_command_line(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    table = files_table(database, rows=100, days=4)
+    config = write_config(make_archive(database, tmp_path / "out"), tmp_path / "c.yaml")
+    seeded = read_watermark_value(database)
+    plan = run_runner(config, "--dry-run")
+    assert (plan.returncode, "files:    100" in plan.stdout) == (0, True), plan.stderr
+    assert read_watermark_value(database) == seeded
+    done = run_runner(config, "--mode", "single", "--verbose")
+    assert done.returncode == 0, done.stderr
+    assert "packed 100 files" in done.stderr
+    assert check_truth(table, database, tmp_path / "out") == {}
+
+
+def test_new_exceptions_are_exit_3(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    files_table(database, rows=20, days=2, bad={"missing": 1})
+    config = write_config(make_archive(database, tmp_path / "out"), tmp_path / "c.yaml")
+    done = run_runner(config)
+    assert done.returncode == 3
+    assert "des-admin exceptions list" in done.stderr
+
+
+def test_no_tables_is_exit_12_and_says_what_to_do(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    files_table(database, rows=5, days=1)
+    settings = make_archive(database, tmp_path / "out")
+    database.execute("DROP TABLE des_archive_config")
+    done = run_runner(write_config(settings, tmp_path / "c.yaml"))
+    assert done.returncode == 12
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_continuous_mode_obeys_signals(
+    database: TestDatabase,
+    files_table: FilesTableFactory,
+    tmp_path: Path,
+    number: signal.Signals,
+    code: int,
+) -> None:
+    table = files_table(database, rows=60, days=3)
+    config = write_config(make_archive(database, tmp_path / "out"), tmp_path / "c.yaml")
+    with start_runner(config, "--mode", "continuous", "--verbose") as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        assert line.startswith("committed"), line
+        process.send_signal(number)
+        _, said = process.communicate(timeout=10)
+    assert process.returncode == code, said
+    check_truth(table, database, tmp_path / "out")
+
+
+def test_killed_ten_times_it_ends_in_the_same_archive(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    table = files_table(database, rows=3000, days=30, max_size=4096)
+    packer = {"workers": 2, "n_bits": 5, "max_shard_size": 1 << 16, "big_file_threshold": 4000}
+    settings = make_archive(database, tmp_path / "out", packer=packer)
+    config = write_config(settings, tmp_path / "c.yaml")
+    kills = 0
+    for number in range(10):
+        with start_runner(config, "--verbose") as process:
+            assert process.stderr is not None
+            for _ in range(number % 3):
+                assert process.stderr.readline().startswith("committed")
+            threading.Event().wait(0.4 + 0.05 * number if number % 3 == 0 else 0.004 * number)
+            if process.poll() is None:
+                kills += 1
+                process.kill()
+            process.communicate()
+        check_truth(table, database, tmp_path / "out")
+    assert kills == 10
+    assert run_runner(config).returncode == 0
+    assert check_truth(table, database, tmp_path / "out") == {}
+
+    database.execute("DELETE FROM des_archive_shard")
+    database.execute("DELETE FROM des_archive_slice")
+    database.execute("UPDATE des_archive_config SET archived_until = '2023-12-30 00:00:00'")
+    again = make_settings_elsewhere(settings, tmp_path / "undisturbed")
+    assert run_runner(write_config(again, tmp_path / "d.yaml")).returncode == 0
+    disturbed, undisturbed = (archive_bytes(tmp_path / d) for d in ("out", "undisturbed"))
+    assert len(undisturbed) > 500
+    assert without_manifest_names(disturbed) == without_manifest_names(undisturbed)
+
+
+def make_settings_elsewhere(settings, output_dir: Path):  # type: ignore[no-untyped-def]
+    """The same settings with another output directory."""
+    output_dir.mkdir()
+    packer = settings.packer.model_copy(update={"output_dir": str(output_dir)})
+    return settings.model_copy(update={"packer": packer})
+
+
+def without_manifest_names(files: dict[str, str]) -> dict[str, str]:
+    """Shards and big files: manifests say where a window began, which the rewind changed."""
+    return {name: digest for name, digest in files.items() if not name.startswith("_manifests")}
