@@ -1,0 +1,157 @@
+"""What the databases say about an archive, as metrics. A read costs what is new, not what is old.
+
+From `files` it reads the oldest rows of the window, no more than `PENDING_LIMIT`, by the index on
+created_at. Totals come from the ledger, of which only new rows are read.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from des_core.config import Settings
+from des_core.database import Database, open_database, run
+from des_core.database_source import SourceReader
+from des_core.identifiers import Dialect
+from des_core.metrics.backup_events import BackupEvents
+from des_core.metrics.definitions import cause_of
+from des_core.metrics.journal import CycleJournal, read_journals
+from des_core.metrics.ledger_totals import LedgerTotals, Totals
+from des_core.metrics.values import MetricValues
+from des_core.metrics.worker_progress import read_workers
+from des_core.sql_catalog import config_statement
+from des_core.stored_time import from_stored
+from des_core.timestamps import floor_day
+from des_core.watermark import Watermark, compute_target, read_watermark
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+PENDING_LIMIT = 10_000
+EXCEPTION_LIMIT = 100_000
+DAY = timedelta(days=1)
+
+
+class ArchiveReader:
+    """Reads again and again, and remembers what cannot change. Connects when it must."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._totals = LedgerTotals()
+        self._backups = BackupEvents()
+        self._open: dict[str, Database] = {}
+        self._reader: SourceReader | None = None
+
+    def disconnect(self) -> None:
+        """Close both databases; the next read opens them again, and looks at the table again."""
+        self._reader = None
+        while self._open:
+            self._open.popitem()[1].close()
+
+    @property
+    def _config(self) -> Database:
+        return self._database(self._settings.config_url)
+
+    @property
+    def _source(self) -> Database:
+        return self._database(self._settings.source_url)
+
+    def _database(self, url: str) -> Database:
+        if url not in self._open:
+            self._open[url] = open_database(url)
+        return self._open[url]
+
+    def read_config(self) -> tuple[MetricValues, Watermark]:
+        """Watermark, ledger, exceptions, backups and workers, from one transaction."""
+        values, dialect = MetricValues(), self._config.dialect
+        with self._config.read() as connection:
+            now = self._read_clock(connection, values)
+            watermark = read_watermark(connection, dialect)
+            values.set("des_watermark_lag_days", watermark.lag_days)
+            values.set_moment("des_watermark_timestamp_seconds", watermark.archived_until)
+            _set_totals(values, self._totals.read(connection, dialect, now=now))
+            _set_exceptions(values, connection, dialect)
+            _set_cycles(values, read_journals(connection, self._config))
+            expected = self._settings.database.shards_total
+            values.update(read_workers(connection, dialect, expected))
+            values.update(self._backups.read(connection, dialect, self._settings.backup))
+        return values, watermark
+
+    def read_source(self, watermark: Watermark) -> MetricValues:
+        """The target by the source's own clock, and what waits below it."""
+        values = MetricValues()
+        if self._reader is None:
+            self._reader = SourceReader(self._source, self._settings.database)
+        before = time.time()
+        clock = self._reader.clock()
+        offset_s = clock.now.timestamp() - (before + time.time()) / 2
+        values.set("des_database_clock_offset_seconds", offset_s, "source")
+        target = compute_target(clock.now, watermark.lag_days, clock.oldest_transaction)
+        lag_s = max((target - watermark.archived_until).total_seconds(), 0.0)
+        values.set_moment("des_watermark_target_timestamp_seconds", target)
+        values.set("des_watermark_lag_seconds", lag_s)
+        values.set("des_watermark_window_size_seconds", lag_s)
+        self._read_pending(values, watermark, target)
+        return values
+
+    def _read_clock(self, connection: Connection, values: MetricValues) -> datetime:
+        before = time.time()
+        now = from_stored(
+            run(connection, config_statement(self._config.dialect, "source_now")).scalar_one()
+        )
+        offset_s = now.timestamp() - (before + time.time()) / 2
+        values.set("des_database_clock_offset_seconds", offset_s, "config")
+        return now
+
+    def _read_pending(self, values: MetricValues, watermark: Watermark, target: datetime) -> None:
+        files, oldest = 0, None
+        reader = self._reader
+        if reader is not None and watermark.archived_until < target:
+            bounds = reader.schema.window(watermark.archived_until, target)
+            bounds["row_limit"] = PENDING_LIMIT
+            with self._source.read() as connection:
+                row = run(connection, reader.catalog.get("metrics_pending"), bounds).one()
+            files = int(row.files)
+            oldest = None if row.oldest is None else reader.schema.from_db(row.oldest)
+        values.set("des_migration_pending_files", files)
+        values.set("des_migration_pending_files_limit", PENDING_LIMIT)
+        due = None if oldest is None else due_since(oldest, watermark.lag_days)
+        values.set_moment("des_migration_oldest_pending_timestamp_seconds", due)
+
+
+def due_since(created_at: datetime, lag_days: int) -> datetime:
+    """When a file came into the window: the midnight at or after it, and `lag_days` more."""
+    midnight = floor_day(created_at)
+    return (midnight if midnight == created_at else midnight + DAY) + lag_days * DAY
+
+
+def _set_totals(values: MetricValues, totals: Totals) -> None:
+    values.set("des_migration_slices_total", totals.slices)
+    values.set("des_migration_shards_total", totals.shards)
+    values.set("des_migration_files_total", totals.files)
+    values.set("des_migration_files_failed_total", totals.files_failed)
+    values.set("des_migration_bytes_total", totals.bytes_in)
+    values.set("des_migration_shard_bytes_total", totals.bytes_out)
+    values.set_moment("des_migration_last_progress_timestamp_seconds", totals.last_progress)
+
+
+def _set_exceptions(values: MetricValues, connection: Connection, dialect: Dialect) -> None:
+    statement = config_statement(dialect, "metrics_exceptions")
+    values.zero("des_archive_exceptions_open")
+    for row in run(connection, statement, {"row_limit": EXCEPTION_LIMIT}):
+        values.add("des_archive_exceptions_open", int(row.files), cause_of(row.reason))
+
+
+def _set_cycles(values: MetricValues, journals: list[CycleJournal]) -> None:
+    values.zero("des_migration_cycles_total")
+    for journal in journals:
+        for status, count in journal.totals.items():
+            values.add("des_migration_cycles_total", count, status)
+    failed = max((journal.failed_in_a_row for journal in journals), default=0)
+    duration_s = max((journal.duration_s for journal in journals), default=0.0)
+    successes = [journal.last_success for journal in journals]
+    last = None if None in successes else min(filter(None, successes), default=None)
+    values.set("des_migration_failed_cycles", failed)
+    values.set("des_migration_duration_seconds", duration_s)
+    values.set_moment("des_migration_last_success_timestamp_seconds", last)

@@ -1,0 +1,94 @@
+"""Totals over the whole ledger, kept in memory and brought up to date by what is new.
+
+Slices are only ever added, so a scrape reads those after the last one that it knows, not all of
+them again. A slice counts as settled some minutes after it was finished: until then a transaction
+with a lower id could still commit beside it, and the unsettled tail is read again each time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
+
+from des_core.database import run
+from des_core.identifiers import Dialect
+from des_core.sql_catalog import config_statement
+from des_core.stored_time import from_stored
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+PAGE_SIZE = 5000
+SETTLED_AFTER = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over slices. `last_progress` is when a window was last packed."""
+
+    slices: int = 0
+    shards: int = 0
+    files: int = 0
+    files_failed: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    last_progress: datetime | None = None
+
+    def plus(self, row: Any) -> Totals:
+        """With one more slice; its shards are counted apart."""
+        finished_at = from_stored(row.finished_at)
+        is_window = row.kind == "window"
+        progress = max(self.last_progress or finished_at, finished_at)
+        return replace(
+            self,
+            slices=self.slices + 1,
+            files=self.files + int(row.files_out),
+            # A second try that fails again is no new exception.
+            files_failed=self.files_failed
+            + (0 if row.kind == "exceptions" else int(row.files_failed)),
+            bytes_in=self.bytes_in + int(row.bytes_in),
+            bytes_out=self.bytes_out + int(row.bytes_out),
+            last_progress=progress if is_window else self.last_progress,
+        )
+
+
+class LedgerTotals:
+    """Remembers the settled part of the ledger between reads."""
+
+    def __init__(self) -> None:
+        self._settled = Totals()
+        self._settled_id = 0
+
+    def read(self, connection: Connection, dialect: Dialect, *, now: datetime) -> Totals:
+        """The totals now. A ledger that was emptied or restored is counted from its beginning."""
+        newest = run(connection, config_statement(dialect, "metrics_newest_ids")).one().slice_id
+        if int(newest or 0) < self._settled_id:
+            self._settled, self._settled_id = Totals(), 0
+        tail = self._settle(connection, dialect, now - SETTLED_AFTER)
+        return self._with(connection, dialect, tail)
+
+    def _settle(self, connection: Connection, dialect: Dialect, border: datetime) -> list[Any]:
+        """Add up what was finished before `border`, page by page; the slices that were not."""
+        statement = config_statement(dialect, "metrics_slices")
+        while True:
+            values = {"after_id": self._settled_id, "page_size": PAGE_SIZE}
+            rows: list[Any] = list(run(connection, statement, values))
+            old = list(takewhile(lambda row: from_stored(row.finished_at) < border, rows))
+            if old:
+                self._settled = self._with(connection, dialect, old)
+                self._settled_id = int(old[-1].slice_id)
+            if len(old) < len(rows) or len(rows) < PAGE_SIZE:
+                return rows[len(old) :]
+
+    def _with(self, connection: Connection, dialect: Dialect, rows: list[Any]) -> Totals:
+        """The settled totals and these slices, which follow them."""
+        if not rows:
+            return self._settled
+        totals = self._settled
+        for row in rows:
+            totals = totals.plus(row)
+        span = {"after_id": self._settled_id, "upto_id": int(rows[-1].slice_id)}
+        shards = run(connection, config_statement(dialect, "metrics_shards"), span).scalar_one()
+        return replace(totals, shards=totals.shards + int(shards))

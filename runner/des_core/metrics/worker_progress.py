@@ -1,0 +1,42 @@
+"""Static workers: how many must reach the target, how many are behind, how long ago they moved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from des_core.database import run
+from des_core.identifiers import Dialect
+from des_core.metrics.values import MetricValues
+from des_core.sql_catalog import config_statement
+from des_core.stored_time import from_stored
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+
+def read_workers(connection: Connection, dialect: Dialect, expected: int | None) -> MetricValues:
+    """The worker metrics. `expected` None: as many as the newest of them say there are."""
+    rows: list[Any] = list(run(connection, config_statement(dialect, "metrics_workers")))
+    if expected is None:
+        newest = max(rows, key=lambda row: from_stored(row.updated_at), default=None)
+        expected = 1 if newest is None else int(newest.workers_total)
+    values = MetricValues()
+    values.set("des_workers_expected", expected)
+    values.set("des_workers_behind", 0)
+    values.set_moment("des_workers_slowest_update_timestamp_seconds", None)
+    group = [row for row in rows if int(row.workers_total) == expected]
+    if expected > 1:
+        _set_progress(values, group, expected)
+    return values
+
+
+def _set_progress(values: MetricValues, group: list[Any], expected: int) -> None:
+    reached = [from_stored(row.packed_until) for row in group]
+    furthest = max(reached, default=None)
+    behind = [row for row in group if from_stored(row.packed_until) != furthest]
+    silent = expected - len(group)
+    values.set("des_workers_behind", len(behind) + silent)
+    if silent == 0:
+        slowest = min(group, key=lambda row: from_stored(row.packed_until))
+        updated = from_stored(slowest.updated_at)
+        values.set_moment("des_workers_slowest_update_timestamp_seconds", updated)

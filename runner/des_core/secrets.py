@@ -1,0 +1,84 @@
+"""Secrets of a configuration, and texts without them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
+
+from pydantic import BaseModel, SecretStr
+
+MASK = "***"
+# A shorter one would blacken ordinary words; the patterns below still catch it in its place.
+SHORTEST = 4
+_WORDS = r"pass(?:word|wd|phrase)?|pwd|secret|token|api_?key|access_?key"
+_URL_LOGIN = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^\s:/@\"']*:)[^\s@\"']*(?=@)", re.I)
+_ASSIGNED = re.compile(
+    rf"(?P<before>\b\w*(?:{_WORDS})\w*[\"']?\s*[=:]\s*[\"']?)(?P<value>[^\s\"'&,;}}]+)", re.I
+)
+
+
+def secrets_of(section: BaseModel) -> frozenset[str]:
+    """The secret values of the settings: passwords within URLs, and every secret that is no URL."""
+    return frozenset(
+        secret for secret in _walk(section) if len(secret) >= SHORTEST and secret != MASK
+    )
+
+
+class Redactor:
+    """Masks known secrets, however they are escaped, and whatever stands where secrets stand."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        forms = {form for secret in secrets for form in _forms(secret)}
+        longest_first = sorted(forms, key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+
+    def clean(self, text: str) -> str:
+        """The text without secrets."""
+        if self._known is not None:
+            text = self._known.sub(MASK, text)
+        text = _URL_LOGIN.sub(rf"\g<before>{MASK}", text)
+        return _ASSIGNED.sub(rf"\g<before>{MASK}", text)
+
+    def clean_value(self, value: Any) -> Any:
+        """A value as plain numbers, texts, lists and dictionaries, without secrets."""
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, Mapping):
+            return {self.clean(str(key)): self.clean_value(item) for key, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.clean_value(item) for item in value]
+        if isinstance(value, bytes):
+            return self.clean(value.decode("utf-8", "backslashreplace"))
+        return self.clean(str(value))
+
+
+def _walk(section: BaseModel) -> Iterator[str]:
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from _walk(value)
+        elif isinstance(value, SecretStr):
+            yield from _of_value(value.get_secret_value())
+
+
+def _of_value(value: str) -> Iterator[str]:
+    if "://" not in value:
+        yield value
+        return
+    login = urlsplit(value).netloc.rpartition("@")[0]
+    password = login.partition(":")[2]
+    if password:
+        yield from (password, unquote(password))
+    for name, option in parse_qsl(urlsplit(value).query):
+        if re.search(_WORDS, name, re.I):
+            yield option
+
+
+def _forms(secret: str) -> set[str]:
+    """As it is, and as URLs, JSON and Python would write it."""
+    escaped = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    escaped |= {repr(secret)[1:-1], repr(secret.encode("utf-8", "surrogatepass"))[2:-1]}
+    return {secret, quote(secret, safe=""), quote_plus(secret), *escaped}
