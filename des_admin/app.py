@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from des_admin.commands import config, exceptions, init, progress, sql, watermark
+from des_admin.commands import config, exceptions, exporter, init, progress, sql, watermark
 from des_admin.context import Context
 from des_admin.options import GlobalOptions, OutputMode
 
@@ -95,6 +95,6 @@ def make_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(set_options)
-    for module in (init, config, progress, watermark, exceptions, sql):
+    for module in (init, config, progress, watermark, exceptions, exporter, sql):
         module.register(app)
     return app

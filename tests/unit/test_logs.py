@@ -13,7 +13,7 @@ import structlog
 
 from des_core.config import DatabaseSettings, LoggingSettings, MetricsSettings
 from des_core.errors import ConfigError
-from des_core.logs import bind, open_logs
+from des_core.logs import bind, get_logger, open_logs
 from des_core.secrets import Redactor, secrets_of
 
 CANARY = "kan@rek/ż'1\"x"
@@ -78,6 +78,21 @@ def test_warnings_of_libraries_go_the_same_way(file: Path) -> None:
         logging.getLogger("sqlalchemy.pool").info("not wanted")
     [line] = map(json.loads, lines(file))
     assert line["event"] == "reset failed: why"
+
+
+def test_the_domain_is_silent_until_logs_are_opened(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = get_logger("cycle")
+    log.error("nobody listens")
+    with open_logs(settings(file)), bind(run_id="r1"):
+        log.debug("not wanted")
+        log.info("slice_committed", files=10)
+    log.error("nobody listens")
+    captured = capsys.readouterr()
+    assert captured.out + captured.err == ""
+    [line] = map(json.loads, lines(file))
+    assert (line["event"], line["run_id"], line["files"]) == ("slice_committed", "r1", 10)
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ import threading
 import time
 from pathlib import Path
 
-import structlog
 from prometheus_client import CollectorRegistry
 
 from des_core import __version__
 from des_core.config import Settings
 from des_core.errors import DatabaseUnreachable, DesError
+from des_core.logs import get_logger
 from des_core.metrics.archive_reader import ArchiveReader
 from des_core.metrics.collector import ValuesCollector
 from des_core.metrics.server import Health
@@ -35,7 +35,7 @@ class Exporter:
         self._settings = settings
         self._interval_s = interval_s
         self._reader = ArchiveReader(settings)
-        self._log = structlog.get_logger("des_core.exporter")
+        self._log = get_logger("exporter")
         self._guard = threading.Lock()
         self._values = _first_values()
         self._problem: str | None = "nothing was read yet"
@@ -69,8 +69,8 @@ class Exporter:
         finally:
             self._reader.disconnect()
 
-    def read_once(self) -> None:
-        """Read everything; what the databases refuse is logged and counted, not raised."""
+    def read_once(self) -> str | None:
+        """Read everything; what the databases refuse is logged, counted and returned."""
         self._busy_since = began = time.monotonic()
         values = MetricValues()
         problems = self._read_databases(values)
@@ -83,6 +83,7 @@ class Exporter:
             self._values.add("des_exporter_failed_reads_total", bool(problems))
         self._note("; ".join(problems) or None)
         self._busy_since, self._has_tried = None, True
+        return self._problem
 
     def _read_databases(self, values: MetricValues) -> list[str]:
         problems: list[str] = []

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from des_core.database import Database, run
 from des_core.errors import DesError, ExitCode
 from des_core.ledger import SliceRecord
+from des_core.logs import get_logger
 from des_core.metrics.definitions import STATUSES, cycle_status, cycle_succeeded
 from des_core.sql_catalog import config_statement
 from des_core.stored_time import from_stored, to_stored
@@ -84,7 +83,7 @@ class JournaledMetrics:
         try:
             self._write(code, now, duration_s)
         except DesError as exc:
-            log = structlog.get_logger("des_core.metrics")
+            log = get_logger("metrics")
             log.warning("cycle_not_journaled", error=str(exc), code=int(code))
 
     def _write(self, code: ExitCode, now: datetime, duration_s: float) -> None:

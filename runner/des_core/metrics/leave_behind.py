@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-import structlog
 from prometheus_client import CollectorRegistry, push_to_gateway, write_to_textfile
 from prometheus_client.exposition import basic_auth_handler, default_handler
 
 from des_core.config import MetricsSettings
+from des_core.logs import get_logger
 
 JOB = "des-runner"
 PUSH_TIMEOUT_S = 10.0
@@ -16,7 +16,7 @@ PUSH_TIMEOUT_S = 10.0
 
 def leave_behind(registry: CollectorRegistry, settings: MetricsSettings) -> None:
     """Write the textfile and push, where configured. What fails is logged: the job is done."""
-    log = structlog.get_logger("des_core.metrics")
+    log = get_logger("metrics")
     if settings.textfile is not None:
         try:
             write_to_textfile(settings.textfile, registry)

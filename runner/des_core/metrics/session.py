@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-import structlog
-
 from des_core.config import MetricsSettings
 from des_core.database import Database
 from des_core.errors import UsageError
+from des_core.logs import get_logger
 from des_core.metrics.journal import JournaledMetrics
 from des_core.metrics.leave_behind import leave_behind
 from des_core.metrics.runner import PrometheusMetrics
@@ -38,7 +37,7 @@ def open_runner_metrics(
 
 @contextmanager
 def _served_if_possible(kept: PrometheusMetrics, settings: MetricsSettings) -> Iterator[None]:
-    log = structlog.get_logger("des_core.metrics")
+    log = get_logger("metrics")
     with ExitStack() as stack:
         if settings.enabled:
             try:

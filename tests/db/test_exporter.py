@@ -1,0 +1,349 @@
+"""What the exporter reads from the databases, on all of them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from des_core.config import (
+    BackupSettings,
+    DatabaseSettings,
+    PackerSettings,
+    Settings,
+    WatermarkSettings,
+)
+from des_core.database import Database, open_database
+from des_core.errors import ExitCode
+from des_core.events import record_event
+from des_core.exceptions import NewException, record_exceptions
+from des_core.ledger import ShardRecord, SliceRecord, add_slice
+from des_core.metrics.archive_reader import PENDING_LIMIT, due_since
+from des_core.metrics.definitions import CAUSES, METRICS
+from des_core.metrics.exporter import Exporter
+from des_core.metrics.journal import JournaledMetrics
+from des_core.migration.apply import upgrade
+from des_core.stored_time import to_stored
+from des_core.timestamps import floor_day
+from support.database import TestDatabase
+from support.filesdata import FilesTableFactory
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+DAY = timedelta(days=1)
+LAG_DAYS = 7
+FIRST_DAY = floor_day(NOW - 20 * DAY)
+
+
+def settings_for(database: TestDatabase, output: Path, **fields: object) -> Settings:
+    return Settings(
+        database=DatabaseSettings(url=database.url, lag_days=LAG_DAYS),
+        packer=PackerSettings(output_dir=str(output)),
+        **fields,
+    )
+
+
+@pytest.fixture
+def settings(database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path) -> Settings:
+    """Ten days of 20 files, the first three archived, migrated: seven days wait."""
+    files_table(database, 200, days=10, first_day=FIRST_DAY.date(), archived_days=3, files=False)
+    made = settings_for(database, tmp_path, watermark=WatermarkSettings())
+    upgrade(made)
+    return made
+
+
+@pytest.fixture
+def config(settings: Settings) -> Iterator[Database]:
+    opened = open_database(settings.config_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def exporter(settings: Settings) -> Iterator[Exporter]:
+    made = Exporter(settings)
+    yield made
+    made._reader.disconnect()
+
+
+def value(exporter: Exporter, name: str, label: str = "") -> float:
+    found = exporter.current().get(name, label)
+    assert found is not None, f"{name} is not served"
+    return found
+
+
+def read(exporter: Exporter) -> None:
+    assert exporter.read_once() is None
+
+
+def a_slice(**changes: object) -> SliceRecord:
+    record = SliceRecord(
+        run_id=uuid4().hex,
+        kind="window",
+        window_start=FIRST_DAY,
+        window_end=FIRST_DAY + DAY,
+        files_in=12,
+        files_out=10,
+        files_failed=2,
+        files_present=0,
+        bytes_in=1000,
+        bytes_out=400,
+        started_at=NOW - timedelta(hours=2),
+        finished_at=NOW - timedelta(hours=1),
+        versions="{}",
+    )
+    return replace(record, **changes)
+
+
+def commit(config: Database, *, shards: int = 2, **changes: object) -> None:
+    record = a_slice(**changes)
+    made = [
+        ShardRecord(f"{uuid4().hex}.des", FIRST_DAY.date(), n, 0, 5, 500, 200, "0" * 64)
+        for n in range(shards)
+    ]
+    with config.write() as connection:
+        add_slice(connection, config.dialect, record, made)
+
+
+def test_every_exporter_metric_is_served_with_all_its_series(exporter: Exporter) -> None:
+    read(exporter)
+    text = generate_latest(exporter.registry).decode()
+    families = list(text_string_to_metric_families(text))
+    served = {sample.name for family in families for sample in family.samples}
+    assert served == {metric.name for metric in METRICS.values() if metric.exporter}
+    for metric, series in exporter.current():
+        if metric.values and not metric.optional:
+            assert set(series) == set(metric.values)
+
+
+def test_watermark_target_and_what_waits(exporter: Exporter) -> None:
+    read(exporter)
+    target = floor_day(NOW - LAG_DAYS * DAY)
+    watermark = value(exporter, "des_watermark_timestamp_seconds")
+    assert value(exporter, "des_watermark_lag_days") == LAG_DAYS
+    assert value(exporter, "des_watermark_target_timestamp_seconds") == target.timestamp()
+    lag_s = pytest.approx(target.timestamp() - watermark, abs=0.001)
+    assert value(exporter, "des_watermark_lag_seconds") == lag_s
+    assert value(exporter, "des_migration_pending_files") == 140
+    oldest = FIRST_DAY + 3 * DAY  # the first row of each day is at midnight exactly
+    due = (oldest + LAG_DAYS * DAY).timestamp()
+    assert value(exporter, "des_migration_oldest_pending_timestamp_seconds") == due
+    for database in ("source", "config"):
+        assert value(exporter, "des_database_up", database) == 1
+        assert abs(value(exporter, "des_database_clock_offset_seconds", database)) < 2
+
+
+def test_nothing_waits_when_the_watermark_is_at_or_past_the_target(
+    exporter: Exporter, database: TestDatabase
+) -> None:
+    database.execute("UPDATE des_archive_config SET lag_days = 400")
+    read(exporter)
+    for name in (
+        "des_migration_pending_files",
+        "des_migration_oldest_pending_timestamp_seconds",
+        "des_watermark_lag_seconds",
+        "des_watermark_window_size_seconds",
+    ):
+        assert value(exporter, name) == 0
+
+
+def test_totals_grow_by_what_is_new(exporter: Exporter, config: Database) -> None:
+    read(exporter)
+    assert value(exporter, "des_migration_files_total") == 0
+    commit(config)
+    commit(config, kind="exceptions", shards=1, finished_at=NOW)
+    read(exporter)
+    read(exporter)
+    assert value(exporter, "des_migration_slices_total") == 2
+    assert value(exporter, "des_migration_shards_total") == 3
+    assert value(exporter, "des_migration_files_total") == 20
+    assert value(exporter, "des_migration_files_failed_total") == 2
+    assert value(exporter, "des_migration_bytes_total") == 2000
+    assert value(exporter, "des_migration_shard_bytes_total") == 800
+    progress = (NOW - timedelta(hours=1)).timestamp()
+    assert value(exporter, "des_migration_last_progress_timestamp_seconds") == progress
+
+
+def test_a_slice_with_a_lower_id_that_commits_late_is_counted(
+    exporter: Exporter, config: Database, database: TestDatabase
+) -> None:
+    commit(config, finished_at=NOW, shards=0)
+    database.execute("UPDATE des_archive_slice SET slice_id = 1000")
+    read(exporter)
+    commit(config, finished_at=NOW, shards=0)
+    database.execute("UPDATE des_archive_slice SET slice_id = 999 WHERE slice_id <> 1000")
+    read(exporter)
+    assert value(exporter, "des_migration_slices_total") == 2
+
+
+def test_a_ledger_that_was_restored_is_counted_from_its_beginning(
+    exporter: Exporter, config: Database, database: TestDatabase
+) -> None:
+    for _ in range(3):
+        commit(config)
+    read(exporter)
+    database.execute_script(["DELETE FROM des_archive_shard", "DELETE FROM des_archive_slice"])
+    read(exporter)
+    assert value(exporter, "des_migration_slices_total") == 0
+
+
+def test_open_exceptions_by_cause(exporter: Exporter, config: Database) -> None:
+    reasons = ["missing", "missing", "changed", "size_mismatch", "from_a_later_version"]
+    items = [
+        NewException(f"u{n}", FIRST_DAY, None, archived=False, reason=reason)
+        for n, reason in enumerate(reasons)
+    ]
+    with config.write() as connection:
+        record_exceptions(connection, config.dialect, items, now=NOW)
+    read(exporter)
+    found = {cause: value(exporter, "des_archive_exceptions_open", cause) for cause in CAUSES}
+    assert {cause: count for cause, count in found.items() if count} == {
+        "missing": 2,
+        "changed": 2,
+        "other": 1,
+    }
+
+
+def test_the_newest_good_backup_counts(exporter: Exporter, config: Database) -> None:
+    read(exporter)
+    assert value(exporter, "des_backup_last_success_timestamp_seconds") == 0
+    assert value(exporter, "des_backup_max_age_seconds") == 0
+    good = NOW - timedelta(hours=30)
+    for action, result, finished in (
+        ("backup_check", "ok", good),
+        ("backup_create", "failed", NOW),
+        ("cycle", "ok", NOW),
+    ):
+        details = {"result": result, "finished_at": finished.isoformat()}
+        with config.write() as connection:
+            record_event(
+                connection, config.dialect, action=action, actor="t", now=NOW, details=details
+            )
+    read(exporter)
+    read(exporter)
+    assert value(exporter, "des_backup_last_success_timestamp_seconds") == good.timestamp()
+    assert value(exporter, "des_backup_max_age_seconds") == 24 * 3600
+
+
+def test_a_configured_backup_that_was_never_made_has_a_limit(
+    settings: Settings,
+) -> None:
+    with_backups = settings.model_copy(update={"backup": BackupSettings(dir="/nowhere")})
+    exporter = Exporter(with_backups)
+    read(exporter)
+    assert value(exporter, "des_backup_max_age_seconds") == 24 * 3600
+    assert value(exporter, "des_backup_last_success_timestamp_seconds") == 0
+    assert exporter.current().get("des_volume_free_bytes", "backup") is None
+    exporter._reader.disconnect()
+
+
+def test_workers_that_stay_behind(
+    settings: Settings, config: Database, database: TestDatabase
+) -> None:
+    sharded = settings.model_copy(
+        update={"database": settings.database.model_copy(update={"shards_total": 3})}
+    )
+    exporter = Exporter(sharded)
+    read(exporter)
+    assert value(exporter, "des_workers_expected") == 3
+    assert value(exporter, "des_workers_behind") == 3
+
+    def add_worker(number: int, until: datetime, updated: datetime) -> None:
+        database.execute(
+            "INSERT INTO des_archive_worker VALUES (:n, 3, :until, 0, :updated)",
+            {
+                "n": number,
+                "until": to_stored(until, config.dialect),
+                "updated": to_stored(updated, config.dialect),
+            },
+        )
+
+    add_worker(0, FIRST_DAY + DAY, NOW)
+    add_worker(1, FIRST_DAY + DAY, NOW - DAY)
+    read(exporter)
+    assert value(exporter, "des_workers_behind") == 1
+    assert value(exporter, "des_workers_slowest_update_timestamp_seconds") == 0
+    add_worker(2, FIRST_DAY, NOW - 2 * DAY)
+    read(exporter)
+    assert value(exporter, "des_workers_behind") == 1
+    updated = (NOW - 2 * DAY).timestamp()
+    assert value(exporter, "des_workers_slowest_update_timestamp_seconds") == updated
+    database.execute(
+        "UPDATE des_archive_worker SET packed_until = :until",
+        {"until": to_stored(FIRST_DAY + DAY, config.dialect)},
+    )
+    read(exporter)
+    assert value(exporter, "des_workers_behind") == 0
+    exporter._reader.disconnect()
+
+
+def test_cycles_of_processes_that_are_gone(exporter: Exporter, config: Database) -> None:
+    codes = [ExitCode.DONE, ExitCode.REFUSED, ExitCode.REFUSED, ExitCode.TERMINATED]
+    for code in codes:
+        process = JournaledMetrics(config, clock=lambda: NOW)
+        process.cycle_started(watermark=FIRST_DAY, target=FIRST_DAY, lag_days=7)
+        process.cycle_finished(code)
+    JournaledMetrics(config).cycle_finished(ExitCode.LOCKED)
+    read(exporter)
+    assert value(exporter, "des_migration_cycles_total", "done") == 1
+    assert value(exporter, "des_migration_cycles_total", "refused") == 2
+    assert value(exporter, "des_migration_cycles_total", "stopped") == 1
+    assert value(exporter, "des_migration_cycles_total", "locked") == 0
+    assert value(exporter, "des_migration_failed_cycles") == 2
+    last = value(exporter, "des_migration_last_success_timestamp_seconds")
+    assert last == NOW.timestamp()
+
+
+def test_a_journal_that_cannot_be_written_does_not_stop_a_cycle(
+    config: Database, database: TestDatabase
+) -> None:
+    database.execute("DROP TABLE des_archive_job")
+    JournaledMetrics(config).cycle_finished(ExitCode.DONE)
+
+
+def test_before_the_migration_the_exporter_says_so_and_serves_itself(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    files_table(database, 10, files=False)
+    exporter = Exporter(settings_for(database, tmp_path))
+    problem = exporter.read_once()
+    assert problem is not None
+    assert "des_archive_config" in problem
+    assert value(exporter, "des_database_up", "config") == 1
+    assert value(exporter, "des_exporter_failed_reads_total") == 1
+    assert exporter.current().get("des_migration_files_total") is None
+    assert exporter.health.ready() is None
+    upgrade(settings_for(database, tmp_path))
+    read(exporter)
+    assert value(exporter, "des_exporter_last_read_timestamp_seconds") > 0
+    exporter._reader.disconnect()
+
+
+def test_when_a_file_became_due() -> None:
+    day = datetime(2024, 11, 25, tzinfo=UTC)
+    assert due_since(day, 7) == datetime(2024, 12, 2, tzinfo=UTC)
+    assert due_since(day + timedelta(microseconds=1), 7) == datetime(2024, 12, 3, tzinfo=UTC)
+    assert due_since(day, 0) == day
+
+
+def test_the_count_of_waiting_files_stops_at_its_limit(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    files_table(
+        database,
+        PENDING_LIMIT + 500,
+        days=5,
+        first_day=FIRST_DAY.date(),
+        archived_days=0,
+        files=False,
+    )
+    settings = settings_for(database, tmp_path)
+    upgrade(settings)
+    exporter = Exporter(settings)
+    read(exporter)
+    assert value(exporter, "des_migration_pending_files") == PENDING_LIMIT
+    assert value(exporter, "des_migration_pending_files_limit") == PENDING_LIMIT
+    exporter._reader.disconnect()
