@@ -1,0 +1,183 @@
+"""MySQL and MariaDB: the dumper and our counting begin in the same moment; see docs/adr.
+
+The dump's stream goes through us, so that a dumper that dies is seen, whatever compresses it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from des_core.backup.compression import SUFFIXES, Compression, compression_of, read_decompressed
+from des_core.backup.dump import DumpOrder, DumpResult, Squeeze, Stored
+from des_core.backup.findings import Finding, Level, Severity
+from des_core.backup.identity import LiveServer, Target
+from des_core.backup.manifest import ToolRun
+from des_core.backup.mysql_snapshot import Pump, dump_in_snapshot, output_pipe
+from des_core.backup.mysql_stream import examine_stream
+from des_core.backup.private import write_option_file
+from des_core.backup.programs import Program, find_program, require_success, start
+from des_core.backup.progress import Progress
+from des_core.backup.statements import BackupCatalog
+from des_core.database import run
+from des_core.errors import CheckFailed, DamagedData, UsageError
+from des_core.identifiers import Dialect
+
+DATA_FILE = "data.sql"
+ROUTINES_FILE = "routines.sql"
+_INSTALL = "install mariadb-client (or MySQL's own client), then run the same command again"
+_TLS_OPTIONS = {"ssl_ca": "ssl-ca", "ssl_cert": "ssl-cert", "ssl_key": "ssl-key"}
+_SUFFIXES = {
+    Squeeze.AUTO: SUFFIXES[Compression.ZSTD],
+    Squeeze.ZSTD: SUFFIXES[Compression.ZSTD],
+    Squeeze.GZIP: SUFFIXES[Compression.GZIP],
+    Squeeze.NONE: "",
+}
+_COMMON = (
+    "--single-transaction",
+    "--quick",
+    "--skip-lock-tables",
+    "--hex-blob",
+    "--no-tablespaces",
+    "--default-character-set=utf8mb4",
+    "--max-allowed-packet=1G",
+)
+_ONLY_ROUTINES = (
+    *("--no-data", "--no-create-info", "--no-create-db", "--skip-triggers"),
+    *("--routines", "--events"),
+)
+
+
+class MySqlEngine:
+    """One file of statements for the tables, a second one for routines and events.
+
+    The second one is never restored by a check: an event of a restored copy would run.
+    """
+
+    def dump(self, order: DumpOrder) -> DumpResult:
+        """Tables and numbers in one snapshot, then routines and events, which have no snapshot."""
+        program = _find_dumper(order.server)
+        base = [program.path, f"--defaults-file={_option_file(order.target, order.scratch)}"]
+        common = [*_COMMON, *_flavour(program)]
+        tables = [table.name for table in order.chosen or ()]
+        suffix = _SUFFIXES[order.squeeze]
+        command = [*base, *common, "--", order.target.name, *tables]
+        numbers, stderr = dump_in_snapshot(order, command, order.directory / (DATA_FILE + suffix))
+        if order.chosen is None:
+            command = [*base, *common, *_ONLY_ROUTINES, "--", order.target.name]
+            stderr += _dump_rest(order, command, order.directory / (ROUTINES_FILE + suffix))
+        tool = ToolRun(program.name, program.version_line, (*common, *tables), 0, stderr)
+        return DumpResult(numbers, tool)
+
+    def examine(self, stored: Stored, scratch: Path) -> Iterator[Finding]:
+        """The closing line where only the dumper can have put it, and every required table."""
+        for name in _data_files(stored):
+            is_main = name.startswith(DATA_FILE)
+            wanted = stored.manifest.table_names if is_main else {}
+            try:
+                stream = read_decompressed(stored.path / name, compression_of(name))
+                yield from examine_stream(stream, name, wanted)
+            except (DamagedData, OSError) as exc:
+                yield Finding(
+                    *(Level.L2, Severity.ERROR, "unreadable", f"{name}: {exc}"),
+                    "make another backup: des-admin backup create",
+                )
+
+    @contextmanager
+    def restore(
+        self, stored: Stored, target: Target | None, scratch: Path, jobs: int
+    ) -> Iterator[Target]:
+        """Into a new database of the same server, dropped at the end whatever happens."""
+        if target is None:
+            raise UsageError("a restore needs a server", hint="leave out --offline")
+        program = find_program("mariadb", "mysql", hint=_INSTALL)
+        name = f"des_check_{secrets.token_hex(6)}"
+        catalog = BackupCatalog(Dialect.MYSQL, scratch=name)
+        with target.database.autocommit() as connection:
+            run(connection, catalog.backup("scratch_create"))
+        try:
+            option_file = _option_file(target, scratch)
+            command = [program.path, f"--defaults-file={option_file}", "--batch", "--", name]
+            main = next(n for n in _data_files(stored) if n.startswith(DATA_FILE))
+            _feed(command, stored.path / main, scratch)
+            restored = target.scratch(name)
+            try:
+                yield restored
+            finally:
+                restored.database.close()
+        finally:
+            with target.database.autocommit() as connection:
+                run(connection, catalog.backup("scratch_drop"))
+
+
+def _find_dumper(server: LiveServer) -> Program:
+    """The dumper of the server's own make; the other one's dumps may miss what it does not know."""
+    names = ["mariadb-dump", "mysqldump"]
+    if server.identity.product != "MariaDB":
+        names.reverse()
+    return find_program(*names, hint=_INSTALL)
+
+
+def _flavour(program: Program) -> list[str]:
+    """What MySQL's own mysqldump needs and MariaDB's does not know."""
+    if program.is_mariadb:
+        return []
+    return [
+        "--set-gtid-purged=OFF",
+        *(["--column-statistics=0"] if program.version >= (8,) else []),
+    ]
+
+
+def _option_file(target: Target, scratch: Path) -> Path:
+    path = scratch / "client.cnf"
+    if path.exists():
+        return path
+    url = target.url
+    query = {key: str(value) for key, value in url.query.items()}
+    options = {"user": url.username or "", "password": str(url.password or "")}
+    if "unix_socket" in query:
+        options |= {"protocol": "socket", "socket": query["unix_socket"]}
+    else:
+        # For the client, localhost would mean the socket; for the driver it means TCP.
+        port = str(url.port or 3306)
+        options |= {"protocol": "tcp", "host": url.host or "localhost", "port": port}
+    options |= {_TLS_OPTIONS[key]: value for key, value in query.items() if key in _TLS_OPTIONS}
+    return write_option_file(scratch, {key: value for key, value in options.items() if value})
+
+
+def _dump_rest(order: DumpOrder, command: list[str], path: Path) -> str:
+    with start(command, order.scratch, stdout=subprocess.PIPE) as running:
+        pump = Pump(output_pipe(running.process), path, order.jobs)
+        pump.start()
+        pump.finish()
+    require_success(
+        running,
+        "dumping routines and events",
+        "grant the user EVENT, and SHOW CREATE ROUTINE or SELECT on mysql.proc; or choose "
+        "tables: des-admin backup create --tables",
+    )
+    order.listener(Progress("routines", path.stat().st_size, None))
+    return running.stderr
+
+
+def _data_files(stored: Stored) -> list[str]:
+    return [entry.path for entry in stored.manifest.files]
+
+
+def _feed(command: list[str], path: Path, scratch: Path) -> None:
+    """Give a dump to the client on its standard input. Without --force it stops at an error."""
+    with start(command, scratch, stdin=subprocess.PIPE) as running:
+        pipe = running.process.stdin
+        if pipe is None:
+            raise CheckFailed("the client has no input to write to")
+        try:
+            for data in read_decompressed(path, compression_of(path.name)):
+                pipe.write(data)
+            pipe.close()
+        except BrokenPipeError:
+            running.process.wait()
+    hint = "make another backup: des-admin backup create"
+    require_success(running, "restoring the backup", hint)

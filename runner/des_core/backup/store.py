@@ -1,0 +1,158 @@
+"""The directory of backups: one each, named by time and database; unfinished ones apart."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from des_core.backup.dump import Stored
+from des_core.backup.manifest import Manifest, read_manifest, sync_directory
+from des_core.errors import DamagedData, Refused, UsageError
+
+UNFINISHED = ".unfinished"
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One directory found. `problem` says why it is not a finished backup, if it is none."""
+
+    name: str
+    path: Path
+    stored: Stored | None
+    problem: str | None
+
+
+def list_backups(directory: Path) -> list[Entry]:
+    """Everything that looks like a backup, newest first; what has no manifest comes last."""
+    if not directory.is_dir():
+        return []
+    entries = [load_entry(path) for path in directory.iterdir() if _looks_like_one(path)]
+    return sorted(entries, key=_age, reverse=True)
+
+
+def load_entry(path: Path) -> Entry:
+    """What is at `path`."""
+    try:
+        manifest, digest = read_manifest(path)
+    except FileNotFoundError:
+        return Entry(path.name, path, None, "it has no manifest: it was never finished")
+    except (DamagedData, OSError) as exc:
+        return Entry(path.name, path, None, str(exc))
+    return Entry(path.name, path, Stored(path, manifest, digest), None)
+
+
+def find_backup(directory: Path | None, name: str) -> Path:
+    """The backup called `name`, or at the path `name`. UsageError names the nearest."""
+    if looks_like_path(name):
+        path = Path(name)
+        if path.is_dir():
+            return path
+        raise UsageError("there is no backup directory here", path=name)
+    if directory is None:
+        raise UsageError(
+            "a backup by name needs backup.dir", hint="set backup.dir, or give the backup's path"
+        )
+    path = directory / name
+    if not path.is_dir():
+        raise UsageError(
+            f"there is no backup {name!r}", hint="see: des-admin backup list", dir=str(directory)
+        )
+    return path
+
+
+def looks_like_path(name: str) -> bool:
+    """A slash or a dot in front says that a path is meant."""
+    return "/" in name or name in (".", "..")
+
+
+def is_of_database(manifest: Manifest, dialect: str, database: str) -> bool:
+    """Whether the backup is of the database with this name (for SQLite: this path)."""
+    return manifest.server.dialect == dialect and manifest.server.database == database
+
+
+def previous_of(entries: list[Entry], stored: Stored) -> Stored | None:
+    """The backup before this one of the same database, made the same way."""
+    manifest = stored.manifest
+    older = [
+        entry.stored
+        for entry in entries
+        if entry.stored is not None
+        and entry.stored.manifest.started_at < manifest.started_at
+        and entry.stored.manifest.server.database == manifest.server.database
+        and entry.stored.manifest.layout == manifest.layout
+        and entry.stored.manifest.chosen_tables == manifest.chosen_tables
+        and _suffixes(entry.stored.manifest) == _suffixes(manifest)
+    ]
+    return max(older, key=lambda other: other.manifest.started_at, default=None)
+
+
+@contextmanager
+def new_backup(directory: Path, database: str, started_at: datetime) -> Iterator[Path]:
+    """A private directory to fill; at the end of the block it gets its name, or it is removed.
+
+    1. The block writes files and, last, the manifest, all synced. 2. The rename makes the backup
+    appear. 3. The parent is synced. A crash before 2 leaves a directory that no check accepts.
+    """
+    _require_directory(directory)
+    name = f"{started_at.astimezone(UTC):%Y%m%dT%H%M%SZ}_{_UNSAFE.sub('-', database)[:80]}"
+    unfinished = _make_unfinished(directory, name)
+    final = unfinished.with_name(unfinished.name.removesuffix(UNFINISHED))
+    try:
+        yield unfinished
+        unfinished.rename(final)
+        sync_directory(directory)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+
+
+def _make_unfinished(directory: Path, name: str) -> Path:
+    for number in range(1, 100):
+        candidate = name if number == 1 else f"{name}-{number}"
+        if (directory / candidate).exists():
+            continue
+        path = directory / f"{candidate}{UNFINISHED}"
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            continue
+        return path
+    raise Refused("a hundred backups have begun in this second", dir=str(directory))
+
+
+def _require_directory(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise UsageError(
+            f"the directory for backups cannot be made: {exc.strerror}",
+            hint="set backup.dir, or use --dir",
+            path=str(directory),
+        ) from exc
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise UsageError(
+            "the directory for backups cannot be written to",
+            hint="set backup.dir, or use --dir",
+            path=str(directory),
+        )
+
+
+def _looks_like_one(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".")
+
+
+def _age(entry: Entry) -> tuple[bool, datetime, str]:
+    if entry.stored is None:
+        return False, datetime.min.replace(tzinfo=UTC), entry.name
+    return True, entry.stored.manifest.started_at, entry.name
+
+
+def _suffixes(manifest: Manifest) -> frozenset[str | None]:
+    return frozenset(entry.compression for entry in manifest.files)

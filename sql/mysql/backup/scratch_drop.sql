@@ -1,0 +1,4 @@
+-- purpose: the scratch database goes
+-- index: none
+-- touches: the scratch database
+DROP DATABASE IF EXISTS {scratch};

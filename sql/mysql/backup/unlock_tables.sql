@@ -1,0 +1,4 @@
+-- purpose: let the writers go on
+-- index: none
+-- touches: nothing
+UNLOCK TABLES;

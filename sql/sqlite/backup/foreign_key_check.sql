@@ -1,0 +1,4 @@
+-- purpose: rows whose parent is missing
+-- index: those of the parents
+-- touches: tables with foreign keys
+PRAGMA foreign_key_check;
