@@ -49,12 +49,33 @@ def main() -> None:
     batches: SimpleQueue[Batch] = SimpleQueue()
     setup: WorkerSetup = _receive(inbox)
     threading.Thread(target=_listen, args=(inbox, batches), daemon=True).start()
-    storage = DirectoryStorage(setup.config.output_dir, setup.run_id)
-    sources = LocalSources(setup.config.big_file_threshold, setup.config.source_roots)
-    with TaskPacker(setup.config, storage, sources) as packer:
-        while True:
-            outbox.write(_answer(packer, batches.get()))
-            outbox.flush()
+    worker = _Worker(setup)
+    while True:
+        outbox.write(worker.answer(batches.get()))
+        outbox.flush()
+
+
+class _Worker:
+    """Packs batches; whatever goes wrong becomes the answer."""
+
+    def __init__(self, setup: WorkerSetup) -> None:
+        self._setup = setup
+        self._packer: TaskPacker | None = None
+
+    def answer(self, batch: Batch) -> bytes:
+        """The pickled `Reply`."""
+        try:
+            if self._packer is None:
+                self._packer = _start_packer(self._setup)
+            return pickle.dumps(Reply(self._packer.pack(batch)))
+        except Exception as exc:
+            return _failure(exc)
+
+
+def _start_packer(setup: WorkerSetup) -> TaskPacker:
+    config = setup.config
+    storage = DirectoryStorage(config.output_dir, setup.run_id)
+    return TaskPacker(config, storage, LocalSources(config.big_file_threshold, config.source_roots))
 
 
 def _take_standard_streams() -> tuple[BinaryIO, BinaryIO]:
@@ -77,13 +98,6 @@ def _listen(inbox: BinaryIO, batches: SimpleQueue[Batch]) -> None:
 
 def _receive(inbox: BinaryIO):  # type: ignore[no-untyped-def]
     return pickle.load(inbox)  # noqa: S301 - our own parent wrote it
-
-
-def _answer(packer: TaskPacker, batch: Batch) -> bytes:
-    try:
-        return pickle.dumps(Reply(packer.pack(batch)))
-    except Exception as exc:
-        return _failure(exc)
 
 
 def _failure(exc: Exception) -> bytes:

@@ -1,7 +1,7 @@
 """Packs the tasks of a slice with all cores; outcomes come in the order of the tasks.
 
 A batch of tasks is the unit of work: large enough to be worth a message and to let one
-shard's fsync overlap with the next shard, small enough to keep all workers busy to the end.
+shard's fsync overlap with the next shard, small enough to keep all workers busy.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from des_core.source_files import LocalSources
 from des_core.storage import DirectoryStorage, new_run_id
 from des_core.worker_pool import Engine, WorkerPool
 
-BATCH_BYTES = 256 << 10
+BATCH_ROW_BYTES = 256 << 10
+BATCH_CONTENT_BYTES = 16 * MIB
 BATCH_TASKS = 64
 # Encoded rows that wait for a worker or for their turn.
 BYTES_IN_FLIGHT = 32 * MIB
@@ -90,7 +91,7 @@ class Packer:
         config, check = self.config, self._check
         sources = LocalSources(config.big_file_threshold, config.source_roots, check=check)
         with TaskPacker(config, self.storage, sources, check) as packer:
-            for batch in make_batches(tasks):
+            for batch in make_batches(tasks, self._workers):
                 yield from packer.pack(batch)
 
     def _pack_in_engine(self, tasks: Iterable[ShardTask]) -> Iterator[TaskOutcome]:
@@ -98,7 +99,7 @@ class Packer:
         if self._engine is None:
             self._engine = self._start_engine(WorkerSetup(self.config, self.run_id), self._workers)
         try:
-            yield from self._run_batches(self._engine, make_batches(tasks))
+            yield from self._run_batches(self._engine, make_batches(tasks, self._workers))
         except BaseException as exc:
             self._stop_engine()
             if self._cancelled is not None and isinstance(exc, (DesError, CancelledError)):
@@ -136,15 +137,24 @@ class Packer:
                 self.storage.clean_leftovers(self.run_id)
 
 
-def make_batches(tasks: Iterable[ShardTask]) -> Iterator[Batch]:
-    """Neighbouring tasks together, none of them reordered."""
+def make_batches(tasks: Iterable[ShardTask], workers: int) -> Iterator[Batch]:
+    """Neighbouring tasks together, none of them reordered.
+
+    The first batches are small, so that all workers have work when there are few tasks.
+    """
     batch: Batch = []
-    size = 0
+    made = row_bytes = content_bytes = 0
     for task in tasks:
         batch.append(task)
-        size += len(task.rows)
-        if size >= BATCH_BYTES or len(batch) >= BATCH_TASKS:
+        row_bytes += len(task.rows)
+        content_bytes += task.content_bytes
+        if (
+            len(batch) >= min(BATCH_TASKS, 1 + made // workers)
+            or row_bytes >= BATCH_ROW_BYTES
+            or content_bytes >= BATCH_CONTENT_BYTES
+        ):
             yield batch
-            batch, size = [], 0
+            made += 1
+            batch, row_bytes, content_bytes = [], 0, 0
     if batch:
         yield batch

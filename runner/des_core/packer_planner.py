@@ -114,8 +114,9 @@ class ShardRecord:
 class ShardTask:
     """All rows of a slice that belong to one (day, bucket).
 
-    `rows` is encoded by the spool, see `row_spool.decode_rows`. `existing` are the shards that are
-    there already, in the order of their parts; those in `unknown` are not in the ledger.
+    `rows` is encoded by the spool, see `row_spool.decode_rows`; `content_bytes` is what their
+    sizes, as far as they are known, come to. `existing` are the shards that are there already,
+    in the order of their parts; those in `unknown` are not in the ledger.
     """
 
     day: date
@@ -123,6 +124,7 @@ class ShardTask:
     rows: bytes
     existing: tuple[str, ...] = ()
     unknown: frozenset[str] = frozenset()
+    content_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,13 @@ import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from itertools import groupby
 from operator import itemgetter
 from struct import Struct
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, NamedTuple, Self
 
 from des_core.errors import DamagedData
 from des_core.packer_planner import MIB, ShardTask, SourceRow
@@ -32,12 +33,22 @@ WRITE_SIZE = 1 << 20
 # What CPython takes for a row besides its text: the tuple, two strings, a number, list slots.
 ROW_OVERHEAD = 256
 BUCKET_BITS = 16
+LARGEST_SUM = (1 << 64) - 1
 BUCKET_MASK = (1 << BUCKET_BITS) - 1
 
 # Version 2 is the newest without back references, which cost time and save nothing here.
 MARSHAL_VERSION = 2
-_HEADER = Struct("<qQ")
+# Key, size of the rows' content, size of their encoding.
+_HEADER = Struct("<qQQ")
 _LENGTH = Struct("<Q")
+
+
+class _Group(NamedTuple):
+    """Rows of one (day, bucket), which is the key; `content_bytes` as far as it is known."""
+
+    key: int
+    content_bytes: int
+    rows: bytes
 
 
 class RowSpool:
@@ -98,12 +109,14 @@ class RowSpool:
         for key, group in groupby(self._merge_runs(), itemgetter(0)):
             day = day_of_us((key >> BUCKET_BITS) * US_PER_DAY)
             names = there.get((day, key & BUCKET_MASK), ())
+            parts = list(group)
             yield ShardTask(
                 day=day,
                 bucket=key & BUCKET_MASK,
-                rows=b"".join([blob for _, blob in group]),
+                rows=b"".join([part.rows for part in parts]),
                 existing=names,
                 unknown=frozenset(name for name in names if name not in known),
+                content_bytes=sum(part.content_bytes for part in parts),
             )
 
     def close(self) -> None:
@@ -111,16 +124,18 @@ class RowSpool:
         self._groups.clear()
         self._runs.clear()
         if self._file is not None:
-            self._file.close()
+            # On a full disk closing flushes once more, and fails once more.
+            with suppress(OSError):
+                self._file.close()
             self._file = None
 
-    def _merge_runs(self) -> Iterator[tuple[int, bytes]]:
+    def _merge_runs(self) -> Iterator[_Group]:
         runs = [self._read_run(start, end) for start, end in self._runs]
         return heapq.merge(*runs, self._groups_held(), key=itemgetter(0))
 
-    def _groups_held(self) -> Iterator[tuple[int, bytes]]:
+    def _groups_held(self) -> Iterator[_Group]:
         for key in sorted(self._groups):
-            yield key, _encode_rows(self._groups[key])
+            yield _encode_group(key, self._groups[key])
 
     def _flush(self) -> None:
         """Write the groups held as one run at the end of the file."""
@@ -128,9 +143,9 @@ class RowSpool:
             if self._file is None:
                 self._file = _temporary_file(self._directory)
             start = self._runs[-1][1] if self._runs else 0
-            for key, blob in self._groups_held():
-                self._file.write(_HEADER.pack(key, len(blob)))
-                self._file.write(blob)
+            for group in self._groups_held():
+                self._file.write(_HEADER.pack(group.key, group.content_bytes, len(group.rows)))
+                self._file.write(group.rows)
             self._file.flush()
             self._runs.append((start, self._file.tell()))
         except OSError as exc:
@@ -141,16 +156,16 @@ class RowSpool:
         self._groups.clear()
         self._held = 0
 
-    def _read_run(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+    def _read_run(self, start: int, end: int) -> Iterator[_Group]:
         """The groups of a run, read ahead a little at a time."""
         buffer, at, place = b"", 0, start
         while place < end or at < len(buffer):
             wanted = _HEADER.size
             if len(buffer) - at >= wanted:
-                key, length = _HEADER.unpack_from(buffer, at)
+                key, content_bytes, length = _HEADER.unpack_from(buffer, at)
                 wanted += length
                 if len(buffer) - at >= wanted:
-                    yield key, buffer[at + _HEADER.size : at + wanted]
+                    yield _Group(key, content_bytes, buffer[at + _HEADER.size : at + wanted])
                     at += wanted
                     continue
             more = self._pread(place, max(READ_AHEAD, wanted - (len(buffer) - at)), end)
@@ -189,6 +204,8 @@ def decode_rows(encoded: bytes) -> list[SourceRow]:
     return rows
 
 
-def _encode_rows(rows: Sequence[SourceRow]) -> bytes:
-    blob = marshal.dumps(tuple(zip(*rows, strict=True)), MARSHAL_VERSION)
-    return _LENGTH.pack(len(blob)) + blob
+def _encode_group(key: int, rows: Sequence[SourceRow]) -> _Group:
+    columns = tuple(zip(*rows, strict=True))
+    content_bytes = sum([size for size in columns[3] if size is not None and size > 0])
+    blob = marshal.dumps(columns, MARSHAL_VERSION)
+    return _Group(key, min(content_bytes, LARGEST_SUM), _LENGTH.pack(len(blob)) + blob)

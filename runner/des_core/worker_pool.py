@@ -26,6 +26,7 @@ _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from des_core.pack_worker import main; main()"
 )
+GRACE_S = 1.0
 _MEMORY_HINT = "if the kernel was out of memory, lower packer.workers; then run again"
 
 
@@ -137,8 +138,15 @@ class _WorkerProcess:
         try:
             yield
         except (EOFError, OSError, pickle.UnpicklingError) as exc:
+            raise _explain_death(self._wait()) from exc
+
+    def _wait(self) -> int:
+        """Its exit code; it closed its pipe, so it is about to end or cannot be talked to."""
+        try:
+            return self._process.wait(timeout=GRACE_S)
+        except subprocess.TimeoutExpired:
             self._process.kill()
-            raise _explain_death(self._process.wait()) from exc
+            return self._process.wait()
 
 
 def _explain_death(code: int) -> WorkerDied:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from des_core.errors import DesError, StorageError
+from des_core.errors import DesError
 from des_core.routing import UnusableUid, encode_uid
 from des_core.shard_io.bigfiles import write_all
 from des_core.shard_io.codecs import Compression, Payload, PayloadEncoder
@@ -34,6 +34,7 @@ from des_core.shard_io.layout import (
     WRITTEN_VERSION,
     Codec,
 )
+from des_core.storage_errors import storage_error
 
 # Payloads are joined to writes of this size: one system call and one hash update for many.
 FLUSH_SIZE = 1 << 20
@@ -175,7 +176,7 @@ class ShardWriter:
         try:
             write_all(self._file, chunk)
         except OSError as exc:
-            raise StorageError("cannot write the shard", reason=exc) from exc
+            raise storage_error("cannot write the shard", exc) from exc
 
 
 def _encode_meta(meta: Mapping[str, object] | None) -> bytes:

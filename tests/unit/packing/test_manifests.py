@@ -64,15 +64,19 @@ def test_a_missing_manifest(storage: DirectoryStorage) -> None:
         read_manifest(storage, f"{NAME}.json")
 
 
-def test_any_changed_or_lost_byte_is_noticed(storage: DirectoryStorage, tmp_path: Path) -> None:
-    name = write_manifest(storage, MANIFEST)
-    path = tmp_path / name
-    sound = path.read_bytes()
+def test_any_changed_or_lost_byte_is_noticed() -> None:
+    sound = MANIFEST.to_bytes()
+    assert SliceManifest.from_bytes(sound, "x") == MANIFEST
     for place in range(len(sound)):
-        for damaged in (
-            sound[:place],
-            sound[:place] + bytes([sound[place] ^ 4]) + sound[place + 1 :],
-        ):
-            path.write_bytes(damaged)
+        flipped = sound[:place] + bytes([sound[place] ^ 4]) + sound[place + 1 :]
+        for damaged in (sound[:place], flipped):
             with pytest.raises(DamagedData):
-                read_manifest(storage, name)
+                SliceManifest.from_bytes(damaged, "x")
+
+
+def test_a_damaged_manifest_is_named(storage: DirectoryStorage, tmp_path: Path) -> None:
+    name = write_manifest(storage, MANIFEST)
+    (tmp_path / name).write_bytes(b"{}")
+    with pytest.raises(DamagedData) as caught:
+        read_manifest(storage, name)
+    assert name in str(caught.value)

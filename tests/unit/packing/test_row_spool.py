@@ -94,8 +94,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
         tracemalloc.stop()
         return result
 
-    # The merge reads each run a little ahead: a fixed sum per run, of which there are few.
-    assert peak(60_000) < 3 * peak(6_000) + (16 << 20)
+    assert peak(20_000) < 2 * peak(5_000)
 
 
 def test_a_directory_that_cannot_take_the_file(tmp_path: Path) -> None:
