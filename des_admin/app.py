@@ -3,13 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from des_admin.commands import config, exceptions, exporter, init, progress, sql, watermark
+from des_admin.commands import (
+    archive,
+    config,
+    exceptions,
+    exporter,
+    init,
+    progress,
+    sql,
+    verify,
+    watermark,
+)
 from des_admin.context import Context
 from des_admin.options import GlobalOptions, OutputMode
+
+# Headings of the help, in its order, and the modules whose commands stand below them.
+PANELS: dict[str, tuple[Any, ...]] = {
+    "Begin": (
+        init,
+        config,
+    ),
+    "Every day": (
+        progress,
+        watermark,
+        exceptions,
+    ),
+    "Check and read back": (
+        verify,
+        archive,
+    ),
+    "For other programs": (
+        exporter,
+        sql,
+    ),
+}
 
 EPILOG = """\
 [bold]First steps[/bold]
@@ -95,6 +126,10 @@ def make_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(set_options)
-    for module in (init, config, progress, watermark, exceptions, exporter, sql):
-        module.register(app)
+    for panel, modules in PANELS.items():
+        for module in modules:
+            module.register(app)
+            for registered in (*app.registered_commands, *app.registered_groups):
+                if not isinstance(registered.rich_help_panel, str):
+                    registered.rich_help_panel = panel
     return app

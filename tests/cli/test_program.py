@@ -189,7 +189,13 @@ for line in json.loads(sys.argv[2]):
 """
 
 
-@pytest.mark.parametrize(("entry", "app"), [("des_admin.__main__", "des_admin.app")])
+@pytest.mark.parametrize(
+    ("entry", "app"),
+    [
+        ("des_admin.__main__", "des_admin.app"),
+        ("des_admin.retriever_cli", "des_admin.retriever_cli"),
+    ],
+)
 def test_golden_help(
     entry: str, app: str, golden: Callable[[Path, str], None], project: Path
 ) -> None:

@@ -1,0 +1,134 @@
+"""`has`, `get` and `ls`: under `des-admin archive`, and as `des-retriever` on their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from des_admin.context import Context
+from des_admin.help_text import examples
+from des_core.errors import UsageError
+
+OutputDirOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="The archive's directory, without any configuration."),
+]
+BitsOption = Annotated[
+    int | None,
+    typer.Option("--n-bits", min=4, max=16, help="packer.n_bits of the archive [default: 8]."),
+]
+CreatedAtOption = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="created_at of the file, if known: finds it at once."),
+]
+
+
+def make_archive_app(program: str, help_text: str) -> typer.Typer:
+    """The three commands; `program` is how their examples call them."""
+    app = typer.Typer(no_args_is_help=True, help=help_text)
+    app.command(
+        epilog=examples(
+            f"{program} has 4711",
+            f"{program} has 4711 --created-at 2024-11-01T12:30:00Z",
+            note="Exit code 4 if a file is not there.",
+        )
+    )(has)
+    app.command(
+        epilog=examples(
+            f"{program} get 4711 --to invoice.pdf",
+            f"{program} get 4711 > invoice.pdf",
+            f"{program} get --from-file uids.txt --to restored/",
+            note="A list holds a uid per line, or uid, a tab, and created_at, which is faster. "
+            "Files come out under their uids, percent-encoded where a file system needs it.",
+        )
+    )(get)
+    app.command(
+        epilog=examples(
+            f"{program} ls",
+            f"{program} ls --day 2024-11-01",
+            f"{program} ls --shard 20241101_2A_0000.des --output json",
+        )
+    )(ls)
+    return app
+
+
+def register(root: typer.Typer) -> None:
+    app = make_archive_app(
+        "des-admin archive", "Read files back from the archive: has, get, ls (as des-retriever)."
+    )
+    root.add_typer(app, name="archive")
+
+
+def has(
+    ctx: typer.Context,
+    uids: Annotated[list[str], typer.Argument(metavar="UID...", help="The files to look for.")],
+    created_at: CreatedAtOption = None,
+    output_dir: OutputDirOption = None,
+    n_bits: BitsOption = None,
+) -> None:
+    """Say whether the archive has a file, and in which shard."""
+    from des_admin.commands import archive_files as files
+    from des_core.retriever import Wanted
+
+    context = Context.of(ctx)
+    retriever = files.open_retriever(context, files.Place(output_dir, n_bits))
+    moment = files.parse_created_at(created_at)
+    files.check_has(context, retriever, [Wanted(uid, moment) for uid in uids])
+
+
+def get(
+    ctx: typer.Context,
+    uid: Annotated[str | None, typer.Argument(metavar="UID", help="The file.")] = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FILE|DIR", help="Where to; stdout without it.")
+    ] = None,
+    created_at: CreatedAtOption = None,
+    from_file: Annotated[
+        Path | None,
+        typer.Option(metavar="LIST", help="Many files, named in a list; - is stdin."),
+    ] = None,
+    output_dir: OutputDirOption = None,
+    n_bits: BitsOption = None,
+) -> None:
+    """Read a file back, checked to the last byte."""
+    from des_admin.commands import archive_files as files
+    from des_core.retriever import Wanted
+
+    context = Context.of(ctx)
+    if (uid is None) == (from_file is None):
+        raise UsageError("name one file, or a list: UID or --from-file LIST")
+    retriever = files.open_retriever(context, files.Place(output_dir, n_bits))
+    if from_file is not None:
+        if to is None:
+            raise UsageError("many files need a directory: --to DIR")
+        files.get_many(context, retriever, files.read_list(from_file), to)
+    elif uid is not None:
+        wanted = Wanted(uid, files.parse_created_at(created_at))
+        files.get_one(context, retriever, wanted, to)
+
+
+def ls(
+    ctx: typer.Context,
+    day: Annotated[
+        str | None, typer.Option(metavar="DAY", help="Files of this UTC day of created_at.")
+    ] = None,
+    shard: Annotated[str | None, typer.Option(metavar="NAME", help="Files of this shard.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many lines at most.")] = 1000,
+    output_dir: OutputDirOption = None,
+    n_bits: BitsOption = None,
+) -> None:
+    """List shards; or, with --day or --shard, the files in them."""
+    from des_admin.commands import archive_files as files
+
+    context = Context.of(ctx)
+    retriever = files.open_retriever(context, files.Place(output_dir, n_bits))
+    if shard is not None:
+        if shard not in retriever.shards():
+            raise UsageError("there is no such shard", shard=shard, hint="list them: ls")
+        files.list_files(context, retriever, [shard], limit)
+    elif day is not None:
+        files.list_files(context, retriever, retriever.shards(files.parse_day(day)), limit)
+    else:
+        files.list_shards(context, retriever, None, limit)
