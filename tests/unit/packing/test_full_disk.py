@@ -34,7 +34,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
         text=True,
     )
     if done.returncode != 0:
-        pytest.skip(f"needs the right to mount a tmpfs: {done.stderr.strip()}")
+        pytest.skip(f"needs the right to mount a tmpfs: {done.stderr.splitlines()[0]}")
     yield path
     subprocess.run(["umount", str(path)], check=True)
 
