@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import des_core
@@ -45,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--interval", type=float, default=300.0, metavar="SECONDS")
     parser.add_argument("--dry-run", action="store_true", help="print the plan, change nothing")
-    parser.add_argument("--verbose", action="store_true", help="tell each slice on stderr")
+    parser.add_argument("--verbose", action="store_true", help="log each slice on stderr")
     parser.add_argument("--version", action="version", version=des_core.__version__)
     return parser
 
@@ -53,32 +52,31 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     from des_core.config_file import load_settings
     from des_core.errors import ConfigError, ExitCode
+    from des_core.logs import open_logs
     from watermark_orchestrator.archive import open_archive
-    from watermark_orchestrator.continuous import run_continuously, run_single
     from watermark_orchestrator.cycle import plan_cycle
     from watermark_orchestrator.reporting import describe_plan, describe_report, narrator
-    from watermark_orchestrator.stopping import stop_on_signals
+    from watermark_orchestrator.running import RunOptions, run_program
 
     if options.config is None:
         raise ConfigError("no configuration named", hint="--config FILE, or set DES_ADMIN_CONFIG")
     settings = load_settings(Path(options.config), env=os.environ).settings
-    opener = partial(open_archive, settings)
     if options.dry_run:
-        with opener() as archive:
+        with open_archive(settings) as archive:
             print(describe_plan(plan_cycle(archive)))  # noqa: T201 - the program's output
         return ExitCode.DONE
-    progress = narrator(_say, every_slice=options.verbose)
-    with stop_on_signals(_say) as stop:
-        if options.mode == "continuous":
-            run_continuously(
-                opener,
-                stop=stop,
-                on_report=lambda report: _say(describe_report(report)),
-                progress=progress,
-                interval_s=options.interval,
-            )
-        report = run_single(opener, stop=stop, progress=progress)
-    _say(describe_report(report))
+    run_options = RunOptions(options.mode == "continuous", options.interval)
+    # A terminal or a pod's log hears of each slice when it asks for it; a log file always does.
+    quiet = settings.logging.file is None and not options.verbose
+    secrets = (settings.source_url, settings.config_url)
+    with open_logs(settings.logging, secrets=secrets, quiet=quiet):
+        report = run_program(
+            settings,
+            run_options,
+            say=_say,
+            on_report=lambda report: _say(describe_report(report)),
+            progress=narrator(_say),
+        )
     return ExitCode.NEW_EXCEPTIONS if report.has_new_exceptions else ExitCode.DONE
 
 

@@ -14,6 +14,7 @@ from tenacity import (
 )
 
 from des_core.errors import DatabaseUnreachable, LockHeld
+from des_core.metrics import RunnerMetrics
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.cycle import CycleReport, run_cycle
 from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink, ignore_progress
@@ -30,6 +31,7 @@ def run_single(
     *,
     stop: StopRequest | None = None,
     progress: ProgressSink = ignore_progress,
+    metrics: RunnerMetrics | None = None,
     reconnect_for_s: float = RECONNECT_FOR_S,
 ) -> CycleReport:
     """One cycle. A connection that breaks on the way is opened again for `reconnect_for_s` seconds.
@@ -39,13 +41,13 @@ def run_single(
     stop = stop or StopRequest()
     report = CycleReport()
     with open_archive() as archive:
-        first = _attempt(archive, stop, progress, report)
+        first = _attempt(archive, stop, progress, metrics, report)
     if first is None:
         return report
 
     def again() -> None:
         with open_archive() as archive:
-            run_cycle(archive, stop=stop, progress=progress, report=report)
+            run_cycle(archive, stop=stop, progress=progress, metrics=metrics, report=report)
 
     def wait(seconds: float) -> None:
         stop.wait(seconds)
@@ -74,6 +76,7 @@ def run_continuously(
     stop: StopRequest,
     on_report: Callable[[CycleReport], None],
     progress: ProgressSink = ignore_progress,
+    metrics: RunnerMetrics | None = None,
     interval_s: float = DEFAULT_INTERVAL_S,
 ) -> None:
     """A cycle every `interval_s` seconds until the stop; it then raises Interrupted or Terminated.
@@ -82,7 +85,7 @@ def run_continuously(
     """
     while True:
         try:
-            on_report(run_single(open_archive, stop=stop, progress=progress))
+            on_report(run_single(open_archive, stop=stop, progress=progress, metrics=metrics))
         except (DatabaseUnreachable, LockHeld) as exc:
             progress(ProgressEvent("reconnecting", message=str(exc)))
         stop.wait(interval_s)
@@ -90,11 +93,15 @@ def run_continuously(
 
 
 def _attempt(
-    archive: Archive, stop: StopRequest, progress: ProgressSink, report: CycleReport
+    archive: Archive,
+    stop: StopRequest,
+    progress: ProgressSink,
+    metrics: RunnerMetrics | None,
+    report: CycleReport,
 ) -> DatabaseUnreachable | None:
     """Run the cycle; the error that a new connection may cure, or None."""
     try:
-        run_cycle(archive, stop=stop, progress=progress, report=report)
+        run_cycle(archive, stop=stop, progress=progress, metrics=metrics, report=report)
     except DatabaseUnreachable as exc:
         return exc
     return None

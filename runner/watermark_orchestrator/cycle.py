@@ -13,8 +13,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from des_core.database_source import WindowStats
-from des_core.errors import DatabaseUnreachable
+from des_core.errors import DatabaseUnreachable, ExitCode
 from des_core.ledger import slice_is_recorded
+from des_core.logs import bind, get_logger
+from des_core.metrics import NoMetrics, RunnerMetrics, observe_cycle
 from des_core.watermark import Watermark, compute_target, read_watermark
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.commit import commit_window
@@ -24,6 +26,8 @@ from watermark_orchestrator.run import Run, open_run
 from watermark_orchestrator.slice_packing import PackedSlice, pack_rows
 from watermark_orchestrator.slices import Window, cut, slice_before
 from watermark_orchestrator.stopping import StopRequest
+
+log = get_logger("cycle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,7 @@ def run_cycle(
     *,
     stop: StopRequest | None = None,
     progress: ProgressSink = ignore_progress,
+    metrics: RunnerMetrics | None = None,
     report: CycleReport | None = None,
 ) -> CycleReport:
     """Pack the window and the exceptions that are due; the report of what was committed.
@@ -124,16 +129,24 @@ def run_cycle(
     """
     began = time.monotonic()
     report = report or CycleReport()
-    with open_run(archive, stop or StopRequest(), progress, "run") as (run, found):
+    metrics = metrics or NoMetrics()
+    with (
+        observe_cycle(metrics) as observed,
+        open_run(archive, stop or StopRequest(), progress, "run", metrics) as (run, found),
+    ):
         watermark = found
         _settle_unsure(archive, report)
-        _, plan = current_target(archive, watermark)
+        target, plan = current_target(archive, watermark)
         report.window = report.window or plan.window
         report.watermark = watermark.archived_until
+        metrics.cycle_started(
+            watermark=watermark.archived_until, target=target, lag_days=watermark.lag_days
+        )
         for window in _slices(archive, plan.window):
             run.stop.check()
             watermark = _pack_slice(run, window, watermark, report)
         report.retried.add(retry_exceptions(run, watermark, Selection(only_due=True)))
+        observed.code = ExitCode.NEW_EXCEPTIONS if report.has_new_exceptions else ExitCode.DONE
     report.duration_s += time.monotonic() - began
     return report
 
@@ -151,6 +164,13 @@ def retry_now(
 
 
 def _pack_slice(run: Run, window: Window, watermark: Watermark, report: CycleReport) -> Watermark:
+    with bind(slice=str(window)):
+        return _pack_and_commit(run, window, watermark, report)
+
+
+def _pack_and_commit(
+    run: Run, window: Window, watermark: Watermark, report: CycleReport
+) -> Watermark:
     run.progress(ProgressEvent("slice_started", window))
     pages = run.archive.source.rows(window.start, window.end)
     packed = pack_rows(run, "window", window, pages, started_at=datetime.now(UTC))
@@ -160,6 +180,14 @@ def _pack_slice(run: Run, window: Window, watermark: Watermark, report: CycleRep
         report.unsure = packed
         raise
     report.add(packed)
+    run.metrics.slice_committed(
+        packed.record,
+        shards=len(packed.shards),
+        watermark=moved.archived_until,
+        target=report.window.end if report.window else moved.archived_until,
+    )
+    record = packed.record
+    log.info("slice_committed", files=record.files_out, failed=record.files_failed)
     run.progress(ProgressEvent("slice_committed", window, packed.record.files_out))
     return moved
 

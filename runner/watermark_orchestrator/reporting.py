@@ -52,13 +52,11 @@ def describe_report(report: CycleReport) -> str:
     return "; ".join(parts)
 
 
-def narrator(say: Callable[[str], None], *, every_slice: bool) -> ProgressSink:
-    """A sink that tells committed slices (if wanted) and every reconnection."""
+def narrator(say: Callable[[str], None]) -> ProgressSink:
+    """A sink that tells of every reconnection; slices are in the log."""
 
     def tell(event: ProgressEvent) -> None:
         if event.kind == "reconnecting":
             say(f"connection lost, trying again: {event.message}")
-        elif every_slice and event.kind == "slice_committed":
-            say(f"committed {event.window}: {event.files} files")
 
     return tell

@@ -99,6 +99,12 @@ def _retry_batch(
     failed = {(failure.uid, failure.created_us) for failure in packed.failures}
     resolved = [_key(row) for row in rows if (row.uid, row.created_us) not in failed]
     commit_retry(run, watermark, packed, resolved=resolved, gone=gone)
+    run.metrics.slice_committed(
+        packed.record,
+        shards=len(packed.shards),
+        watermark=watermark.archived_until,
+        target=watermark.archived_until,
+    )
     report.tried += len(batch)
     report.packed += len(resolved)
     report.failed += len(packed.failures)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from des_core.errors import UsageError
 from des_core.lock import Lock, hold_lock
+from des_core.logs import bind
+from des_core.metrics import NoMetrics, RunnerMetrics
 from des_core.packer import Packer
 from des_core.watermark import Watermark, take_fence
 from watermark_orchestrator.archive import Archive
@@ -26,11 +28,16 @@ class Run:
     run_id: str
     stop: StopRequest
     progress: ProgressSink
+    metrics: RunnerMetrics
 
 
 @contextmanager
 def open_run(
-    archive: Archive, stop: StopRequest, progress: ProgressSink, purpose: str
+    archive: Archive,
+    stop: StopRequest,
+    progress: ProgressSink,
+    purpose: str,
+    metrics: RunnerMetrics | None = None,
 ) -> Iterator[tuple[Run, Watermark]]:
     """Lock, fence, clean what a dead run left, start the workers."""
     _refuse_static_workers(archive)
@@ -42,7 +49,10 @@ def open_run(
             Packer(archive.packer_config) as packer,
             stop.on_stop(lambda: packer.cancel(stop.error())),
         ):
-            yield Run(archive, packer, lock, uuid.uuid4().hex, stop, progress), watermark
+            run_id = uuid.uuid4().hex
+            with bind(run_id=run_id):
+                run = Run(archive, packer, lock, run_id, stop, progress, metrics or NoMetrics())
+                yield run, watermark
 
 
 def _refuse_static_workers(archive: Archive) -> None:

@@ -1,0 +1,58 @@
+"""A run as a program makes it: signals, metrics, one cycle or many; for both command lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+
+from des_core.config import Settings
+from des_core.database import open_database
+from des_core.metrics.session import open_runner_metrics
+from watermark_orchestrator.archive import open_archive
+from watermark_orchestrator.continuous import DEFAULT_INTERVAL_S, run_continuously, run_single
+from watermark_orchestrator.cycle import CycleReport
+from watermark_orchestrator.progress_events import ProgressSink, ignore_progress
+from watermark_orchestrator.stopping import stop_on_signals
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How to run: `actor` is who moves the watermark; `interval_s` counts in continuous mode."""
+
+    continuous: bool = False
+    interval_s: float = DEFAULT_INTERVAL_S
+    actor: str = "runner"
+
+
+def run_program(
+    settings: Settings,
+    options: RunOptions,
+    *,
+    say: Callable[[str], None],
+    on_report: Callable[[CycleReport], None],
+    progress: ProgressSink = ignore_progress,
+) -> CycleReport:
+    """One cycle, or cycles until a signal; each report goes to `on_report`, the last is returned.
+
+    In continuous mode it does not return: it raises Interrupted or Terminated.
+    """
+    opener = partial(open_archive, settings, actor=options.actor)
+    with (
+        stop_on_signals(say) as stop,
+        closing(open_database(settings.config_url)) as config,
+        open_runner_metrics(settings.metrics, config) as metrics,
+    ):
+        if options.continuous:
+            run_continuously(
+                opener,
+                stop=stop,
+                on_report=on_report,
+                progress=progress,
+                metrics=metrics,
+                interval_s=options.interval_s,
+            )
+        report = run_single(opener, stop=stop, progress=progress, metrics=metrics)
+    on_report(report)
+    return report
