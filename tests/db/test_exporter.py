@@ -23,6 +23,7 @@ from des_core.events import record_event
 from des_core.exceptions import NewException, record_exceptions
 from des_core.ledger import ShardRecord, SliceRecord, add_slice
 from des_core.metrics.archive_reader import PENDING_LIMIT, due_since
+from des_core.metrics.backup_events import checked_backup
 from des_core.metrics.definitions import CAUSES, METRICS
 from des_core.metrics.exporter import Exporter
 from des_core.metrics.journal import JournaledMetrics
@@ -207,25 +208,39 @@ def test_open_exceptions_by_cause(exporter: Exporter, config: Database) -> None:
     }
 
 
+def record_check(config: Database, name: str, result: str, finished: datetime) -> None:
+    details = {"name": name, "result": result, "finished_at": finished.isoformat()}
+    with config.write() as connection:
+        record_event(
+            connection,
+            config.dialect,
+            action="backup_check",
+            actor="t",
+            now=NOW,
+            details=details,
+        )
+
+
 def test_the_newest_good_backup_counts(exporter: Exporter, config: Database) -> None:
     read(exporter)
     assert value(exporter, "des_backup_last_success_timestamp_seconds") == 0
     assert value(exporter, "des_backup_max_age_seconds") == 0
-    good = NOW - timedelta(hours=30)
-    for action, result, finished in (
-        ("backup_check", "ok", good),
-        ("backup_create", "failed", NOW),
-        ("cycle", "ok", NOW),
-    ):
-        details = {"result": result, "finished_at": finished.isoformat()}
-        with config.write() as connection:
-            record_event(
-                connection, config.dialect, action=action, actor="t", now=NOW, details=details
-            )
+    older, newer = NOW - timedelta(hours=30), NOW - timedelta(hours=6)
+    record_check(config, "b1", "good", older)
+    record_check(config, "b2", "good", newer)
+    record_check(config, "b3", "failed", NOW)
     read(exporter)
     read(exporter)
-    assert value(exporter, "des_backup_last_success_timestamp_seconds") == good.timestamp()
+    assert value(exporter, "des_backup_last_success_timestamp_seconds") == newer.timestamp()
     assert value(exporter, "des_backup_max_age_seconds") == 24 * 3600
+    record_check(config, "b2", "failed", newer)
+    read(exporter)
+    assert value(exporter, "des_backup_last_success_timestamp_seconds") == older.timestamp()
+
+
+@pytest.mark.parametrize("details", [None, "", "[1]", "{}", '{"name": "b", "finished_at": "x"}'])
+def test_a_check_that_says_nothing_about_a_backup_is_passed_over(details: str | None) -> None:
+    assert checked_backup(details) is None
 
 
 def test_a_configured_backup_that_was_never_made_has_a_limit(

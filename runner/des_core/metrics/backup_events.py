@@ -1,64 +1,71 @@
-"""When the newest good backup ended, from the audit trail; only new events are read."""
+"""When the newest good backup ended, by the last recorded check of each; reads new events only."""
 
 from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from des_core.backup.record import GOOD
 from des_core.config import BackupSettings
 from des_core.database import run
 from des_core.identifiers import Dialect
 from des_core.metrics.values import MetricValues
 from des_core.sql_catalog import config_statement
-from des_core.stored_time import from_stored
+from des_core.timestamps import parse_stored
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-PAGE_SIZE = 100
+NEWEST_CHECKS = 1000
 SECONDS_PER_HOUR = 3600
+BackupKey = tuple[str, str]
 
 
 class BackupEvents:
-    """Remembers the newest good backup, and up to which event the trail was read."""
+    """Remembers what the last check of each backup said, and how far the trail was read."""
 
     def __init__(self) -> None:
         self._read_until = 0
-        self._newest: datetime | None = None
+        self._finished: dict[BackupKey, datetime | None] = {}
 
     def read(
         self, connection: Connection, dialect: Dialect, settings: BackupSettings
     ) -> MetricValues:
-        """The backup metrics. No limit is served where no backup was configured or ever made."""
+        """The backup metrics. The limit is 0 where no backup was configured or ever checked."""
         newest_id = run(connection, config_statement(dialect, "metrics_newest_ids")).one().event_id
         upto = int(newest_id or 0)
         if upto < self._read_until:
-            self._read_until, self._newest = 0, None
+            self._read_until, self._finished = 0, {}
         if upto > self._read_until:
             self._read_new(connection, dialect, upto)
+        wanted = settings.dir is not None or bool(self._finished)
+        newest = max(filter(None, self._finished.values()), default=None)
         values = MetricValues()
-        wanted = settings.dir is not None or self._newest is not None
-        limit_s = settings.max_age_hours * SECONDS_PER_HOUR if wanted else 0.0
-        values.set("des_backup_max_age_seconds", limit_s)
-        values.set_moment("des_backup_last_success_timestamp_seconds", self._newest)
+        values.set("des_backup_max_age_seconds", settings.max_age_hours * SECONDS_PER_HOUR * wanted)
+        values.set_moment("des_backup_last_success_timestamp_seconds", newest)
         return values
 
     def _read_new(self, connection: Connection, dialect: Dialect, upto: int) -> None:
-        span = {"after_id": self._read_until, "upto_id": upto, "page_size": PAGE_SIZE}
-        for row in run(connection, config_statement(dialect, "metrics_backups"), span):
-            finished = finish_of_good_backup(row.at, row.details)
-            if finished is not None and (self._newest is None or finished > self._newest):
-                self._newest = finished
+        span = {"after_id": self._read_until, "upto_id": upto, "page_size": NEWEST_CHECKS}
+        rows = run(connection, config_statement(dialect, "metrics_backups"), span).all()
+        for row in reversed(rows):
+            found = checked_backup(row.details)
+            if found is not None:
+                key, finished = found
+                self._finished.pop(key, None)
+                self._finished[key] = finished
+        for key in list(self._finished)[:-NEWEST_CHECKS]:
+            del self._finished[key]
         self._read_until = upto
 
 
-def finish_of_good_backup(at: Any, details: str | None) -> datetime | None:
-    """When the backup of an event ended; None for one that failed, or does not say how it went."""
+def checked_backup(details: str | None) -> tuple[BackupKey, datetime | None] | None:
+    """Which backup a check was about, and when it ended if it is good; None for no backup."""
     try:
         facts = json.loads(details or "{}")
-    except ValueError:
-        return None
-    if not isinstance(facts, dict) or facts.get("result") not in ("ok", True):
-        return None
-    return from_stored(facts.get("finished_at") or at)
+        key = (str(facts["name"]), str(facts.get("manifest_sha256")))
+        finished = parse_stored(facts["finished_at"])
+    except (ValueError, KeyError, TypeError):
+        return None  # a check that found no manifest, or an event of another version
+    return key, finished if facts.get("result") == GOOD else None
