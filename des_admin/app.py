@@ -11,9 +11,11 @@ from des_admin.commands import (
     archive,
     config,
     exceptions,
+    exceptions_retry,
     exporter,
     init,
     progress,
+    run,
     sql,
     verify,
     watermark,
@@ -28,9 +30,11 @@ PANELS: dict[str, tuple[Any, ...]] = {
         config,
     ),
     "Every day": (
+        run,
         progress,
         watermark,
         exceptions,
+        exceptions_retry,
     ),
     "Check and read back": (
         verify,
@@ -114,6 +118,10 @@ def set_options(
     ctx.call_on_close(context.close)
 
 
+def _own_or(heading: Any, otherwise: str) -> str:
+    return heading if isinstance(heading, str) else otherwise
+
+
 def make_app() -> typer.Typer:
     """The whole command line."""
     app = typer.Typer(
@@ -129,7 +137,8 @@ def make_app() -> typer.Typer:
     for panel, modules in PANELS.items():
         for module in modules:
             module.register(app)
-            for registered in (*app.registered_commands, *app.registered_groups):
-                if not isinstance(registered.rich_help_panel, str):
-                    registered.rich_help_panel = panel
+        for command in app.registered_commands:
+            command.rich_help_panel = _own_or(command.rich_help_panel, panel)
+        for group in app.registered_groups:
+            group.rich_help_panel = _own_or(group.rich_help_panel, panel)
     return app

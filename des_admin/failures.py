@@ -6,7 +6,7 @@ import sys
 import traceback
 
 from des_admin.render.values import foreign
-from des_core.errors import DesError, ExitCode, Interrupted, UsageError
+from des_core.errors import DesError, ExitCode, Interrupted, Terminated, UsageError
 
 
 def report_failure(error: BaseException, *, as_json: bool, verbose: bool) -> int:
@@ -30,7 +30,7 @@ def as_des_error(error: BaseException) -> DesError:
     if isinstance(error, DesError):
         return error
     if isinstance(error, KeyboardInterrupt):
-        return Interrupted("interrupted")
+        return Interrupted("interrupted: nothing more was changed")
     if isinstance(error, RecursionError | MemoryError):
         return DesError(f"ran out of resources: {type(error).__name__}", hint=_HINT)
     if isinstance(error, OSError) and error.strerror:
@@ -44,9 +44,8 @@ _HINT = "run it again with --verbose to see where; nothing is committed that was
 
 
 def _as_text(error: DesError) -> str:
-    if isinstance(error, Interrupted) and not error.facts:
-        return f"\n{error.message}: nothing more was changed"
-    lines = [f"error: {foreign(error.message)}"]
+    is_stop = isinstance(error, Interrupted | Terminated)
+    lines = [foreign(error.message) if is_stop else f"error: {foreign(error.message)}"]
     lines += [f"  {name}: {foreign(value)}" for name, value in error.facts.items()]
     if error.hint:
         lines.append(f"  hint: {foreign(error.hint)}")

@@ -86,7 +86,7 @@ def _sigterm_raises() -> Iterator[None]:
     """SIGTERM ends a command like Ctrl-C does: transactions roll back, exit code 143."""
 
     def on_sigterm(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise Terminated("terminated")
+        raise Terminated("terminated: nothing more was changed")
 
     try:
         previous = signal.signal(signal.SIGTERM, on_sigterm)

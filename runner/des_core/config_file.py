@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -53,8 +53,11 @@ def load_settings(
     profile: str | None = None,
     user_file: Path | None = None,
     overrides: Mapping[str, object] | None = None,
+    adapt: Callable[[Tree], None] | None = None,
 ) -> LoadedSettings:
     """Read `path` and the layers around it. `overrides` are flags, by dotted key.
+
+    `adapt` may change the merged and expanded tree before it is checked.
 
     Raises ConfigError that names file, key and, for an unknown key, the nearest known one.
     """
@@ -68,6 +71,8 @@ def load_settings(
     ]
     merged, origins = _merge(layers)
     expanded = _expand(merged, env, origins, ())
+    if adapt is not None:
+        adapt(expanded)
     return LoadedSettings(_validate(expanded, origins, str(path)), path, origins)
 
 

@@ -16,6 +16,8 @@ from des_core.stored_time import from_stored, optional_from_stored, optional_to_
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
 
+# The reason of files that an operator skipped by moving the watermark forward.
+SKIPPED = "skipped"
 BATCH_SIZE = 500
 PAGE_SIZE = 1000
 FIRST_RETRY_AFTER = timedelta(minutes=10)

@@ -97,7 +97,7 @@ def read_progress(
         totals = _totals(connection, config)
     clock = source.clock()
     target = compute_target(clock.now, watermark.lag_days, clock.oldest_transaction)
-    pending = _waiting(source, watermark.archived_until, target, exact=exact)
+    pending = count_waiting(source, watermark.archived_until, target, exact=exact)
     files_per_s, bytes_per_s = _rates(newest)
     return Progress(
         now=clock.now,
@@ -156,7 +156,10 @@ def _counted_days(source: SourceReader, since: datetime, until: datetime) -> lis
     return found
 
 
-def _waiting(source: SourceReader, start: datetime, end: datetime, *, exact: bool) -> Amount:
+def count_waiting(
+    source: SourceReader, start: datetime, end: datetime, *, exact: bool = False
+) -> Amount:
+    """The files of `(start, end]`: exact up to SAMPLE_SIZE, estimated from a sample above."""
     if exact or start >= end:
         return _exact(source.stats(start, end))
     sample = source.sample(start, end, SAMPLE_SIZE)
@@ -180,7 +183,7 @@ def _archived(source: SourceReader, watermark: Watermark, *, exact: bool) -> Amo
     all_rows = source.estimated_rows()
     if all_rows is None:
         return Amount(None, None, Precision.ESTIMATED)
-    above = _waiting(source, watermark.archived_until, LATEST, exact=False).files or 0
+    above = count_waiting(source, watermark.archived_until, LATEST).files or 0
     return Amount(max(all_rows - above, 0), None, Precision.ESTIMATED)
 
 

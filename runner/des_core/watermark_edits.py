@@ -19,7 +19,7 @@ from des_core.database import Database, run
 from des_core.database_source import SourceReader, WindowStats
 from des_core.errors import FenceLost, Refused
 from des_core.events import record_event
-from des_core.exceptions import NewException, record_exceptions, resolve_range
+from des_core.exceptions import SKIPPED, NewException, record_exceptions, resolve_range
 from des_core.lock import hold_lock
 from des_core.sql_catalog import config_statement
 from des_core.stored_time import to_stored
@@ -35,8 +35,6 @@ from des_core.watermark import (
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
-
-SKIPPED = "skipped"
 
 
 class Direction(StrEnum):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from des_core.exceptions import OpenException, iterate_open
+from des_core.exceptions import SKIPPED, OpenException, iterate_open
 from des_core.packer_planner import SourceRow
 from des_core.timestamps import from_us
 from des_core.watermark import Watermark
@@ -38,6 +38,8 @@ class Selection:
         """Whether to try this exception again. One above the watermark is packed already."""
         if item.archived or item.reason in NEEDS_A_PERSON:
             return False
+        if self.only_due and item.reason == SKIPPED:
+            return False  # an operator left it out on purpose: only a named retry packs it
         if self.only_due and item.next_attempt is not None and item.next_attempt > now:
             return False
         if self.reasons is not None and item.reason not in self.reasons:

@@ -194,6 +194,7 @@ for line in json.loads(sys.argv[2]):
     [
         ("des_admin.__main__", "des_admin.app"),
         ("des_admin.retriever_cli", "des_admin.retriever_cli"),
+        ("des_admin.per_record_cli", "des_admin.per_record_cli"),
     ],
 )
 def test_golden_help(

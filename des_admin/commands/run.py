@@ -1,0 +1,166 @@
+"""`des-admin run`: the runner, with progress on the screen."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from des_admin.context import Context
+from des_admin.help_text import examples
+from des_admin.render.tables import print_facts
+from des_admin.render.values import count, duration, size, utc
+from des_core.errors import ExitCode
+
+if TYPE_CHECKING:
+    from watermark_orchestrator.cycle import CyclePlan, CycleReport
+
+
+class Mode(StrEnum):
+    """How long it goes on."""
+
+    SINGLE = "single"
+    CONTINUOUS = "continuous"
+
+
+def register(root: typer.Typer) -> None:
+    root.command(
+        epilog=examples(
+            "des-admin run --dry-run",
+            "des-admin run",
+            "des-admin run --mode continuous --interval 3600",
+            note="Ctrl-C stops at the next safe point; twice: at once. Either is safe: the next "
+            "run goes on where the last commit was. Exit code 3: done, and some files became "
+            "exceptions.",
+        )
+    )(run)
+
+
+def run(
+    ctx: typer.Context,
+    mode: Annotated[Mode, typer.Option(help="One cycle, or one after the other.")] = Mode.SINGLE,
+    interval: Annotated[
+        float,
+        typer.Option(min=1.0, metavar="SECONDS", help="Pause between cycles in continuous mode."),
+    ] = 300.0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what a cycle would do, change nothing.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Processes, instead of packer.workers.")
+    ] = None,
+    shard_id: Annotated[
+        int | None, typer.Option(min=0, help="Which of the static workers this one is.")
+    ] = None,
+    shards_total: Annotated[
+        int | None, typer.Option(min=1, help="How many static workers there are.")
+    ] = None,
+) -> None:
+    """Pack what lies between watermark and target, then move the watermark.
+
+    Files that cannot be packed become exceptions; everything else is in a shard, read back and
+    recorded, before the watermark moves.
+    """
+    context = Context.of(ctx)
+    given = {
+        "packer.workers": workers,
+        "database.shard_id": shard_id,
+        "database.shards_total": shards_total,
+    }
+    context.overrides |= {key: value for key, value in given.items() if value is not None}
+    if dry_run:
+        _show_plan(context)
+    elif mode is Mode.SINGLE:
+        _run_once(context)
+    else:
+        _run_on(context, interval)
+
+
+def _show_plan(context: Context) -> None:
+    from des_admin.runner_session import make_opener
+    from watermark_orchestrator.cycle import plan_cycle
+
+    with make_opener(context)() as archive:
+        plan = plan_cycle(archive)
+    context.emit("run-plan", {"plan": plan}, lambda out: print_facts(out, plan_facts(plan)))
+
+
+def _run_once(context: Context) -> None:
+    from des_admin.runner_session import make_opener, obeying_signals, waiting_files, watching
+    from watermark_orchestrator.continuous import run_single
+
+    with (
+        obeying_signals(context) as stop,
+        watching(context, "packing", waiting_files(context)) as progress,
+    ):
+        report = run_single(make_opener(context), stop=stop, progress=progress)
+    show_report(context, report)
+    if report.has_new_exceptions:
+        context.say("next: des-admin exceptions list")
+        context.finish(ExitCode.NEW_EXCEPTIONS)
+
+
+def _run_on(context: Context, interval_s: float) -> None:
+    """Until a signal comes; then the stop is raised and becomes exit code 130 or 143."""
+    from des_admin.runner_session import make_opener, obeying_signals, watching
+    from watermark_orchestrator.continuous import run_continuously
+
+    with obeying_signals(context) as stop, watching(context, "packing", None) as progress:
+        run_continuously(
+            make_opener(context),
+            stop=stop,
+            on_report=lambda report: show_report(context, report),
+            progress=progress,
+            interval_s=interval_s,
+        )
+
+
+def show_report(context: Context, report: CycleReport) -> None:
+    """What a cycle did."""
+    names = (
+        *("window", "watermark", "slices", "shards", "files_in", "files_out", "files_present"),
+        *("files_failed", "bytes_in", "bytes_out", "duration_s", "retried"),
+    )
+    payload = {name: getattr(report, name) for name in names}
+    context.emit("run", payload, lambda out: print_facts(out, report_facts(report)))
+
+
+def plan_facts(plan: CyclePlan) -> list[tuple[str, object]]:
+    """The plan in words."""
+    window = plan.window
+    facts: list[tuple[str, object]] = [
+        ("window", f"after {utc(window.start)}, up to {utc(window.end)}"),
+        ("lag", f"{plan.lag_days} days"),
+        ("slices", count(plan.slices)),
+        ("files", f"{count(plan.pending.files)}, {size(plan.pending.size_bytes)}"),
+    ]
+    if plan.held_back_by is not None:
+        facts.append(("held back", f"by a transaction open since {utc(plan.held_back_by)}"))
+    if plan.hidden_sessions:
+        words = "are hidden from this user (grant pg_read_all_stats or PROCESS)"
+        facts.append(("caution", f"{count(plan.hidden_sessions)} sessions {words}"))
+    return facts
+
+
+def report_facts(report: CycleReport) -> list[tuple[str, object]]:
+    """The report in words."""
+    rate = round(report.files_out / report.duration_s) if report.duration_s > 0 else 0
+    facts: list[tuple[str, object]] = [
+        ("watermark", utc(report.watermark)),
+        ("packed", f"{count(report.files_out)} files in {count(report.slices)} slices"),
+        (
+            "shards",
+            f"{count(report.shards)}, {size(report.bytes_out)} for {size(report.bytes_in)}",
+        ),
+        ("took", f"{duration(report.duration_s)}, {count(rate)} files/s"),
+    ]
+    if report.files_present:
+        facts.append(("present", f"{count(report.files_present)} of them were packed before"))
+    if report.files_failed:
+        facts.append(("exceptions", f"{count(report.files_failed)} new"))
+    retried = report.retried
+    if retried.tried:
+        words = f"{count(retried.packed)} packed, {count(retried.failed)} failed again"
+        facts.append(("retried", f"{count(retried.tried)} exceptions: {words}"))
+    return facts
