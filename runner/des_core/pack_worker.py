@@ -47,7 +47,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     inbox, outbox = _take_standard_streams()
     batches: SimpleQueue[Batch] = SimpleQueue()
-    setup: WorkerSetup = _receive(inbox)
+    try:
+        setup: WorkerSetup = _receive(inbox)
+    except EOFError:
+        return  # the pool was closed before there was work for this one
     threading.Thread(target=_listen, args=(inbox, batches), daemon=True).start()
     worker = _Worker(setup)
     while True:
