@@ -54,6 +54,11 @@ watermark:
 #   max_failures: 100000
 #   max_captured: 100000
 
+# backup:
+#   dir: null                       # where `backup create` puts them; not on the database's disk
+#   max_age_hours: 24               # how fresh one must be before the column archived may go
+#   scratch_url: null               # a server for `backup check --deep` to restore on
+
 # logging: {file: null, format: text}
 """
 

@@ -175,9 +175,14 @@ class MetricsSettings(Section):
 
 
 class BackupSettings(Section):
-    """Where backups lie and how fresh the drop gate wants one."""
+    """Where backups lie and how fresh the drop gate wants one.
+
+    `scratch_url` names a server of the same kind on which `backup check --deep` may make and drop
+    databases; without it, it does so on the server that was backed up.
+    """
 
     dir: str | None = None
+    scratch_url: SecretStr | None = None
     max_age_hours: Annotated[float, Field(gt=0)] = 24.0
 
 

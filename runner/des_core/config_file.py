@@ -24,7 +24,7 @@ from des_core.errors import ConfigError
 MAX_FILE_BYTES = 1 << 20
 ENV_PREFIX = "DES_ADMIN__"
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::(?P<default>[^}]*))?\}")
-_URL_KEYS = frozenset(("url", "config_db_url"))
+_URL_KEYS = frozenset(("url", "config_db_url", "scratch_url"))
 
 Tree = dict[str, Any]
 

@@ -127,6 +127,14 @@ def dialect_of(url_text: str) -> Dialect:
     return _DIALECTS[parse_url(url_text).get_backend_name()]
 
 
+def is_same_place(one: str, other: str) -> bool:
+    """Whether two URLs mean one database; two spellings of one SQLite file do."""
+    first, second = parse_url(one), parse_url(other)
+    if first.get_backend_name() == "sqlite" == second.get_backend_name():
+        return Path(first.database or "").resolve() == Path(second.database or "").resolve()
+    return first == second
+
+
 def url_label(url: URL) -> str:
     """The URL without its password and without its options, for messages."""
     return url.set(password=None, query={}).render_as_string(hide_password=True)

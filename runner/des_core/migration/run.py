@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from des_core.config import Settings
-from des_core.database import Database, open_database, parse_url
+from des_core.database import Database, is_same_place, open_database
 from des_core.migration.revisions import Branch
 from des_core.source_schema import SourceSchema, inspect_source, source_catalog
 from des_core.sql_catalog import Catalog
@@ -106,18 +105,10 @@ def open_run(
 ) -> Iterator[MigrationRun]:
     """Both databases, opened for one run and closed at its end. A config file may be made."""
     source = open_database(settings.source_url)
-    same = _same_place(settings.config_url, settings.source_url)
+    same = is_same_place(settings.config_url, settings.source_url)
     config = source if same else open_database(settings.config_url, create=True)
     try:
         yield MigrationRun(settings, source, config, actor, options or MigrationOptions(), report)
     finally:
         source.close()
         config.close()
-
-
-def _same_place(one: str, other: str) -> bool:
-    """Whether two URLs mean one database; two spellings of one SQLite file do."""
-    first, second = parse_url(one), parse_url(other)
-    if first.get_backend_name() == "sqlite" == second.get_backend_name():
-        return Path(first.database or "").resolve() == Path(second.database or "").resolve()
-    return first == second
