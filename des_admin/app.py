@@ -9,6 +9,7 @@ import typer
 
 from des_admin.commands import (
     archive,
+    backup,
     config,
     exceptions,
     exceptions_retry,
@@ -37,6 +38,7 @@ PANELS: dict[str, tuple[Any, ...]] = {
         exceptions_retry,
     ),
     "Check and read back": (
+        backup,
         verify,
         archive,
     ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from des_core.backup.manifest import ServerIdentity
 from des_core.backup.programs import read_version
 from des_core.backup.statements import BackupCatalog
-from des_core.database import Database, open_database, parse_url, run, url_label
+from des_core.database import Database, dialect_of, open_database, parse_url, run, url_label
 from des_core.errors import DesError
 from des_core.identifiers import Dialect, quote
 
@@ -67,6 +67,14 @@ class Target:
 def open_target(url_text: str) -> Target:
     """Open the database of a URL."""
     return Target(url_text, open_database(url_text))
+
+
+def name_of_url(url_text: str) -> tuple[str, str]:
+    """Dialect and database as a manifest names them, without a connection."""
+    url = parse_url(url_text)
+    dialect = dialect_of(url_text)
+    name = url.database or ""
+    return dialect.value, str(Path(name).resolve()) if dialect is Dialect.SQLITE else name
 
 
 def read_server(target: Target) -> LiveServer:

@@ -1,0 +1,161 @@
+"""What the backup commands share: which databases, which directory, recording, progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from des_core.errors import DatabaseUnreachable, UsageError
+
+if TYPE_CHECKING:
+    from des_admin.context import Context
+    from des_core.backup.check import CheckOptions
+    from des_core.backup.findings import Level
+    from des_core.backup.identity import Target
+    from des_core.backup.live import Live
+    from des_core.backup.presence import Surroundings
+    from des_core.backup.store import Entry
+    from des_core.database import Database
+
+
+class Which(StrEnum):
+    """Which of the two databases; `all` is both, once where they are the same."""
+
+    SOURCE = "source"
+    CONFIG = "config"
+    ALL = "all"
+
+
+@dataclass(frozen=True)
+class Place:
+    """One configured database and what it is here."""
+
+    url_text: str
+    roles: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        return " and ".join(self.roles)
+
+
+class BackupSession:
+    """One run of a backup command; close it."""
+
+    def __init__(self, context: Context, directory: Path | None) -> None:
+        self.context = context
+        self._directory = directory
+        self._opened: dict[str, Target] = {}
+        self._closing = ExitStack()
+
+    def __enter__(self) -> BackupSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+    @property
+    def directory(self) -> Path | None:
+        """`--dir`, else backup.dir."""
+        configured = self.context.settings.backup.dir
+        return self._directory or (None if configured is None else Path(configured))
+
+    def require_directory(self) -> Path:
+        if self.directory is None:
+            raise UsageError(
+                "where do the backups lie?", hint="set backup.dir, or add --dir DIRECTORY"
+            )
+        return self.directory
+
+    def places(self, which: Which) -> list[Place]:
+        """The databases meant, each once."""
+        from des_core.database import is_same_place
+
+        settings = self.context.settings
+        source, config = settings.source_url, settings.config_url
+        if is_same_place(source, config):
+            return [Place(source, ("source", "config"))]
+        both = [Place(source, ("source",)), Place(config, ("config",))]
+        return [place for place in both if which is Which.ALL or which.value in place.roles]
+
+    def open(self, url_text: str) -> Target:
+        """The database, connected on first use."""
+        from des_core.backup.identity import open_target
+
+        if url_text not in self._opened:
+            target = open_target(url_text)
+            self._closing.callback(target.database.close)
+            self._opened[url_text] = target
+        return self._opened[url_text]
+
+    def newest(self, place: Place, entries: list[Entry]) -> Entry | None:
+        """The newest backup of this database; what was never finished does not count."""
+        from des_core.backup.identity import name_of_url
+        from des_core.backup.store import is_of_database
+
+        dialect, database = name_of_url(place.url_text)
+        for entry in entries:
+            if entry.stored and is_of_database(entry.stored.manifest, dialect, database):
+                return entry
+        return None
+
+    def surroundings(
+        self, entry: Entry, entries: list[Entry], *, max_age_hours: float | None, offline: bool
+    ) -> Surroundings:
+        """What the backup is held against: its own database, by the role that it has here."""
+        from des_core.backup.presence import Surroundings
+        from des_core.backup.store import previous_of
+
+        live, problem = self._live(entry, offline=offline)
+        settings = self.context.settings
+        return Surroundings(
+            now=self.context.now,
+            max_age_hours=max_age_hours or settings.backup.max_age_hours,
+            previous=None if entry.stored is None else previous_of(entries, entry.stored),
+            live=live,
+            unreachable=problem,
+        )
+
+    def check_options(self, level: Level, jobs: int, surroundings: Surroundings) -> CheckOptions:
+        """With the server on which a restore is tried: backup.scratch_url, else its own."""
+        from des_core.backup.check import CheckOptions
+
+        scratch = self.context.settings.backup.scratch_url
+        if scratch is not None and level >= 3:
+            target: Target | None = self.open(scratch.get_secret_value())
+        else:
+            target = None if surroundings.live is None else surroundings.live.target
+        return CheckOptions(level=level, jobs=jobs, scratch_target=target)
+
+    def record(self, write: Callable[[Database], bool]) -> None:
+        """Write to the audit trail, where it can be reached and is there already."""
+        try:
+            was_recorded = write(self.open(self.context.settings.config_url).database)
+        except DatabaseUnreachable as exc:
+            self.context.warn(f"not recorded: {exc.message}")
+            return
+        if not was_recorded:
+            self.context.say(
+                "not recorded: there is no audit trail before `des-admin migrate up`; "
+                "afterwards run: des-admin backup check"
+            )
+
+    def _live(self, entry: Entry, *, offline: bool) -> tuple[Live | None, str | None]:
+        from des_core.backup.live import read_live
+
+        if offline:
+            return None, "--offline"
+        roles = entry.stored.manifest.roles if entry.stored else ("source",)
+        place = next(
+            (place for place in self.places(Which.ALL) if set(place.roles) & set(roles)), None
+        )
+        if place is None:
+            return None, "the configuration names no such database"
+        try:
+            near = (Path(self.context.settings.packer.output_dir),)
+            return read_live(self.open(place.url_text), near), None
+        except DatabaseUnreachable as exc:
+            return None, exc.message

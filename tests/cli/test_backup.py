@@ -1,0 +1,135 @@
+"""`des-admin backup` as an operator meets it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import Archive, Program, write_config
+from support.database import TestDatabase
+from support.filesdata import FilesTableFactory
+
+
+@pytest.fixture
+def backups(project: Path) -> Path:
+    return project / "backups"
+
+
+def _configure(project: Path, database: TestDatabase, backups: Path) -> None:
+    extra = f"backup:\n  dir: {json.dumps(str(backups))}\n"
+    write_config(project, database.url, extra=extra)
+
+
+def test_create_check_and_list_before_the_migration(
+    program: Program,
+    project: Path,
+    database: TestDatabase,
+    backups: Path,
+    files_table: FilesTableFactory,
+) -> None:
+    files_table(database, rows=60, files=False)
+    _configure(project, database, backups)
+    created = program("backup", "create", "--output", "json")
+    [made] = created.json["backups"]
+    assert created.json["schema"] == "des-admin/backup-create/1"
+    assert made["levels"] == {"L0": "warning", "L1": "ok", "L2": "ok", "L3": "skipped"}
+    assert [finding["code"] for finding in made["findings"]] == ["same_disk"]
+    assert "there is no audit trail before" in created.err
+    checked = program("backup", "check", "--deep", "--output", "json")
+    [report] = checked.json["backups"]
+    assert (report["name"], report["good_to_level"]) == (made["name"], 3)
+    [line] = program("backup", "list", "--output", "json").json["backups"]
+    assert [(table["table"], table["rows"]) for table in line["tables"]] == [("files", 60)]
+    assert "good to L2" in program("backup", "check").out
+
+
+def test_result_is_recorded_and_listed(
+    program: Program, project: Path, archive: Archive, backups: Path
+) -> None:
+    _configure(project, archive.source, backups)
+    program("backup", "create")
+    actions = [event[0] for event in archive.events()]
+    assert actions[-2:] == ["backup_create", "backup_check"]
+    [line] = program("backup", "list", "--output", "json").json["backups"]
+    assert line["last_check"]["is_good"] is True
+    assert line["revision"] == ["0002_created_at_index", "0003_watermark"]
+    assert "good to L2" in program("backup", "list").out
+
+
+def test_damage_is_found_and_recorded(
+    program: Program, project: Path, archive: Archive, backups: Path
+) -> None:
+    _configure(project, archive.source, backups)
+    program("backup", "create")
+    [backup] = backups.iterdir()
+    data = max(
+        backup.iterdir(), key=lambda path: (path.name != "manifest.json", path.stat().st_size)
+    )
+    flipped = bytearray(data.read_bytes())
+    flipped[len(flipped) // 2] ^= 1
+    data.write_bytes(flipped)
+    done = program("backup", "check", expect=4)
+    assert "FAILED" in done.out
+    assert "des-admin backup create" in done.out
+    assert "FAILED" in program("backup", "list").out
+
+
+def test_nagios_says_it_in_one_line(
+    program: Program, project: Path, sqlite_archive: Archive, backups: Path
+) -> None:
+    _configure(project, sqlite_archive.source, backups)
+    nothing = program("backup", "check", "--output", "nagios", expect=2)
+    assert nothing.out.startswith("BACKUP CRITICAL - no backup of source")
+    program("backup", "create", "--database", "source")
+    warned = program("backup", "check", "--output", "nagios", expect=1)
+    first, *details = warned.out.splitlines()
+    assert first.startswith("BACKUP WARNING - ")
+    assert "|" in first and "age=" in first
+    assert any("same disk" in line for line in details)
+    old = program("backup", "check", "--max-age-hours", "0.0000001", "--output", "nagios", expect=2)
+    assert "hours old" in old.out
+    shutil.move(project / "des-admin.yaml", project / "gone.yaml")
+    unknown = program("backup", "check", "--output", "nagios", expect=3)
+    assert unknown.out.startswith("BACKUP UNKNOWN - there is no configuration file")
+
+
+def test_both_databases_are_backed_up_where_there_are_two(
+    program: Program, project: Path, sqlite_archive: Archive, backups: Path
+) -> None:
+    extra = f"backup:\n  dir: {json.dumps(str(backups))}\n"
+    write_config(
+        project, sqlite_archive.source.url, config_url=sqlite_archive.config.url, extra=extra
+    )
+    program("backup", "create")
+    found = program("backup", "list", "--output", "json").json["backups"]
+    assert sorted(tuple(line["roles"]) for line in found) == [("config",), ("source",)]
+    [config] = [line for line in found if line["roles"] == ["config"]]
+    assert config["watermark"]["lag_days"] == 7
+    assert len(program("backup", "check", "--output", "json").json["backups"]) == 2
+
+
+def test_unreachable_database_still_lets_bytes_be_checked(
+    program: Program, project: Path, sqlite_archive: Archive, backups: Path
+) -> None:
+    _configure(project, sqlite_archive.source, backups)
+    program("backup", "create")
+    assert sqlite_archive.source.path is not None
+    sqlite_archive.source.path.unlink()
+    done = program("backup", "check", "--output", "json")
+    [report] = done.json["backups"]
+    assert report["levels"]["L1"] == "ok"
+    assert "not_compared" in [finding["code"] for finding in report["findings"]]
+    assert "not recorded" in done.err
+
+
+def test_wrong_use_is_explained(
+    program: Program, project: Path, sqlite_archive: Archive, backups: Path
+) -> None:
+    write_config(project, sqlite_archive.source.url)
+    assert "backup.dir" in program("backup", "list", expect=2).err
+    line = ("backup", "create", "--dir", str(backups))
+    assert "copied whole" in program(*line, "--tables", "files", expect=2).err
+    assert "not as directory" in program(*line, "--format", "directory", expect=2).err
+    assert list(backups.glob("*")) == []
+    assert "backup list" in program("backup", "check", "x", "--dir", str(backups), expect=2).err
