@@ -21,7 +21,7 @@ from des_admin.commands import (
     verify,
     watermark,
 )
-from des_admin.context import Context
+from des_admin.context import Context, Session
 from des_admin.options import GlobalOptions, OutputMode
 
 # Headings of the help, in its order, and the modules whose commands stand below them.
@@ -116,6 +116,8 @@ def set_options(
     if verbose and quiet:
         raise typer.BadParameter("--verbose and --quiet exclude each other")
     context = Context(GlobalOptions(config_file, profile, output, verbose, quiet, no_color))
+    if isinstance(ctx.obj, Session):
+        ctx.obj.context = context
     ctx.obj = context
     ctx.call_on_close(context.close)
 

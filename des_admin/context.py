@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +33,20 @@ CONFIG_VARIABLE = "DES_ADMIN_CONFIG"
 PROJECT_FILES = ("des-admin.yaml", "des-admin.yml", "watermark-migration-config.yaml")
 # Wide enough that nothing is ever cut or wrapped where the output is not a terminal.
 PIPED_WIDTH = 100_000
+
+
+@dataclass
+class Session:
+    """What is left of a command when it has failed: the context, to know its secrets."""
+
+    context: Context | None = None
+
+    def redact(self, text: str) -> str:
+        """The text without the configuration's secrets, as far as it was read."""
+        from des_core.secrets import Redactor, secrets_of
+
+        loaded = None if self.context is None else self.context.__dict__.get("loaded")
+        return Redactor(() if loaded is None else secrets_of(loaded.settings)).clean(text)
 
 
 class Context:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Callable
 
 from des_admin.render.values import foreign
 from des_core.errors import DesError, ExitCode, Interrupted, Terminated, UsageError
 
 
-def report_failure(error: BaseException, *, as_json: bool, verbose: bool) -> int:
+def report_failure(
+    error: BaseException, *, as_json: bool, verbose: bool, redact: Callable[[str], str]
+) -> int:
     """Print the error on stderr as text or JSON; returns the exit code."""
     known = as_des_error(error)
     if as_json:
@@ -20,7 +23,7 @@ def report_failure(error: BaseException, *, as_json: bool, verbose: bool) -> int
         text = _as_text(known)
     if verbose and not isinstance(error, DesError | KeyboardInterrupt):
         text = f"{_trace(error)}\n{text}"
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(redact(text) + "\n")
     sys.stderr.flush()
     return int(known.exit_code)
 

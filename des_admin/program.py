@@ -11,6 +11,7 @@ from itertools import pairwise
 from types import FrameType
 from typing import Any, NoReturn
 
+from des_admin.context import Session
 from des_admin.failures import report_failure
 from des_admin.hoist import hoist_global_options
 from des_core.errors import ExitCode, Terminated, UsageError
@@ -22,18 +23,19 @@ def run_program(name: str, make_app: Callable[[], Any], arguments: Sequence[str]
     as_json, verbose = _peek_output_mode(arguments)
     if "--no-color" in arguments:
         os.environ["NO_COLOR"] = "1"
+    session = Session()
     try:
         with _sigterm_raises():
-            code = _invoke(name, make_app(), arguments)
+            code = _invoke(name, make_app(), arguments, session)
         sys.stdout.flush()
     except BrokenPipeError:
         return _leave_broken_pipe()
     except (Exception, KeyboardInterrupt) as error:
-        return report_failure(error, as_json=as_json, verbose=verbose)
+        return report_failure(error, as_json=as_json, verbose=verbose, redact=session.redact)
     return code
 
 
-def _invoke(name: str, app: Any, arguments: Sequence[str]) -> int:
+def _invoke(name: str, app: Any, arguments: Sequence[str], session: Session) -> int:
     import typer
 
     command = typer.main.get_command(app)
@@ -43,7 +45,7 @@ def _invoke(name: str, app: Any, arguments: Sequence[str]) -> int:
     usage_error: Any = typer.BadParameter.__mro__[2]
     try:
         hoisted = hoist_global_options(command, arguments)
-        with command.make_context(name, hoisted) as context:
+        with command.make_context(name, hoisted, obj=session) as context:
             command.invoke(context)
     except typer.Exit as done:
         return int(done.exit_code)

@@ -38,6 +38,18 @@ def obeying_signals(context: Context) -> Iterator[StopRequest]:
 
 
 @contextmanager
+def logging_as_configured(context: Context) -> Iterator[None]:
+    """The log goes to its file; without one, to stderr if --verbose asks for it."""
+    from des_core.logs import open_logs
+    from des_core.secrets import secrets_of
+
+    settings = context.settings
+    quiet = settings.logging.file is None and not context.options.verbose
+    with open_logs(settings.logging, secrets=secrets_of(settings), quiet=quiet):
+        yield
+
+
+@contextmanager
 def watching(context: Context, title: str, total: int | None) -> Iterator[ProgressSink]:
     """A sink for the runner's events, shown as a bar or as lines."""
     with watch_work(context, title, total, unit="files") as work:
@@ -62,7 +74,6 @@ class _Narrator:
             self.work.set(self.files_before + event.files, self.bytes_before + event.bytes)
         elif event.kind == "slice_committed":
             self.files_before, self.bytes_before = self.work.done, self.work.done_bytes
-            self.context.explain(f"committed {event.window}: {count(event.files)} files")
 
 
 def waiting_files(context: Context) -> int | None:

@@ -71,10 +71,8 @@ def run(
     context.overrides |= {key: value for key, value in given.items() if value is not None}
     if dry_run:
         _show_plan(context)
-    elif mode is Mode.SINGLE:
-        _run_once(context)
     else:
-        _run_on(context, interval)
+        _run(context, mode, interval)
 
 
 def _show_plan(context: Context) -> None:
@@ -86,34 +84,23 @@ def _show_plan(context: Context) -> None:
     context.emit("run-plan", {"plan": plan}, lambda out: print_facts(out, plan_facts(plan)))
 
 
-def _run_once(context: Context) -> None:
-    from des_admin.runner_session import make_opener, obeying_signals, waiting_files, watching
-    from watermark_orchestrator.continuous import run_single
+def _run(context: Context, mode: Mode, interval_s: float) -> None:
+    """In continuous mode until a signal comes, which becomes exit code 130 or 143."""
+    from des_admin.runner_session import logging_as_configured, waiting_files, watching
+    from watermark_orchestrator.running import RunOptions, run_program
 
-    with (
-        obeying_signals(context) as stop,
-        watching(context, "packing", waiting_files(context)) as progress,
-    ):
-        report = run_single(make_opener(context), stop=stop, progress=progress)
-    show_report(context, report)
+    total = waiting_files(context) if mode is Mode.SINGLE else None
+    with logging_as_configured(context), watching(context, "packing", total) as progress:
+        report = run_program(
+            context.settings,
+            RunOptions(mode is Mode.CONTINUOUS, interval_s, context.actor),
+            say=context.say,
+            on_report=lambda report: show_report(context, report),
+            progress=progress,
+        )
     if report.has_new_exceptions:
         context.say("next: des-admin exceptions list")
         context.finish(ExitCode.NEW_EXCEPTIONS)
-
-
-def _run_on(context: Context, interval_s: float) -> None:
-    """Until a signal comes; then the stop is raised and becomes exit code 130 or 143."""
-    from des_admin.runner_session import make_opener, obeying_signals, watching
-    from watermark_orchestrator.continuous import run_continuously
-
-    with obeying_signals(context) as stop, watching(context, "packing", None) as progress:
-        run_continuously(
-            make_opener(context),
-            stop=stop,
-            on_report=lambda report: show_report(context, report),
-            progress=progress,
-            interval_s=interval_s,
-        )
 
 
 def show_report(context: Context, report: CycleReport) -> None:
