@@ -12,6 +12,7 @@ from contextlib import closing
 from typing import Self
 
 from des_core.big_file_store import BigFileStore
+from des_core.draft_check import DraftCheck
 from des_core.errors import StorageError
 from des_core.packer_planner import (
     PackerConfig,
@@ -53,6 +54,7 @@ class TaskPacker:
         self._storage = storage
         self._bigfiles = BigFileStore(storage, check)
         self._reader = ReadAhead(sources, config.read_concurrency, check)
+        self._draft_check = DraftCheck()
         self._syncer = ThreadPoolExecutor(SYNC_THREADS, "sync-shard")
         self._unsettled: deque[tuple[ShardDraft, Tally]] = deque()
 
@@ -109,7 +111,7 @@ class TaskPacker:
     def _settle(self, leave: int) -> None:
         while len(self._unsettled) > leave:
             draft, tally = self._unsettled[0]
-            tally.shards.append(draft.settle(self._bigfiles))
+            tally.shards.append(draft.settle(self._draft_check))
             self._unsettled.popleft()
 
     def _discard_unsettled(self) -> None:

@@ -12,7 +12,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from des_core.errors import UsageError
-from des_core.routing import UnusableUid, bucket_count, encode_uid, parse_shard_name
+from des_core.routing import (
+    MAX_UID_BYTES,
+    UnusableUid,
+    bucket_count,
+    encode_uid,
+    parse_shard_name,
+)
 
 if TYPE_CHECKING:
     from des_core.config import PackerSettings
@@ -176,6 +182,13 @@ def plan_rows(rows: Iterable[SourceRow]) -> TaskPlan:
     Of rows with one uid the first in that order is packed.
     """
     ordered = sorted(rows, key=_packing_order)
+    uids = [row[0] for row in ordered]
+    if len(set(uids)) == len(uids) and all(map(_is_plain, uids)):
+        return TaskPlan(ordered, [])
+    return _plan_one_by_one(ordered)
+
+
+def _plan_one_by_one(ordered: list[SourceRow]) -> TaskPlan:
     plan = TaskPlan([], [])
     seen: set[str] = set()
     for row in ordered:
@@ -205,12 +218,12 @@ def order_parts(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _packing_order(row: SourceRow) -> tuple[int, str, str, int]:
-    return (
-        row[1],
-        row[0],
-        row[2] or "",
-        -1 if row[3] is None else row[3],
-    )
+    return row[1], row[0], row[2] or "", -1 if row[3] is None else row[3]
+
+
+def _is_plain(uid: str) -> bool:
+    """Surely storable; a uid of which this is not true is looked at closely."""
+    return uid.isascii() and 0 < len(uid) <= MAX_UID_BYTES
 
 
 def _uid_fault(uid: str) -> str | None:

@@ -16,19 +16,21 @@ from des_core.packer_planner import MIB, SourceRow
 from des_core.source_files import BigSource, SourceOpener
 from des_core.source_roots import SourceFailure
 
-# Above this, on average, a read is worth a thread.
+# A read that takes longer is worth a thread; one that takes less than the second is not.
 SLOW_S = 0.001
-# Enough reads to tell slow from once unlucky.
-JUDGED_READS = 8
+FAST_S = 0.0003
+# Most of so many reads must agree: a busy machine makes one read slow, not most of them.
+JUDGED_READS = 16
 BYTES_IN_FLIGHT = 64 * MIB
 UNKNOWN_SIZE = 1 * MIB
 
 Content = bytes | BigSource | SourceFailure
-_InFlight = tuple[SourceRow, "Future[Content]", int]
+# The row, its read, and the bytes that it may bring.
+_InFlight = tuple[SourceRow, "Future[tuple[Content, float]]", int]
 
 
 class ReadAhead:
-    """Reads rows' files; once sources have turned out to be slow, it stays with threads."""
+    """Reads rows' files; remembers from task to task whether sources are slow."""
 
     def __init__(
         self, sources: SourceOpener, concurrency: int, check: Callable[[], None] = lambda: None
@@ -39,18 +41,15 @@ class ReadAhead:
         self._check = check
         self._threads: ThreadPoolExecutor | None = None
         self._largest = UNKNOWN_SIZE
-
-    @property
-    def is_slow(self) -> bool:
-        """Whether reads have turned out to be worth a thread each."""
-        return self._threads is not None
+        self.is_slow = False
 
     def read(self, rows: Iterable[SourceRow]) -> Generator[tuple[SourceRow, Content], None, None]:
         """Each row with its content, or with why there is none. Close the iterator when done."""
         rest = iter(rows)
-        if self._threads is None:
+        if not self.is_slow:
             yield from self._read_singly(rest)
-        yield from self._read_many(rest)
+        if self.is_slow:
+            yield from self._read_many(rest)
         self._sources.release()
 
     def close(self) -> None:
@@ -62,7 +61,7 @@ class ReadAhead:
     def _read_singly(self, rows: Iterator[SourceRow]) -> Iterator[tuple[SourceRow, Content]]:
         """Until the rows end, or until reading turns out to be slow."""
         check, read = self._check, self._sources.read
-        count, spent_s = 0, 0.0
+        count = slow = 0
         for row in rows:
             check()
             content: Content
@@ -71,52 +70,61 @@ class ReadAhead:
                 content = read(row[2], row[3])
             except SourceFailure as failure:
                 content = failure
-            spent_s += perf_counter() - started
+            if perf_counter() - started > SLOW_S:
+                slow += 1
             yield row, content
             count += 1
             if count == JUDGED_READS:
-                if spent_s > SLOW_S * count and self._concurrency > 1:
-                    self._threads = ThreadPoolExecutor(self._concurrency, "read-source")
+                if slow > JUDGED_READS // 2 and self._concurrency > 1:
+                    self.is_slow = True
                     return
-                count, spent_s = 0, 0.0
+                count = slow = 0
 
     def _read_many(self, rows: Iterator[SourceRow]) -> Iterator[tuple[SourceRow, Content]]:
         """The rest of the rows, through threads, in their order."""
         window: deque[_InFlight] = deque()
-        bytes_in_flight = 0
+        bytes_in_flight = count = fast = 0
         try:
             for row in rows:
                 self._check()
-                expected = self._largest if row.size_bytes is None else row.size_bytes
+                expected = self._largest if row[3] is None else row[3]
                 while window and (
                     len(window) >= self._concurrency or bytes_in_flight + expected > BYTES_IN_FLIGHT
                 ):
-                    yield self._take(window[0])
+                    content, taken_s = self._take(window)
+                    yield window[0][0], content
                     bytes_in_flight -= window.popleft()[2]
+                    count += 1
+                    fast += taken_s < FAST_S
                 window.append((row, self._submit(row), expected))
                 bytes_in_flight += expected
             while window:
-                yield self._take(window[0])
+                yield window[0][0], self._take(window)[0]
                 window.popleft()
         finally:
             _abandon(window)
+        if fast > count // 2:
+            self.is_slow = False
 
-    def _submit(self, row: SourceRow) -> Future[Content]:
+    def _submit(self, row: SourceRow) -> Future[tuple[Content, float]]:
         if self._threads is None:
-            raise RuntimeError("the reader is closed")
+            self._threads = ThreadPoolExecutor(self._concurrency, "read-source")
         return self._threads.submit(self._attempt, row)
 
-    def _attempt(self, row: SourceRow) -> Content:
+    def _attempt(self, row: SourceRow) -> tuple[Content, float]:
+        content: Content
+        started = perf_counter()
         try:
-            return self._sources.read(row.location, row.size_bytes)
+            content = self._sources.read(row[2], row[3])
         except SourceFailure as failure:
-            return failure
+            content = failure
+        return content, perf_counter() - started
 
-    def _take(self, read: _InFlight) -> tuple[SourceRow, Content]:
-        content = read[1].result()
+    def _take(self, window: deque[_InFlight]) -> tuple[Content, float]:
+        content, taken_s = window[0][1].result()
         if isinstance(content, bytes):
             self._largest = max(self._largest, len(content))
-        return read[0], content
+        return content, taken_s
 
 
 def _abandon(window: deque[_InFlight]) -> None:
@@ -124,6 +132,6 @@ def _abandon(window: deque[_InFlight]) -> None:
     for _, future, _ in window:
         if not future.cancel():
             with suppress(Exception):
-                content = future.result()
+                content, _ = future.result()
                 if not isinstance(content, (bytes, SourceFailure)):
                     content.close()

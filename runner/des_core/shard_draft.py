@@ -3,8 +3,7 @@
 1. a draft in the output directory, exclusive and locked;
 2. payloads, index, footer;
 3. fsync, while the next shard is being written; an error means that the draft is discarded;
-4. the file is opened again and every entry is decoded and checked; counts and hash must be what
-   the writer counted and hashed;
+4. the file is opened again and every entry is decoded and checked (`draft_check`);
 5. it gets its name without replacing anything; equal bytes under that name are as good;
 6. when all shards of the slice have got there, the parent makes the names durable
    (`Storage.sync_directory`), and only then comes the transaction with the ledger.
@@ -15,19 +14,11 @@ from __future__ import annotations
 from concurrent.futures import Executor, Future
 from datetime import date
 
+from des_core.draft_check import DraftCheck
 from des_core.errors import DamagedShard, StorageError
 from des_core.packer_planner import PackerConfig, ShardRecord
 from des_core.routing import shard_name
-from des_core.shard_io import (
-    BigFiles,
-    Codec,
-    Compression,
-    LocalBlob,
-    ShardStats,
-    ShardWriter,
-    open_shard,
-    verify_shard,
-)
+from des_core.shard_io import Codec, Compression, LocalBlob, ShardStats, ShardWriter
 from des_core.storage import Storage
 
 
@@ -61,12 +52,12 @@ class ShardDraft:
         self._stats = self._writer.finish()
         self._synced = syncer.submit(self._draft.sync)
 
-    def settle(self, bigfiles: BigFiles) -> ShardRecord:
+    def settle(self, check: DraftCheck) -> ShardRecord:
         """Wait until it is durable, read it back, publish it."""
         if self._stats is None or self._synced is None:
             raise RuntimeError("the shard is not finished")
         self._synced.result()
-        self._read_back(self._stats, bigfiles)
+        self._read_back(check, self._stats)
         self._storage.publish(self._draft, self.name)
         return record_of(self._place, self.name, self._stats)
 
@@ -76,19 +67,19 @@ class ShardDraft:
             self._synced.exception()
         self._draft.discard()
 
-    def _read_back(self, stats: ShardStats, bigfiles: BigFiles) -> None:
+    def _read_back(self, check: DraftCheck, stats: ShardStats) -> None:
+        blob = LocalBlob(self._draft.path)
         try:
-            with open_shard(LocalBlob(self._draft.path), bigfiles) as reader:
-                found = verify_shard(reader)
+            check.check(blob, stats)
         except DamagedShard as exc:
-            raise _not_as_written(self.name, str(exc)) from exc
-        if (found.sha256, found.files, found.big_files, found.content_bytes) != (
-            stats.sha256,
-            stats.files,
-            stats.big_files,
-            stats.content_bytes,
-        ):
-            raise _not_as_written(self.name, "its hash or its counts differ")
+            raise StorageError(
+                "a shard did not read back as it was written; it was not published",
+                hint="look at the kernel's log and the device before running again",
+                shard=self.name,
+                reason=exc,
+            ) from exc
+        finally:
+            blob.close()
 
 
 def record_of(place: tuple[date, int, int], name: str, stats: ShardStats) -> ShardRecord:
@@ -102,13 +93,4 @@ def record_of(place: tuple[date, int, int], name: str, stats: ShardStats) -> Sha
         content_bytes=stats.content_bytes,
         size_bytes=stats.size_bytes,
         sha256=stats.sha256,
-    )
-
-
-def _not_as_written(name: str, reason: str) -> StorageError:
-    return StorageError(
-        "a shard did not read back as it was written; it was not published",
-        hint="look at the kernel's log and the device before running again",
-        shard=name,
-        reason=reason,
     )

@@ -1,0 +1,120 @@
+"""Reads a shard back that has just been written, and decodes every entry of it.
+
+1. Header, index and footer are read from the file anew, and each entry's place is taken
+   from there, not from memory.
+2. The payloads must follow each other without a gap, from the header to the index.
+3. Each compressed payload is decoded: its frame carries a checksum of the content that went in,
+   and the size must be the index's.
+4. The hash of all bytes read must be the hash of all bytes written, which proves the rest: raw
+   payloads, uids, order.
+
+`verify_shard` does the same for shards of anybody, one entry at a time; here the entries of a
+window are decoded by one call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from dataclasses import dataclass, field
+from struct import error as StructError  # noqa: N812 - struct's own name would hide the module
+
+import zstandard
+
+from des_core.errors import DamagedShard
+from des_core.shard_io import Blob, Codec, ShardStats
+from des_core.shard_io.index import Frame, read_frame
+from des_core.shard_io.layout import BIG_V2, COUNT_SIZE, FLAG_BIG, HEADER_SIZE, PLAIN_V2, U16, U32
+
+# A window is decoded at once: bounded in what is read, in what comes out, and in entries.
+WINDOW_STORED = 1 << 20
+WINDOW_CONTENT = 8 << 20
+
+
+@dataclass(slots=True)
+class _Window:
+    """Neighbouring payloads: their stored bytes from `start` to `end`, and what to decode."""
+
+    start: int
+    end: int
+    content_bytes: int = 0
+    segments: array[int] = field(default_factory=lambda: array("Q"))
+    sizes: array[int] = field(default_factory=lambda: array("Q"))
+
+
+class DraftCheck:
+    """Checks drafts one after another with one decompressor."""
+
+    def __init__(self) -> None:
+        self._decompressor = zstandard.ZstdDecompressor()
+
+    def check(self, blob: Blob, written: ShardStats) -> None:
+        """`DamagedShard` unless the file is what the writer counted and hashed."""
+        try:
+            self._check(blob, written)
+        except (StructError, IndexError) as exc:
+            raise DamagedShard("the index is cut") from exc
+
+    def _check(self, blob: Blob, written: ShardStats) -> None:
+        frame = read_frame(blob.read_range, blob.size())
+        index = blob.read_range(frame.index_start, frame.index_size)
+        digest = hashlib.sha256(blob.read_range(0, HEADER_SIZE))
+        position = HEADER_SIZE
+        for window in _windows(index, frame, written):
+            stored = blob.read_range(window.start, window.end - window.start)
+            digest.update(stored)
+            position = window.end
+            if window.sizes:
+                self._decode(stored, window)
+        if position != frame.index_start:
+            raise DamagedShard("the payloads do not reach the index", offset=position)
+        digest.update(index)
+        digest.update(blob.read_range(frame.index_end, frame.size - frame.index_end))
+        if digest.hexdigest() != written.sha256:
+            raise DamagedShard("the bytes are not those that were written")
+
+    def _decode(self, stored: bytes, window: _Window) -> None:
+        frames = zstandard.BufferWithSegments(stored, window.segments.tobytes())
+        try:
+            decoded = self._decompressor.multi_decompress_to_buffer(
+                frames, decompressed_sizes=window.sizes.tobytes()
+            )
+        except (zstandard.ZstdError, ValueError) as exc:
+            raise DamagedShard("a payload does not decode", offset=window.start) from exc
+        if len(decoded) != len(window.sizes):
+            raise DamagedShard("a payload is missing", offset=window.start)
+
+
+def _windows(index: bytes, frame: Frame, written: ShardStats) -> list[_Window]:
+    """The payloads that the index lists, in windows; refuses an index that we did not write."""
+    if U32.unpack_from(index)[0] != written.files:
+        raise DamagedShard("the index declares another number of entries", files=written.files)
+    at, position, content_bytes = COUNT_SIZE, HEADER_SIZE, 0
+    window = _Window(position, position)
+    windows = [window]
+    for _ in range(written.files):
+        at += U16.size + U16.unpack_from(index, at)[0]
+        if index[at] == FLAG_BIG:
+            content_bytes += BIG_V2.unpack_from(index, at)[3]
+            at += BIG_V2.size
+            continue
+        _, offset, length, codec, _, size, _ = PLAIN_V2.unpack_from(index, at)
+        at += PLAIN_V2.size
+        content_bytes += size
+        if offset != position or offset + length > frame.index_start:
+            raise DamagedShard("payloads overlap or leave a gap", offset=position, next=offset)
+        if window.end > window.start and (
+            window.end + length - window.start > WINDOW_STORED
+            or window.content_bytes + size > WINDOW_CONTENT
+        ):
+            window = _Window(position, position)
+            windows.append(window)
+        if codec != Codec.NONE:
+            window.segments.extend((offset - window.start, length))
+            window.sizes.append(size)
+        window.content_bytes += size
+        window.end = position = offset + length
+    # Before anything is decoded: a false size could ask for more memory than there is.
+    if at != frame.index_size or content_bytes != written.content_bytes:
+        raise DamagedShard("the index is not the one that was written", offset=frame.index_start)
+    return windows
