@@ -76,10 +76,11 @@ class Packer:
         return self._pack_in_engine(tasks)
 
     def cancel(self, error: DesError | None = None) -> None:
-        """Stop within a moment, for good; `pack` raises the error. Safe from a signal handler."""
+        """Stop within a moment, for good; `pack` raises the error. Safe from any thread."""
         self._cancelled = error or Interrupted("packing was interrupted", hint="run it again")
-        if self._engine is not None:
-            self._engine.interrupt()
+        engine = self._engine
+        if engine is not None:
+            engine.interrupt()
 
     def close(self) -> None:
         """Let the workers finish and end."""

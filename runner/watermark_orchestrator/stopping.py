@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
 from types import FrameType
 
 from des_core.errors import DesError, Interrupted, Terminated
@@ -23,7 +24,7 @@ class StopRequest:
         """Ask for the stop, and wake whoever registered with `on_stop`."""
         self.signal = self.signal or number
         self._event.set()
-        for callback in self._callbacks:
+        for callback in tuple(self._callbacks):
             callback()
 
     def is_set(self) -> bool:
@@ -56,20 +57,37 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals(say: Callable[[str], None]) -> Iterator[StopRequest]:
-    """SIGINT and SIGTERM set the request; the second one ends the process at once, also safely."""
+    """SIGINT and SIGTERM set the request; the second one ends the process at once, also safely.
+
+    The handler only puts the number into a queue, whose `put` is reentrant. Setting an event or
+    writing to a stream from a handler deadlocks or fails where the signal came in the middle of
+    the same; a thread does both.
+    """
     stop = StopRequest()
+    asked: SimpleQueue[int | None] = SimpleQueue()
+    seen: list[int] = []
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        name = signal.Signals(number).name
-        if stop.is_set():
+        if seen:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        say(f"{name}: stopping at the next safe point; again to leave at once")
-        stop.set(number)
+        seen.append(number)
+        asked.put(number)
 
+    def obey() -> None:
+        number = asked.get()
+        if number is not None:
+            stop.set(number)
+            name = signal.Signals(number).name
+            say(f"{name}: stopping at the next safe point; again to leave at once")
+
+    obeyer = threading.Thread(target=obey, name="stop-on-signals", daemon=True)
+    obeyer.start()
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        asked.put(None)
+        obeyer.join()
