@@ -11,6 +11,7 @@ from des_admin.commands import (
     archive,
     backup,
     config,
+    doctor,
     exceptions,
     exceptions_retry,
     exporter,
@@ -28,6 +29,7 @@ from des_admin.options import GlobalOptions, OutputMode
 PANELS: dict[str, tuple[Any, ...]] = {
     "Begin": (
         init,
+        doctor,
         config,
     ),
     "Every day": (

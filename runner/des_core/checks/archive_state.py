@@ -1,0 +1,80 @@
+"""Watermark, runner and exceptions."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from des_core.checks.check import Check, failed, ok, warning
+from des_core.checks.patient import Patient
+from des_core.events import check_chain
+from des_core.exceptions import count_open
+from des_core.ledger import newest_slices
+from des_core.lock import lock_holder
+from des_core.progress import count_waiting
+from des_core.timestamps import format_utc
+
+FAR_BEHIND = timedelta(days=3)
+SILENT = timedelta(days=2)
+
+
+def check_watermark(patient: Patient) -> Check:
+    """One row, not in the future, not far behind."""
+    mark, now = patient.watermark, patient.clock.now
+    at = format_utc(mark.archived_until)
+    if mark.archived_until > now:
+        return failed(
+            "watermark",
+            f"{at} lies in the future: files not yet written already read as archived",
+            "des-admin watermark history; then: des-admin watermark set TIME",
+        )
+    behind = patient.target - mark.archived_until
+    if behind > FAR_BEHIND:
+        return warning("watermark", f"{at} is {behind.days} days behind", "des-admin run --dry-run")
+    return ok("watermark", f"{at}, lag {mark.lag_days} days")
+
+
+def check_lock(patient: Patient) -> Check:
+    """Who is at work."""
+    holder = lock_holder(patient.config)
+    return ok("lock", "free" if holder is None else f"held by {holder}")
+
+
+def check_runner(patient: Patient) -> Check:
+    """The last slice is young, or nothing waits."""
+    config = patient.config
+    with config.read() as connection:
+        newest = newest_slices(connection, config.dialect, limit=1)
+    waiting = count_waiting(patient.reader, patient.watermark.archived_until, patient.target)
+    files = waiting.files or 0
+    about = "" if waiting.precision == "exact" else "about "
+    if not newest:
+        return ok("runner", f"has not packed anything yet; {about}{files:,} files wait")
+    finished = newest[0].record.finished_at
+    detail = f"last slice {format_utc(finished)}; {about}{files:,} files wait"
+    if files and patient.clock.now - finished > SILENT:
+        return warning("runner", detail, "is it scheduled? try: des-admin run")
+    return ok("runner", detail)
+
+
+def check_exceptions(patient: Patient) -> Check:
+    """Open exceptions, by reason."""
+    with patient.config.read() as connection:
+        counts = count_open(connection, patient.config.dialect)
+    total = sum(item.files for item in counts)
+    if not total:
+        return ok("exceptions", "none is open")
+    words = ", ".join(f"{item.files:,} {item.reason}" for item in counts)
+    return warning("exceptions", f"{total:,} open: {words}", "des-admin exceptions list")
+
+
+def check_trail(patient: Patient) -> Check:
+    """The audit trail is whole."""
+    with patient.config.read() as connection:
+        chain = check_chain(connection, patient.config.dialect)
+    if chain.broken_at is not None:
+        return failed(
+            "audit trail",
+            f"event {chain.broken_at}: {chain.problem}",
+            "des-admin watermark history --check",
+        )
+    return ok("audit trail", f"{chain.events:,} events, every seal fits")

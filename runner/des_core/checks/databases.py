@@ -1,0 +1,155 @@
+"""Connections, schema, revisions, clocks and durability."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from des_core.checks.check import Check, failed, ok, skipped, warning
+from des_core.checks.patient import Patient
+from des_core.database import Database, run
+from des_core.identifiers import Dialect
+from des_core.migration.environment import all_heads
+from des_core.migration.live_state import find_created_at_index, read_columns
+from des_core.migration.revisions import (
+    CREATED_AT_INDEX,
+    DROP_ARCHIVED,
+    LEDGER,
+    WATERMARK,
+    applied_revisions,
+)
+from des_core.sql_catalog import Catalog
+from des_core.timestamps import format_utc
+
+MAX_SKEW = timedelta(seconds=5)
+LONG_TRANSACTION = timedelta(hours=1)
+MIGRATE = "des-admin migrate plan"
+# What each setting must be for a commit to survive a power cut.
+DURABLE: Mapping[Dialect, Mapping[str, frozenset[str]]] = {
+    Dialect.POSTGRES: {
+        "fsync": frozenset({"on"}),
+        "full_page_writes": frozenset({"on"}),
+        "synchronous_commit": frozenset({"on", "remote_write", "remote_apply", "local"}),
+    },
+    Dialect.MYSQL: {"innodb_flush_log_at_trx_commit": frozenset({"1"})},
+    Dialect.SQLITE: {"synchronous": frozenset({"2", "3"})},
+}
+
+
+def check_source(patient: Patient) -> Check:
+    """The database of files answers."""
+    return ok("source", f"{patient.source.label}, {_version(patient.source)}")
+
+
+def check_config(patient: Patient) -> Check:
+    """The database of the watermark answers."""
+    if patient.config is patient.source:
+        return ok("config", "the same database")
+    return ok("config", f"{patient.config.label}, {_version(patient.config)}")
+
+
+def check_table(patient: Patient) -> Check:
+    """The table has the columns that the configuration names."""
+    schema = patient.reader.schema
+    kinds = f"uid {schema.uid_kind}, created_at {schema.created_at_kind}"
+    extras = [
+        "sizes" if schema.has_size else "no sizes",
+        "archived column" if schema.has_archived else "no archived column",
+    ]
+    return ok("table", f"{patient.settings.database.table}: {kinds}, {', '.join(extras)}")
+
+
+def check_index(patient: Patient) -> Check:
+    """A working index leads with created_at."""
+    index = find_created_at_index(patient.migration)
+    if index is None:
+        return failed("index", "no valid index on created_at alone", MIGRATE)
+    return ok("index", f"{index.name} on ({', '.join(str(c) for c in index.columns)})")
+
+
+def check_null_times(patient: Patient) -> Check:
+    """No row without created_at: no window could see it."""
+    settings = patient.settings.database
+    columns = read_columns(patient.source, settings.table.name, settings.table.schema)
+    if not columns[settings.created_at_column]["nullable"]:
+        return ok("created_at", "never NULL: the column forbids it")
+    if find_created_at_index(patient.migration) is None:
+        return skipped("created_at", "NULL is allowed; counted once the index is there")
+    reader = patient.reader
+    statement = reader.catalog.get("migration_null_created_at")
+    with reader.database.read() as connection:
+        files = int(run(connection, statement, {"limit": 1000}).scalar_one())
+    if files:
+        more = " or more" if files == 1000 else ""
+        return failed(
+            "created_at",
+            f"{files}{more} rows have no created_at: no window will ever see them",
+            "des-admin sql show migration_null_created_at",
+        )
+    return ok("created_at", "no row without it")
+
+
+def check_revisions(patient: Patient) -> Check:
+    """The schema is at the revision that the runner needs."""
+    applied = applied_revisions(all_heads(patient.migration))
+    needed = {LEDGER.name, CREATED_AT_INDEX.name, WATERMARK.name}
+    missing = sorted(needed - applied)
+    if missing:
+        return failed("revisions", f"not applied: {', '.join(missing)}", MIGRATE)
+    dropped = "archived dropped" if DROP_ARCHIVED.name in applied else "archived kept"
+    return ok("revisions", f"all applied, {dropped}")
+
+
+def check_clock(patient: Patient) -> Check:
+    """This machine and the server agree about the time."""
+    skew = patient.clock.now - patient.clock_read_at
+    seconds = f"{skew.total_seconds():+.1f} s"
+    if abs(skew) > MAX_SKEW:
+        return warning("clock", f"the server is {seconds} off this machine", "timedatectl")
+    return ok("clock", f"the server is {seconds} off this machine")
+
+
+def check_transactions(patient: Patient) -> Check:
+    """No old transaction holds the target back, and none is hidden from us."""
+    clock = patient.clock
+    if clock.hidden_sessions:
+        return warning(
+            "transactions",
+            f"{clock.hidden_sessions} sessions are hidden from this user: an open transaction "
+            "among them would not be seen",
+            "grant pg_read_all_stats (PostgreSQL) or PROCESS (MySQL, MariaDB)",
+        )
+    oldest = clock.oldest_transaction
+    if oldest is not None and clock.now - oldest > LONG_TRANSACTION:
+        return warning(
+            "transactions",
+            f"one is open since {format_utc(oldest)}; the target does not pass it",
+            "end it, or find out what it waits for",
+        )
+    return ok("transactions", "none is open for long")
+
+
+def check_durability(patient: Patient) -> Check:
+    """A commit of the ledger survives a power cut."""
+    database = patient.config
+    statement = Catalog(database.dialect).get("durability_settings")
+    with database.read() as connection:
+        found = {str(row.name): str(row.setting).lower() for row in run(connection, statement)}
+    wanted = DURABLE[database.dialect]
+    weak = [f"{name} = {found[name]}" for name in wanted if found.get(name) not in wanted[name]]
+    if weak:
+        return warning(
+            "durability",
+            f"a power cut may lose commits: {', '.join(weak)}",
+            "set them on the server of the watermark's database",
+        )
+    return ok("durability", ", ".join(f"{name} = {found[name]}" for name in wanted))
+
+
+def _version(database: Database) -> str:
+    with database.read() as connection:
+        info = connection.dialect.server_version_info or ()
+        is_mariadb = bool(getattr(connection.dialect, "is_mariadb", False))
+    names = {Dialect.POSTGRES: "PostgreSQL", Dialect.MYSQL: "MySQL", Dialect.SQLITE: "SQLite"}
+    name = "MariaDB" if is_mariadb else names[database.dialect]
+    return f"{name} {'.'.join(str(part) for part in info[:3])}"

@@ -1,0 +1,61 @@
+"""All checks in order. What cannot be examined because something before it failed is skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from des_core.checks import archive_state, databases, places
+from des_core.checks.check import Check, Status, failed, skipped
+from des_core.checks.patient import Patient
+from des_core.config import Settings
+from des_core.errors import DesError
+
+Examiner = Callable[[Patient], Check]
+
+# Name, examiner, and the checks without which it makes no sense.
+EXAMINATION: tuple[tuple[str, Examiner, tuple[str, ...]], ...] = (
+    ("source", databases.check_source, ()),
+    ("config", databases.check_config, ()),
+    ("table", databases.check_table, ("source",)),
+    ("created_at", databases.check_null_times, ("table",)),
+    ("index", databases.check_index, ("table",)),
+    ("revisions", databases.check_revisions, ("source", "config")),
+    ("clock", databases.check_clock, ("table",)),
+    ("transactions", databases.check_transactions, ("table",)),
+    ("durability", databases.check_durability, ("config",)),
+    ("watermark", archive_state.check_watermark, ("table", "revisions")),
+    ("lock", archive_state.check_lock, ("config",)),
+    ("runner", archive_state.check_runner, ("watermark",)),
+    ("exceptions", archive_state.check_exceptions, ("revisions",)),
+    ("audit trail", archive_state.check_trail, ("revisions",)),
+    ("output", places.check_output, ()),
+    ("space", places.check_space, ("output",)),
+    ("room", places.check_room_for_waiting, ("output", "watermark")),
+    ("source roots", places.check_source_roots, ()),
+    ("source files", places.check_oldest_file, ("watermark",)),
+)
+
+
+def examine(settings: Settings) -> Iterator[Check]:
+    """Every check, as soon as its answer is there. Never raises for what it finds."""
+    patient = Patient(settings)
+    broken: set[str] = set()
+    try:
+        for name, examiner, needs in EXAMINATION:
+            check = _examine(patient, name, examiner, sorted(broken & set(needs)))
+            if check.status in {Status.FAILED, Status.SKIPPED}:
+                broken.add(name)
+            yield check
+    finally:
+        patient.close()
+
+
+def _examine(patient: Patient, name: str, examiner: Examiner, missing: list[str]) -> Check:
+    if missing:
+        return skipped(name, f"cannot be examined: {', '.join(missing)}")
+    try:
+        return examiner(patient)
+    except DesError as exc:
+        return failed(name, str(exc), exc.hint or "des-admin doctor --verbose")
+    except OSError as exc:
+        return failed(name, f"{exc.strerror}: {exc.filename}", "look at the path")

@@ -1,0 +1,70 @@
+"""What is examined: opened step by step, so that one thing missing hides only what needs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+
+from des_core.config import Settings
+from des_core.database import Database, open_database
+from des_core.database_source import SourceClock, SourceReader
+from des_core.migration.run import MigrationRun
+from des_core.watermark import Watermark, compute_target, read_watermark
+
+
+@dataclass
+class Patient:
+    """An archive that may be ill anywhere; each property raises DesError where it is."""
+
+    settings: Settings
+
+    @cached_property
+    def source(self) -> Database:
+        database = open_database(self.settings.source_url)
+        with database.read():
+            return database
+
+    @cached_property
+    def config(self) -> Database:
+        if self.settings.config_url == self.settings.source_url:
+            return self.source
+        database = open_database(self.settings.config_url)
+        with database.read():
+            return database
+
+    @cached_property
+    def reader(self) -> SourceReader:
+        return SourceReader(self.source, self.settings.database)
+
+    @cached_property
+    def migration(self) -> MigrationRun:
+        return MigrationRun(self.settings, self.source, self.config)
+
+    @cached_property
+    def clock(self) -> SourceClock:
+        return self.reader.clock()
+
+    @cached_property
+    def clock_read_at(self) -> datetime:
+        """Our own time, taken when the server's was."""
+        _ = self.reader
+        before = datetime.now(UTC)
+        _ = self.clock
+        return before + (datetime.now(UTC) - before) / 2
+
+    @cached_property
+    def watermark(self) -> Watermark:
+        with self.config.read() as connection:
+            return read_watermark(connection, self.config.dialect)
+
+    @cached_property
+    def target(self) -> datetime:
+        clock, watermark = self.clock, self.watermark
+        return compute_target(clock.now, watermark.lag_days, clock.oldest_transaction)
+
+    def close(self) -> None:
+        for name in ("source", "config"):
+            database = self.__dict__.get(name)
+            if database is not None:
+                database.close()

@@ -1,0 +1,94 @@
+"""Directories: where shards go and where sources come from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+from des_core.checks.check import Check, failed, ok, skipped, warning
+from des_core.checks.patient import Patient
+from des_core.progress import count_waiting
+from des_core.storage import DirectoryStorage
+
+MIN_FREE_SHARE = 0.05
+MIN_FREE_INODES = 10_000
+_TICK = timedelta(microseconds=1)
+
+
+def check_output(patient: Patient) -> Check:
+    """The output directory takes a file: written, synced, published, removed."""
+    path = patient.settings.packer.output_dir
+    DirectoryStorage(path).probe_writable()
+    return ok("output", f"{path} is writable")
+
+
+def check_space(patient: Patient) -> Check:
+    """Room for what waits, in bytes and in inodes."""
+    path = patient.settings.packer.output_dir
+    usage, inodes = shutil.disk_usage(path), os.statvfs(path).f_favail
+    free = f"{_gib(usage.free)} of {_gib(usage.total)} free"
+    hint = f"df -h {path}; df -i {path}"
+    if usage.free < usage.total * MIN_FREE_SHARE:
+        return warning("space", free, hint)
+    # Some file systems make inodes as they go and report none.
+    if 0 < inodes < MIN_FREE_INODES:
+        return warning("space", f"{free}, but only {inodes:,} inodes", hint)
+    return ok("space", free)
+
+
+def check_room_for_waiting(patient: Patient) -> Check:
+    """What waits would fit, even if nothing of it could be compressed."""
+    mark = patient.watermark.archived_until
+    waiting = count_waiting(patient.reader, mark, patient.target).size_bytes
+    path = patient.settings.packer.output_dir
+    free = shutil.disk_usage(path).free
+    if waiting is None:
+        return skipped("room", "the table has no sizes")
+    if waiting > free:
+        return warning("room", f"{_gib(waiting)} wait, {_gib(free)} are free", f"df -h {path}")
+    return ok("room", f"{_gib(waiting)} wait, {_gib(free)} are free")
+
+
+def check_source_roots(patient: Patient) -> Check:
+    """The allowed roots can be read."""
+    roots = patient.settings.packer.source_roots
+    if not roots:
+        return ok("source roots", "none configured: files may lie anywhere")
+    for root in roots:
+        if not root.is_dir() or not os.access(root, os.R_OK | os.X_OK):
+            return failed(
+                "source roots", f"{root} cannot be read", f"ls -ld {root}; findmnt {root}"
+            )
+        if not any(root.iterdir()):
+            return failed("source roots", f"{root} is empty: not mounted?", f"findmnt {root}")
+    return ok("source roots", ", ".join(str(root) for root in roots))
+
+
+def check_oldest_file(patient: Patient) -> Check:
+    """The oldest waiting file can be read: a probe of what the next cycle will meet."""
+    reader, mark = patient.reader, patient.watermark.archived_until
+    first = reader.first_created_at(mark, patient.target)
+    if first is None:
+        return ok("source files", "nothing waits")
+    page = next(iter(reader.rows(first - _TICK, first)), [])
+    if not page:
+        return ok("source files", "nothing waits")
+    row = page[0]
+    location = row.location or ""
+    try:
+        with Path(location).open("rb") as file:
+            file.read(1)
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "strerror", None) or "not a path"
+        return warning(
+            "source files",
+            f"the oldest waiting file cannot be read: {location!r}: {reason}",
+            "is the source mounted? des-admin run makes exceptions of such files",
+        )
+    return ok("source files", "the oldest waiting file can be read")
+
+
+def _gib(size_bytes: int) -> str:
+    return f"{size_bytes / (1 << 30):,.1f} GiB"

@@ -1,0 +1,124 @@
+"""`des-admin doctor`: finds what is wrong, names the next step, ends with exit code 4."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.conftest import CANARY, Archive, Program, write_config
+from support.database import TestDatabase
+from support.filesdata import FilesTableFactory
+
+
+def statuses(shown: Any) -> dict[str, str]:
+    return {check["name"]: check["status"] for check in shown["checks"]}
+
+
+def problems(shown: Any) -> dict[str, Any]:
+    return {c["name"]: c for c in shown["checks"] if c["status"] in {"warning", "failed"}}
+
+
+def test_a_migrated_archive(archive: Archive, program: Program) -> None:
+    shown = program("doctor", "--output", "json").json
+    assert shown["healthy"] is True
+    found = problems(shown)
+    # Test servers run without fsync; the watermark of 2024 is far behind.
+    assert set(found) <= {"durability", "watermark", "exceptions", "transactions"}
+    assert found["exceptions"]["hint"] == "des-admin exceptions list"
+    program("run")
+    after = problems(program("doctor", "--output", "json").json)
+    assert set(after) <= {"durability", "transactions"}
+    assert "→" in program("doctor").out or not after
+
+
+def test_before_the_cutover(
+    program: Program, configured: TestDatabase, files_table: FilesTableFactory
+) -> None:
+    files_table(configured, rows=3)
+    shown = program("doctor", "--output", "json", expect=4).json
+    found = problems(shown)
+    assert {"index", "revisions"} <= set(found)
+    assert found["revisions"]["hint"] == "des-admin migrate plan"
+    assert statuses(shown)["watermark"] == "skipped"
+
+
+def test_nothing_there_at_all(program: Program, project: Path) -> None:
+    write_config(project, f"postgresql://archive:{CANARY}@127.0.0.1:1/none")
+    (project / "output").rmdir()
+    shown = program("doctor", "--output", "json", expect=4).json
+    assert statuses(shown)["source"] == "failed"
+    assert statuses(shown)["output"] == "failed"
+    assert statuses(shown)["table"] == "skipped"
+    program("doctor", expect=4)
+
+
+@pytest.mark.parametrize(
+    ("damage", "name", "words"),
+    [
+        (["DROP TABLE des_archive_config"], "watermark", "des_archive_config"),
+        (["DELETE FROM des_archive_config"], "watermark", "no watermark"),
+        (
+            ["UPDATE des_archive_config SET archived_until = '2999-01-01 00:00:00.000000'"],
+            "watermark",
+            "in the future",
+        ),
+        (["UPDATE des_archive_event SET reason = 'x'"], "audit trail", "content was changed"),
+        (
+            ["UPDATE des_admin_version SET version_num = '0999_later'"],
+            "revisions",
+            "does not know",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_damage_is_named(
+    damage: list[str], name: str, words: str, sqlite_archive: Archive, program: Program
+) -> None:
+    sqlite_archive.config.execute_script(damage)
+    shown = program("doctor", "--output", "json", expect=4).json
+    found = problems(shown)[name]
+    assert words in found["detail"]
+    assert found["hint"]
+
+
+def test_two_rows(sqlite_archive: Archive, program: Program) -> None:
+    config = sqlite_archive.config
+    config.execute("ALTER TABLE des_archive_config RENAME TO kept")
+    config.execute("CREATE TABLE des_archive_config AS SELECT * FROM kept")
+    config.execute(
+        "INSERT INTO des_archive_config SELECT 2, archived_until, 7, NULL, NULL, 0 FROM kept"
+    )
+    found = problems(program("doctor", "--output", "json", expect=4).json)
+    assert "exactly one row" in found["watermark"]["detail"]
+
+
+def test_rows_without_created_at(program: Program, project: Path, sqlite_archive: Archive) -> None:
+    source = sqlite_archive.source
+    source.execute("ALTER TABLE files RENAME TO old_files")
+    source.execute("CREATE TABLE files AS SELECT * FROM old_files")
+    source.execute("CREATE INDEX idx_new ON files (created_at)")
+    source.execute("UPDATE files SET created_at = NULL WHERE rowid = 1")
+    found = problems(program("doctor", "--output", "json", expect=4).json)
+    assert "1 rows have no created_at" in found["created_at"]["detail"]
+
+
+def test_source_roots_and_files(program: Program, sqlite_archive: Archive, project: Path) -> None:
+    (project / "empty").mkdir()
+    roots = f'  source_roots: ["{project}/empty"]\n'
+    path = project / "des-admin.yaml"
+    path.write_text(path.read_text().replace("  n_bits: 4\n", "  n_bits: 4\n" + roots))
+    assert (
+        "not mounted"
+        in problems(program("doctor", "--output", "json", expect=4).json)["source roots"]["detail"]
+    )
+    row = min(
+        (r for r in sqlite_archive.table.rows.values() if r.created_at.day > 6),
+        key=lambda row: row.created_at,
+    )
+    Path(row.location).unlink()
+    found = problems(program("doctor", "--output", "json", expect=4).json)
+    assert "No such file" in found["source files"]["detail"]
+
+
+def test_quiet_shows_only_what_is_wrong(sqlite_archive: Archive, program: Program) -> None:
+    assert "output" not in program("doctor", "--quiet").out.split()
