@@ -11,6 +11,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -185,10 +186,10 @@ def sync_directory(directory: Path) -> None:
 
 
 def _parse(tree: dict[str, Any], path: Path) -> Manifest:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        manifest: Manifest = TypeAdapter(Manifest).validate_python(tree)
+        manifest: Manifest = _adapter().validate_python(tree)
     except ValidationError as exc:
         where = ".".join(str(part) for part in exc.errors(include_input=False)[0]["loc"])
         raise _damaged(path, f"{where} is missing or wrong") from None
@@ -197,6 +198,13 @@ def _parse(tree: dict[str, Any], path: Path) -> Manifest:
         if parts.is_absolute() or ".." in parts.parts or not parts.parts:
             raise _damaged(path, f"it names a file outside of the backup: {entry.path!r}")
     return manifest
+
+
+@cache
+def _adapter() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Manifest)
 
 
 def _damaged(path: Path, why: str) -> DamagedData:
