@@ -49,9 +49,7 @@ class Bench:
     def create(self, listener: Listener = ignore, **options: Any) -> Stored:
         settings = DatabaseSettings.model_validate({"url": self.database.url, **self.settings})
         order = CreateOptions(self.directory, **options)
-        return create_backup(
-            self.target, settings, self.roles, order, clock=now, listener=listener
-        )
+        return create_backup(self.target, settings, self.roles, order, clock=now, listener=listener)
 
     def check(
         self,

@@ -278,9 +278,7 @@ def test_plain_copy_of_a_live_database(bench: Bench) -> None:
         assert_found(bench, stored, Level.L2, "live_copy")
 
 
-def test_rows_that_are_missing_are_found_by_a_restore(
-    bench: Bench, make_bench: object
-) -> None:
+def test_rows_that_are_missing_are_found_by_a_restore(bench: Bench, make_bench: object) -> None:
     """Whole and readable, but not what was counted: only level 3 can tell."""
     stored = bench.create()
     bench.database.execute("DELETE FROM files WHERE uid = '4000000000'")

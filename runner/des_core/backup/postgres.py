@@ -28,7 +28,7 @@ from des_core.backup.progress import Progress
 from des_core.backup.statements import BackupCatalog
 from des_core.database import run
 from des_core.errors import CheckFailed, UsageError
-from des_core.identifiers import Dialect
+from des_core.identifiers import Dialect, parse_table
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -102,6 +102,7 @@ class PostgresEngine:
         try:
             restored = target.scratch(name, stored.manifest.source.default_schema)
             try:
+                _create_schemas(stored, restored)
                 _restore(program, stored, target, name, scratch, jobs)
                 yield restored
             finally:
@@ -183,6 +184,19 @@ def _without_connection(arguments: list[str]) -> Iterator[str]:
 
 def _written(order: DumpOrder) -> Progress:
     return Progress("dump", written_bytes(order.directory), None)
+
+
+def _create_schemas(stored: Stored, restored: Target) -> None:
+    """For a dump of chosen tables, which brings no schema with it."""
+    manifest = stored.manifest
+    if manifest.chosen_tables is None:
+        return
+    tables = [parse_table(name, None) for name in manifest.chosen_tables]
+    schemas = {table.schema or manifest.source.default_schema or "public" for table in tables}
+    with restored.database.write() as connection:
+        for schema in sorted(schemas):
+            catalog = BackupCatalog(Dialect.POSTGRES, schema=schema)
+            run(connection, catalog.backup("schema_create"))
 
 
 def _restore(

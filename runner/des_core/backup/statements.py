@@ -14,7 +14,7 @@ from des_core.sql_catalog import Catalog, Statement
 
 
 class BackupCatalog(Catalog):
-    """A catalogue with more holes: `{table}`, `{locked_tables}`, `{scratch}`, `{encoding}`."""
+    """A catalogue with more holes: `{table}`, `{locked_tables}`, `{scratch}` …."""
 
     def __init__(
         self,
@@ -24,6 +24,7 @@ class BackupCatalog(Catalog):
         table: TableName | None = None,
         locked: tuple[TableName, ...] = (),
         scratch: str = "des_scratch",
+        schema: str = "public",
         encoding: str = "UTF8",
     ) -> None:
         super().__init__(dialect, settings)
@@ -31,6 +32,7 @@ class BackupCatalog(Catalog):
             "table": (table or TableName("files")).quoted(dialect),
             "locked_tables": ", ".join(f"{name.quoted(dialect)} READ" for name in locked),
             "scratch": quote(scratch, dialect),
+            "schema": quote(schema, dialect),
             "encoding": quote(encoding, dialect),
         }
 
