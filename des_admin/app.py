@@ -16,6 +16,7 @@ from des_admin.commands import (
     exceptions_retry,
     exporter,
     init,
+    migrate,
     progress,
     run,
     sql,
@@ -31,6 +32,7 @@ PANELS: dict[str, tuple[Any, ...]] = {
         init,
         doctor,
         config,
+        migrate,
     ),
     "Every day": (
         run,

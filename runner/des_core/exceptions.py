@@ -86,7 +86,7 @@ def record_exceptions(
     """Open these exceptions (again), in the caller's transaction; how many they were."""
     statement = config_statement(dialect, "exception_record")
     total = 0
-    for batch in _in_batches(_rows_of(items, dialect, now)):
+    for batch in _in_batches(exception_values(items, dialect, now)):
         connection.execute(statement.clause, batch)
         total += len(batch)
     return total
@@ -166,9 +166,10 @@ def iterate_open(config: Database, *, page_size: int = PAGE_SIZE) -> Iterator[li
         after_id = rows[-1].exception_id
 
 
-def _rows_of(
+def exception_values(
     items: Iterable[NewException], dialect: Dialect, now: datetime
 ) -> Iterator[dict[str, Any]]:
+    """What `exception_record` binds for each."""
     for item in items:
         due = None if item.attempts == 0 else now + retry_after(item.attempts)
         yield {

@@ -62,7 +62,7 @@ def adopt_config_table(migration: MigrationRun) -> None:
     if migration.config.dialect is Dialect.SQLITE:
         _rebuild(migration)
         return
-    for name in _missing(migration):
+    for name in missing_steps(migration):
         run_named(migration, migration.config, UP, name)
 
 
@@ -72,8 +72,16 @@ def _was_seeded_by_us(migration: MigrationRun) -> bool:
     )
 
 
-def _missing(migration: MigrationRun) -> Iterator[str]:
+def missing_steps(migration: MigrationRun) -> Iterator[str]:
     """The steps of 0003_watermark.up that complete the table."""
+    if migration.config.dialect is Dialect.SQLITE:
+        if "fence" not in read_columns(migration.config, CONFIG_TABLE):
+            yield from ("adopt_set_aside", "create_config", "adopt_drop_old")
+        return
+    yield from _missing_parts(migration)
+
+
+def _missing_parts(migration: MigrationRun) -> Iterator[str]:
     columns = read_columns(migration.config, CONFIG_TABLE)
     if not _is_exact(columns["archived_until"], migration.config.dialect):
         has_zone = getattr(columns["archived_until"]["type"], "timezone", False)

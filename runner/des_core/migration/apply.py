@@ -6,23 +6,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from des_core.config import Settings
+from des_core.errors import Refused
 from des_core.lock import hold_lock
-from des_core.migration.environment import all_heads, run_revisions
-from des_core.migration.revisions import (
-    DROP_ARCHIVED,
-    LEDGER,
-    REVISIONS,
-    Revision,
-    applied_revisions,
+from des_core.migration.environment import run_revisions
+from des_core.migration.plan import (
+    MigrationPlan,
+    plan_downgrade,
+    plan_upgrade,
+    require_current,
+    revisions_down,
+    revisions_up,
 )
 from des_core.migration.run import (
     DEFAULT_ACTOR,
     MigrationOptions,
-    MigrationRun,
     Notice,
     ignore_notice,
     open_run,
 )
+from des_core.migration.script import MigrationScript, render_scripts
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +34,47 @@ class MigrationReport:
     revisions: tuple[str, ...]
 
 
+def make_plan(
+    settings: Settings, *, direction: str, options: MigrationOptions | None = None
+) -> MigrationPlan:
+    """The plan for `up` or `down`, from the state that is found; nothing is changed."""
+    with open_run(settings, options=options, only_look=True) as migration:
+        return plan_upgrade(migration) if direction == "up" else plan_downgrade(migration)
+
+
+def make_scripts(
+    settings: Settings,
+    *,
+    direction: str,
+    actor: str = DEFAULT_ACTOR,
+    options: MigrationOptions | None = None,
+) -> list[MigrationScript]:
+    """The scripts for a DBA, in the order in which they are to be run; nothing is changed."""
+    with open_run(settings, actor=actor, options=options, only_look=True) as migration:
+        return render_scripts(migration, direction)
+
+
 def upgrade(
     settings: Settings,
     *,
     actor: str = DEFAULT_ACTOR,
     options: MigrationOptions | None = None,
+    plan: MigrationPlan | None = None,
     report: Callable[[Notice], None] = ignore_notice,
 ) -> MigrationReport:
     """Everything up to the watermark; with `options.drop_archived` also the column goes.
 
+    `plan` is what the operator has seen; Refused where the databases have moved on since.
     LockHeld where somebody else is at work; WrongSchema at an unknown revision.
     """
     with (
         open_run(settings, actor=actor, options=options, report=report) as migration,
         hold_lock(migration.config, "migrate up"),
     ):
-        pending = pending_revisions(migration)
+        if plan is not None:
+            require_current(migration, plan)
+            migration.seed_plan = plan.seed
+        pending = revisions_up(migration)
         run_revisions(migration, pending, upgrade=True)
     return MigrationReport(tuple(revision.name for revision in pending))
 
@@ -57,37 +84,30 @@ def downgrade(
     *,
     actor: str = DEFAULT_ACTOR,
     options: MigrationOptions | None = None,
+    plan: MigrationPlan | None = None,
     report: Callable[[Notice], None] = ignore_notice,
 ) -> MigrationReport:
     """The rollback: back to the column archived. The ledger stays, unless `options.purge`.
 
-    LockHeld where somebody else is at work; WrongSchema at an unknown revision.
+    Raises as `upgrade` does.
     """
     with (
         open_run(settings, actor=actor, options=options, report=report) as migration,
         hold_lock(migration.config, "migrate down"),
     ):
-        applied = revisions_to_undo(migration)
+        if plan is not None:
+            require_current(migration, plan)
+        applied = revisions_down(migration)
         run_revisions(migration, applied, upgrade=False)
     return MigrationReport(tuple(revision.name for revision in applied))
 
 
-def revisions_to_undo(migration: MigrationRun) -> tuple[Revision, ...]:
-    """What `down` has to undo, in order."""
-    done = applied_revisions(all_heads(migration))
-    return tuple(
-        revision
-        for revision in reversed(REVISIONS)
-        if revision.name in done and (revision is not LEDGER or migration.options.purge)
-    )
-
-
-def pending_revisions(migration: MigrationRun) -> tuple[Revision, ...]:
-    """What `up` has to do, in order."""
-    done = applied_revisions(all_heads(migration))
-    return tuple(
-        revision
-        for revision in REVISIONS
-        if revision.name not in done
-        and (revision is not DROP_ARCHIVED or migration.options.drop_archived)
-    )
+def require_hash(plan: MigrationPlan, wanted: str | None) -> None:
+    """Refused where the plan is not the one that was approved."""
+    if wanted is not None and wanted != plan.hash:
+        raise Refused(
+            "this is not the plan that was approved; nothing was done",
+            hint="compare them: des-admin migrate plan",
+            approved=wanted,
+            found=plan.hash,
+        )

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from des_core.errors import Refused
-from des_core.migration.live_state import find_created_at_index, find_index
+from des_core.migration.jobs import JOB_TABLE, Job, forget_job, read_job, write_job
+from des_core.migration.live_state import (
+    find_created_archived_index,
+    find_created_at_index,
+    find_index,
+    has_table,
+)
 from des_core.migration.revisions import CREATED_AT_INDEX
 from des_core.migration.run import MigrationRun
 from des_core.migration.statements import run_named
-from des_core.sql_catalog import CREATED_ARCHIVED_INDEX
 from des_core.sql_catalog import CREATED_AT_INDEX as INDEX_NAME
 
 UP = f"{CREATED_AT_INDEX.name}.up"
 DOWN = f"{CREATED_AT_INDEX.name}.down"
+JOB_NAME = "created_at_index"
 
 
 def upgrade(migration: MigrationRun) -> None:
@@ -20,21 +26,46 @@ def upgrade(migration: MigrationRun) -> None:
     if found is not None:
         migration.tell(CREATED_AT_INDEX.name, "create_created_at_index", f"{found.name} is there")
         return
-    _require_free_name(migration)
-    run_named(migration, migration.source, UP, "create_created_at_index")
+    for name in steps_to_build(migration):
+        run_named(migration, migration.source, UP, name)
+        _remember_ours(migration)
 
 
 def downgrade(migration: MigrationRun) -> None:
     """Give the per-record packer its index back; ours goes."""
     restore_created_archived_index(migration)
-    if find_index(migration, INDEX_NAME) is not None:
-        run_named(migration, migration.source, DOWN, "drop_created_at_index")
+    if was_built_by_us(migration):
+        if find_index(migration, INDEX_NAME) is not None:
+            run_named(migration, migration.source, DOWN, "drop_created_at_index")
+        with migration.config.write() as connection:
+            forget_job(connection, migration.config, JOB_NAME)
+
+
+def steps_to_build(migration: MigrationRun) -> tuple[str, ...]:
+    """The steps of 0002_created_at_index.up that are needed; Refused where the name is taken."""
+    if find_created_at_index(migration) is not None:
+        return ()
+    _require_free_name(migration)
+    return ("create_created_at_index",)
+
+
+def was_built_by_us(migration: MigrationRun) -> bool:
+    """Whether the index came with the migration; one that was there before stays."""
+    return has_table(migration.config, JOB_TABLE) and (
+        read_job(migration.config, JOB_NAME) is not None
+    )
 
 
 def restore_created_archived_index(migration: MigrationRun) -> None:
     """The index on (created_at, archived), where it is missing."""
-    if find_index(migration, CREATED_ARCHIVED_INDEX) is None:
+    if find_created_archived_index(migration) is None:
         run_named(migration, migration.source, DOWN, "create_created_archived_index")
+
+
+def _remember_ours(migration: MigrationRun) -> None:
+    if has_table(migration.config, JOB_TABLE):
+        job = Job(JOB_NAME, "done", None, 0, None, {"index": INDEX_NAME})
+        write_job(migration.config, job, migration.now())
 
 
 def _require_free_name(migration: MigrationRun) -> None:

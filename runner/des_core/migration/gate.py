@@ -47,16 +47,24 @@ def check_gate(migration: MigrationRun) -> list[GateFinding]:
     return [check(migration) for check in CHECKS]
 
 
+def preview_gate(migration: MigrationRun) -> list[GateFinding]:
+    """The checks that can be made before there is a watermark."""
+    return [check(migration) for check in (backup_is_named, nothing_uses_column)]
+
+
 def pass_gate(migration: MigrationRun) -> None:
     """Refused where a check fails; the error lists each."""
-    failed = [finding for finding in check_gate(migration) if not finding.is_passed]
-    if not failed:
-        return
-    raise Refused(
-        "the column archived stays: " + "; ".join(finding.text for finding in failed),
-        hint=next((finding.hint for finding in failed if finding.hint), None),
-        table=str(migration.settings.database.table),
-    )
+    require_passed(check_gate(migration))
+
+
+def require_passed(findings: Sequence[GateFinding]) -> None:
+    """Refused where one of the findings is not good."""
+    failed = [finding for finding in findings if not finding.is_passed]
+    if failed:
+        raise Refused(
+            "the column archived stays: " + "; ".join(finding.text for finding in failed),
+            hint=next((finding.hint for finding in failed if finding.hint), None),
+        )
 
 
 def index_is_valid(migration: MigrationRun) -> GateFinding:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 
+JOB_TABLE = "des_archive_job"
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One row of des_archive_job. Everything up to `cursor` is done; `details` is the job's own."""

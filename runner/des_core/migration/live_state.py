@@ -74,6 +74,20 @@ def find_created_at_index(migration: MigrationRun) -> IndexState | None:
     return min(usable, key=lambda index: (len(index.columns), index.name), default=None)
 
 
+def find_created_archived_index(migration: MigrationRun) -> IndexState | None:
+    """A working index that the per-record packer reads by, whatever its name."""
+    settings = migration.settings.database
+    wanted = (settings.created_at_column, settings.archived_column or "archived")
+    return next(
+        (
+            index
+            for index in read_indexes(migration)
+            if index.is_valid and index.columns[:2] == wanted
+        ),
+        None,
+    )
+
+
 def find_index(migration: MigrationRun, name: str) -> IndexState | None:
     """The index of `files` with this name."""
     return next((index for index in read_indexes(migration) if index.name == name), None)

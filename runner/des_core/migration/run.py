@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from des_core.config import Settings
-from des_core.database import Database, is_same_place, open_database
+from des_core.database import Database, is_same_place, open_database, parse_url, url_label
 from des_core.migration.revisions import Branch
 from des_core.source_schema import SourceSchema, inspect_source, source_catalog
 from des_core.sql_catalog import Catalog
@@ -40,7 +42,7 @@ class Notice:
     step: str
     text: str
     done_rows: int | None = None
-    total_rows: int | None = None
+    is_detail: bool = False
 
 
 def ignore_notice(_notice: Notice) -> None:
@@ -91,8 +93,8 @@ class MigrationRun:
         """For what is recorded; what is compared with rows asks the database's clock."""
         return datetime.now(UTC)
 
-    def tell(self, revision: str, step: str, text: str) -> None:
-        self.report(Notice(revision, step, text))
+    def tell(self, revision: str, step: str, text: str, *, is_detail: bool = False) -> None:
+        self.report(Notice(revision, step, text, is_detail=is_detail))
 
 
 @contextmanager
@@ -102,13 +104,29 @@ def open_run(
     actor: str = DEFAULT_ACTOR,
     options: MigrationOptions | None = None,
     report: Callable[[Notice], None] = ignore_notice,
+    only_look: bool = False,
 ) -> Iterator[MigrationRun]:
-    """Both databases, opened for one run and closed at its end. A config file may be made."""
+    """Both databases, opened for one run and closed at its end.
+
+    A config database in a file is made where it is missing; with `only_look`, an empty one stands
+    in for it instead.
+    """
     source = open_database(settings.source_url)
     same = is_same_place(settings.config_url, settings.source_url)
-    config = source if same else open_database(settings.config_url, create=True)
+    stand_in = TemporaryDirectory(prefix="des-admin-")
+    config = source if same else _open_config(settings.config_url, only_look, stand_in.name)
     try:
         yield MigrationRun(settings, source, config, actor, options or MigrationOptions(), report)
     finally:
         source.close()
         config.close()
+        stand_in.cleanup()
+
+
+def _open_config(url: str, only_look: bool, stand_in: str) -> Database:
+    parsed = parse_url(url)
+    is_missing = parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists()
+    if only_look and is_missing:
+        empty = open_database(f"sqlite:///{stand_in}/empty.sqlite", create=True)
+        return replace(empty, label=url_label(parsed))
+    return open_database(url, create=True)

@@ -135,6 +135,15 @@ def count_archived_above(
     return _count(migration, "migration_archived_above", moment, limit)
 
 
+def count_rows(migration: MigrationRun, start: datetime, end: datetime) -> Count:
+    """Rows of `(start, end]`, counted up to a limit."""
+    values = {**migration.schema.window(start, end), "limit": COUNT_LIMIT + 1}
+    with migration.source.read() as connection:
+        statement = migration.source_catalog.get("migration_rows_between")
+        rows = int(run(connection, statement, values).one().files)
+    return Count(min(rows, COUNT_LIMIT), is_exact=rows <= COUNT_LIMIT)
+
+
 def write_seed(migration: MigrationRun, plan: SeedPlan, *, fence: int) -> int:
     """Exceptions and watermark in one transaction; how many holes were captured."""
     now = migration.now()

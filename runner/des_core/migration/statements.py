@@ -60,4 +60,5 @@ def _run_steps(
         timeout_s=None if in_transaction else INDEX_LOCK_TIMEOUT_S,
     )
     for step in steps:
-        migration.tell(file_name.partition(".")[0], step.name, step.statement.purpose)
+        revision = file_name.partition(".")[0]
+        migration.tell(revision, step.name, step.statement.purpose, is_detail=True)

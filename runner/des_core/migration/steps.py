@@ -3,8 +3,9 @@
 A file is a list of blocks, each beginning with `-- step: NAME` and holding one statement:
 `-- purpose:` says what for, `-- lock:` what it locks, `-- cost:` what it costs. `-- only: script`
 marks what only a script for a DBA needs, because the program does it in pages or looks at the
-live state instead; `-- only: program` the opposite. `-- outside: transaction` marks a statement
-that refuses to run inside one.
+live state instead (`together`: only where all is in one database; `apart`: only where not);
+`-- only: program` the opposite. `-- outside: transaction` marks a statement that refuses to run
+inside one; steps with the same `-- group:` belong into one transaction.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from des_core.resources import resource_dir
 from des_core.sql_catalog import Catalog, Statement
 
 _STEP = re.compile(r"^-- step: (\w+)\n", re.MULTILINE)
-_TAG = re.compile(r"^-- (lock|cost|only|outside): (.*)\n", re.MULTILINE)
+_TAG = re.compile(r"^-- (lock|cost|only|outside|group): (.*)\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +31,15 @@ class Step:
     cost: str
     only: str
     in_transaction: bool
+    group: str
 
     @property
     def is_for_program(self) -> bool:
-        return self.only != "script"
+        return self.only in ("", "program")
 
-    @property
-    def is_for_script(self) -> bool:
-        return self.only != "program"
+    def is_for_script(self, *, apart: bool) -> bool:
+        """`apart`: the watermark lives in another database than `files`."""
+        return self.only in ("", "script", "apart" if apart else "together")
 
 
 def load_steps(catalog: Catalog, file_name: str) -> tuple[Step, ...]:
@@ -75,4 +77,5 @@ def _parse_step(catalog: Catalog, name: str, body: str) -> Step:
         cost=tags.get("cost", "moments"),
         only=tags.get("only", ""),
         in_transaction=tags.get("outside") != "transaction",
+        group=tags.get("group", ""),
     )

@@ -5,18 +5,36 @@
 -- purpose: a file is archived if it lies at or below the watermark, unless it is an open exception
 -- lock: row locks on what it changes
 -- cost: reads the table once and writes the rows whose flag changes; des-admin does it in chunks
--- only: script
+-- only: together
 UPDATE {files}
-SET {archived} = (({created_at} IS NOT NULL AND {created_at} <= (SELECT archived_until FROM des_archive_config WHERE id = 1)) <> EXISTS (
-        SELECT 1 FROM des_archive_exception AS e
-        WHERE e.resolved_at IS NULL AND e.uid = CAST({files}.{uid} AS char) AND e.created_at = {created_at}))
-WHERE NOT {archived} <=> (({created_at} IS NOT NULL AND {created_at} <= (SELECT archived_until FROM des_archive_config WHERE id = 1)) <> EXISTS (
-        SELECT 1 FROM des_archive_exception AS e
-        WHERE e.resolved_at IS NULL AND e.uid = CAST({files}.{uid} AS char) AND e.created_at = {created_at}));
+SET {archived} = CASE
+    WHEN (CONVERT({uid} USING utf8mb4), {created_at}) IN (SELECT e.uid, e.created_at FROM des_archive_exception AS e
+             WHERE e.resolved_at IS NULL AND e.archived = FALSE) THEN FALSE
+    WHEN (CONVERT({uid} USING utf8mb4), {created_at}) IN (SELECT e.uid, e.created_at FROM des_archive_exception AS e
+             WHERE e.resolved_at IS NULL AND e.archived = TRUE) THEN TRUE
+    ELSE {created_at} IS NOT NULL AND {created_at} <= (SELECT archived_until FROM des_archive_config WHERE id = 1)
+    END
+WHERE NOT {archived} <=> CASE
+    WHEN (CONVERT({uid} USING utf8mb4), {created_at}) IN (SELECT e.uid, e.created_at FROM des_archive_exception AS e
+             WHERE e.resolved_at IS NULL AND e.archived = FALSE) THEN FALSE
+    WHEN (CONVERT({uid} USING utf8mb4), {created_at}) IN (SELECT e.uid, e.created_at FROM des_archive_exception AS e
+             WHERE e.resolved_at IS NULL AND e.archived = TRUE) THEN TRUE
+    ELSE {created_at} IS NOT NULL AND {created_at} <= (SELECT archived_until FROM des_archive_config WHERE id = 1)
+    END;
+
+-- step: write_flags_at
+-- purpose: the same where the watermark lives in another database; the exceptions follow one by one
+-- lock: row locks on what it changes
+-- cost: reads the table once and writes the rows whose flag changes; des-admin does it in chunks
+-- only: apart
+UPDATE {files}
+SET {archived} = ({created_at} IS NOT NULL AND {created_at} <= :watermark)
+WHERE NOT {archived} <=> ({created_at} IS NOT NULL AND {created_at} <= :watermark);
 
 -- step: remember_fence
 -- purpose: a later watermark begins above every fence that this one had
 -- lock: row locks on what it changes
+-- group: retirement
 INSERT INTO des_archive_job
     (name, state, cursor_created_at, cursor_uid, rows_done, rows_total, started_at, updated_at, details)
 SELECT 'retired', 'done', archived_until, NULL, 0, NULL, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), CONCAT('{"fence": ', fence, '}')
@@ -29,6 +47,7 @@ ON DUPLICATE KEY UPDATE
 -- step: close_exceptions
 -- purpose: the column archived holds the truth again, so no exception stays open
 -- lock: row locks on what it changes
+-- group: retirement
 UPDATE des_archive_exception
 SET resolved_at = UTC_TIMESTAMP(6), resolution = 'rolled_back'
 WHERE resolved_at IS NULL;
@@ -36,17 +55,20 @@ WHERE resolved_at IS NULL;
 -- step: forget_workers
 -- purpose: a later watermark starts anew for every worker
 -- lock: row locks on what it changes
+-- group: retirement
 DELETE FROM des_archive_worker;
 
 -- step: forget_jobs
 -- purpose: what a later watermark must not go by
 -- lock: row locks on what it changes
+-- group: retirement
 DELETE FROM des_archive_job
 WHERE name IN ('seed', 'rollback_flags');
 
 -- step: retire_watermark
 -- purpose: no watermark any more
 -- lock: row locks on what it changes
+-- group: retirement
 DELETE FROM des_archive_config;
 
 -- step: drop_config

@@ -14,9 +14,56 @@ CREATE TABLE IF NOT EXISTS des_archive_config (
     CONSTRAINT des_archive_config_lag CHECK (lag_days >= 0)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
+-- step: seed_watermark
+-- purpose: start at the newest archived row; where nothing is archived, below the oldest row
+-- lock: row locks on what it changes
+-- cost: one statement, which reads what is at or below the seed
+-- only: script
+-- group: seed
+INSERT INTO des_archive_config (id, archived_until, lag_days, last_updated, updated_by, fence)
+SELECT 1,
+       COALESCE(
+           CAST(:seed_at AS datetime(6)),
+           (SELECT CAST({created_at} AS datetime(6))
+            FROM {files}
+            WHERE {archived} = TRUE AND {created_at} IS NOT NULL
+            ORDER BY {created_at} DESC
+            LIMIT 1),
+           CASE WHEN CAST(:default_at AS datetime(6)) < oldest.created_at
+               THEN CAST(:default_at AS datetime(6)) END,
+           CAST(DATE(oldest.created_at - INTERVAL 1 MICROSECOND) AS datetime(6)),
+           CAST(DATE(UTC_TIMESTAMP(6) - INTERVAL :lag_days DAY) AS datetime(6))),
+       :lag_days,
+       UTC_TIMESTAMP(6),
+       :actor,
+       COALESCE((SELECT CAST(JSON_VALUE(details, '$.fence') AS signed) + 1
+                 FROM des_archive_job
+                 WHERE name = 'retired'), 0)
+FROM (SELECT MIN({created_at}) AS created_at FROM {files}) AS oldest;
+
+-- step: capture_holes
+-- purpose: rows at or below the seed that are not archived; des-admin reads them in pages
+-- lock: row locks on what it changes
+-- cost: one statement, which reads what is at or below the seed
+-- only: script
+-- group: seed
+INSERT INTO des_archive_exception
+    (uid_sha256, uid, created_at, location, archived, reason, attempts, first_seen, last_seen)
+SELECT SHA2(CONVERT({uid} USING utf8mb4), 256),
+       CONVERT({uid} USING utf8mb4), {created_at}, {location}, FALSE, 'pending_at_seed', 0,
+       UTC_TIMESTAMP(6), UTC_TIMESTAMP(6)
+FROM {files}
+WHERE {created_at} <= (SELECT archived_until FROM des_archive_config WHERE id = 1)
+  AND {archived} IS NOT TRUE
+ON DUPLICATE KEY UPDATE
+    location = VALUES(location), archived = VALUES(archived), reason = VALUES(reason),
+    last_error = NULL, last_seen = VALUES(last_seen), next_attempt = NULL,
+    resolved_at = NULL, resolution = NULL;
+
 -- step: remember_seed
 -- purpose: where the watermark began: below, the column archived stays right by itself
 -- lock: row locks on what it changes
+-- group: seed
 INSERT INTO des_archive_job
     (name, state, cursor_created_at, cursor_uid, rows_done, rows_total, started_at, updated_at, details)
 SELECT 'seed', 'done', archived_until, NULL, (SELECT COUNT(*) FROM des_archive_exception WHERE resolved_at IS NULL), NULL, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), NULL

@@ -20,7 +20,7 @@ ALTER TABLE {files} ALTER COLUMN {archived} SET DEFAULT FALSE, ALGORITHM=INSTANT
 -- purpose: what lies above the watermark is not archived
 -- lock: row locks on what it changes
 -- cost: writes the rows above the watermark; des-admin does it in chunks
--- only: script
+-- only: together
 UPDATE {files}
 SET {archived} = FALSE
 WHERE {archived} AND ({created_at} IS NULL OR {created_at} > (SELECT archived_until FROM des_archive_config WHERE id = 1));
@@ -29,9 +29,18 @@ WHERE {archived} AND ({created_at} IS NULL OR {created_at} > (SELECT archived_un
 -- purpose: nor are the open exceptions below it
 -- lock: row locks on what it changes
 -- cost: writes the rows of the open exceptions
--- only: script
+-- only: together
 UPDATE {files}
 JOIN des_archive_exception AS e
-  ON e.created_at = {files}.{created_at} AND e.uid = CAST({files}.{uid} AS char)
+  ON e.created_at = {files}.{created_at} AND e.uid = CONVERT({files}.{uid} USING utf8mb4)
 SET {files}.{archived} = e.archived
 WHERE e.resolved_at IS NULL AND e.archived <> {files}.{archived};
+
+-- step: write_tail_at
+-- purpose: the same where the watermark lives in another database; the exceptions follow one by one
+-- lock: row locks on what it changes
+-- cost: writes the rows above the watermark; des-admin does it in chunks
+-- only: apart
+UPDATE {files}
+SET {archived} = FALSE
+WHERE {archived} AND ({created_at} IS NULL OR {created_at} > :watermark);

@@ -12,9 +12,57 @@ CREATE TABLE IF NOT EXISTS des_archive_config (
     fence bigint NOT NULL DEFAULT 0
 );
 
+-- step: seed_watermark
+-- purpose: start at the newest archived row; where nothing is archived, below the oldest row
+-- lock: row locks on what it changes
+-- cost: one statement, which reads what is at or below the seed
+-- only: script
+-- group: seed
+INSERT INTO des_archive_config (id, archived_until, lag_days, last_updated, updated_by, fence)
+SELECT 1,
+       COALESCE(
+           CAST(:seed_at AS timestamptz),
+           (SELECT CAST({created_at} AS timestamptz)
+            FROM {files}
+            WHERE {archived} AND {created_at} IS NOT NULL
+            ORDER BY {created_at} DESC
+            LIMIT 1),
+           CASE WHEN CAST(:default_at AS timestamptz) < oldest.created_at
+               THEN CAST(:default_at AS timestamptz) END,
+           date_trunc('day', (oldest.created_at - interval '1 microsecond') AT TIME ZONE 'UTC')
+               AT TIME ZONE 'UTC',
+           date_trunc('day', (now() - :lag_days * interval '1 day') AT TIME ZONE 'UTC')
+               AT TIME ZONE 'UTC'),
+       :lag_days,
+       now(),
+       :actor,
+       COALESCE((SELECT CAST(CAST(details AS json) ->> 'fence' AS bigint) + 1
+                 FROM des_archive_job
+                 WHERE name = 'retired'), 0)
+FROM (SELECT MIN(CAST({created_at} AS timestamptz)) AS created_at FROM {files}) AS oldest;
+
+-- step: capture_holes
+-- purpose: rows at or below the seed that are not archived; des-admin reads them in pages
+-- lock: row locks on what it changes
+-- cost: one statement, which reads what is at or below the seed
+-- only: script
+-- group: seed
+INSERT INTO des_archive_exception
+    (uid_sha256, uid, created_at, location, archived, reason, attempts, first_seen, last_seen)
+SELECT encode(sha256(convert_to(CAST({uid} AS text), 'UTF8')), 'hex'),
+       CAST({uid} AS text), {created_at}, {location}, FALSE, 'pending_at_seed', 0, now(), now()
+FROM {files}
+WHERE {created_at} <= (SELECT archived_until FROM des_archive_config WHERE id = 1)
+  AND {archived} IS NOT TRUE
+ON CONFLICT (uid_sha256, created_at) DO UPDATE SET
+    location = excluded.location, archived = excluded.archived, reason = excluded.reason,
+    last_error = NULL, last_seen = excluded.last_seen, next_attempt = NULL,
+    resolved_at = NULL, resolution = NULL;
+
 -- step: remember_seed
 -- purpose: where the watermark began: below, the column archived stays right by itself
 -- lock: row locks on what it changes
+-- group: seed
 INSERT INTO des_archive_job
     (name, state, cursor_created_at, cursor_uid, rows_done, rows_total, started_at, updated_at, details)
 SELECT 'seed', 'done', archived_until, NULL, (SELECT COUNT(*) FROM des_archive_exception WHERE resolved_at IS NULL), NULL, now(), now(), NULL

@@ -6,19 +6,21 @@
 -- purpose: the column, TRUE in every row that is there
 -- lock: ACCESS EXCLUSIVE, for a moment
 -- cost: catalogue only
+-- group: column
 ALTER TABLE {files} ADD COLUMN {archived} boolean NOT NULL DEFAULT true;
 
 -- step: default_false
 -- purpose: rows that come from here on are not archived
 -- lock: ACCESS EXCLUSIVE, for a moment, in the same transaction
 -- cost: catalogue only
+-- group: column
 ALTER TABLE {files} ALTER COLUMN {archived} SET DEFAULT false;
 
 -- step: write_tail
 -- purpose: what lies above the watermark is not archived
 -- lock: row locks on what it changes
 -- cost: writes the rows above the watermark; des-admin does it in chunks
--- only: script
+-- only: together
 UPDATE {files}
 SET {archived} = FALSE
 WHERE {archived} AND ({created_at} IS NULL OR {created_at} > (SELECT archived_until FROM des_archive_config WHERE id = 1));
@@ -27,9 +29,18 @@ WHERE {archived} AND ({created_at} IS NULL OR {created_at} > (SELECT archived_un
 -- purpose: nor are the open exceptions below it
 -- lock: row locks on what it changes
 -- cost: writes the rows of the open exceptions
--- only: script
+-- only: together
 UPDATE {files}
-SET {archived} = NOT {archived}
+SET {archived} = e.archived
 FROM des_archive_exception AS e
 WHERE e.resolved_at IS NULL AND e.archived <> {files}.{archived}
   AND e.created_at = {files}.{created_at} AND e.uid = CAST({files}.{uid} AS text);
+
+-- step: write_tail_at
+-- purpose: the same where the watermark lives in another database; the exceptions follow one by one
+-- lock: row locks on what it changes
+-- cost: writes the rows above the watermark; des-admin does it in chunks
+-- only: apart
+UPDATE {files}
+SET {archived} = FALSE
+WHERE {archived} AND ({created_at} IS NULL OR {created_at} > :watermark);

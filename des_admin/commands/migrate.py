@@ -1,0 +1,203 @@
+"""`des-admin migrate`: the plan, the way up and back, where it stands, the SQL for a DBA."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from des_admin.commands.migrate_run import MigrateRequest
+from des_admin.context import Context
+from des_admin.help_text import examples
+from des_admin.render.migration import print_plan, print_status
+from des_core.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Move from the column archived to the watermark, and back.",
+)
+
+
+class Direction(StrEnum):
+    """Which way a script goes."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+DropOption = Annotated[
+    bool,
+    typer.Option("--drop-archived", help="Go on to drop the column archived, behind the gate."),
+]
+BackupOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="The backup that brings the column back; wanted by the gate, recorded."
+    ),
+]
+SeedOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Where the watermark starts, instead of at the newest archived row.",
+    ),
+]
+PurgeOption = Annotated[
+    bool,
+    typer.Option("--purge", help="Also drop ledger, exceptions and audit trail."),
+]
+ReasonOption = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="Why; goes into the audit trail.")
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan, change nothing.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+PlanOption = Annotated[
+    str | None,
+    typer.Option("--plan", metavar="HASH", help="Do it only if this is still the plan."),
+]
+DownOption = Annotated[bool, typer.Option("--down", help="The plan of the way back.")]
+
+
+def register(root: typer.Typer) -> None:
+    root.add_typer(app, name="migrate")
+
+
+@app.command(
+    epilog=examples(
+        "des-admin migrate plan", "des-admin migrate plan --drop-archived --backup NAME"
+    )
+)
+def plan(
+    ctx: typer.Context,
+    down: DownOption = False,
+    drop_archived: DropOption = False,
+    backup: BackupOption = None,
+    seed_at: SeedOption = None,
+    purge: PurgeOption = False,
+) -> None:
+    """Show every statement that would run, what it locks, what it costs; change nothing."""
+    context = Context.of(ctx)
+    request = MigrateRequest(
+        "down" if down else "up", drop_archived, backup, seed_at, purge, dry_run=True
+    )
+    made = request.make_plan(context)
+    context.emit("migrate-plan", request.payload(made), lambda out: print_plan(out, made))
+    if any(not finding.is_passed for finding in made.gate):
+        context.finish(ExitCode.REFUSED)
+
+
+@app.command(
+    epilog=examples(
+        "des-admin migrate up --dry-run",
+        "des-admin migrate up --yes",
+        "des-admin migrate up --drop-archived --backup dump-2024-12-01",
+    )
+)
+def up(
+    ctx: typer.Context,
+    drop_archived: DropOption = False,
+    backup: BackupOption = None,
+    seed_at: SeedOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    plan_hash: PlanOption = None,
+    reason: ReasonOption = None,
+) -> None:
+    """Create ledger, index and watermark; stop before the column archived is dropped.
+
+    Every step looks at what is there: after a crash, run the same command again.
+    """
+    MigrateRequest(
+        "up",
+        drop_archived,
+        backup,
+        seed_at,
+        dry_run=dry_run,
+        yes=yes,
+        plan_hash=plan_hash,
+        reason=reason,
+    ).run(Context.of(ctx))
+
+
+@app.command(epilog=examples("des-admin migrate down --dry-run", "des-admin migrate down --yes"))
+def down(
+    ctx: typer.Context,
+    purge: PurgeOption = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    plan_hash: PlanOption = None,
+    reason: ReasonOption = None,
+) -> None:
+    """Write what is archived into the column archived, then retire the watermark.
+
+    Ledger, exceptions and audit trail stay, unless --purge. After a crash, run it again.
+    """
+    MigrateRequest(
+        "down", purge=purge, dry_run=dry_run, yes=yes, plan_hash=plan_hash, reason=reason
+    ).run(Context.of(ctx))
+
+
+@app.command(epilog=examples("des-admin migrate status", "des-admin migrate status --output json"))
+def status(ctx: typer.Context) -> None:
+    """Show revisions, watermark, exceptions, and who is at work."""
+    from des_core.migration.status import read_status
+
+    context = Context.of(ctx)
+    found = read_status(context.settings)
+
+    def draw(out: Console) -> None:
+        print_status(out, found)
+
+    payload = {"is_at_watermark": found.is_at_watermark, "status": found}
+    context.emit("migrate-status", payload, draw)
+
+
+@app.command(
+    epilog=examples(
+        "des-admin migrate sql | psql -X -v ON_ERROR_STOP=1 archive_db",
+        "des-admin migrate sql down --drop-archived --database source > back.sql",
+    )
+)
+def sql(
+    ctx: typer.Context,
+    direction: Annotated[Direction, typer.Argument(help="The way up, or the way back.")] = (
+        Direction.UP
+    ),
+    drop_archived: Annotated[
+        bool, typer.Option("--drop-archived", help="With the step that drops the column.")
+    ] = False,
+    seed_at: SeedOption = None,
+    purge: PurgeOption = False,
+    database: Annotated[
+        str | None, typer.Option(metavar="source|config", help="Only the script of one database.")
+    ] = None,
+) -> None:
+    """Print the migrations as a script for a DBA, for psql, mariadb or sqlite3.
+
+    It has the same result as running them. Where the watermark lives in a database of its own,
+    there are two scripts, in the order in which to run them.
+    """
+    from des_core.migration.apply import make_scripts
+
+    context = Context.of(ctx)
+    request = MigrateRequest(direction.value, drop_archived, None, seed_at, purge)
+    scripts = make_scripts(
+        context.settings,
+        direction=direction.value,
+        actor=context.actor,
+        options=request.options(context),
+    )
+    chosen = [script for script in scripts if database is None or database in script.place]
+    if not chosen:
+        raise UsageError("--database wants source or config")
+
+    def draw(out: Console) -> None:
+        for script in chosen:
+            # Printed as it is: nothing in SQL may be wrapped, cut or escaped.
+            out.file.write(script.text)
+
+    context.emit("migrate-sql", {"direction": direction.value, "scripts": chosen}, draw)

@@ -1,0 +1,121 @@
+"""A migration asked for on the command line: plan, show, ask, do, say."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from des_admin.context import Context
+from des_admin.render.migration import print_plan
+from des_admin.render.values import count
+from des_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from des_core.migration.apply import MigrationReport
+    from des_core.migration.plan import MigrationPlan
+    from des_core.migration.run import MigrationOptions, Notice
+
+PROGRESS_EVERY_S = 2.0
+
+
+@dataclass(frozen=True)
+class MigrateRequest:
+    """What was typed."""
+
+    direction: str
+    drop_archived: bool = False
+    backup: str | None = None
+    seed_at: str | None = None
+    purge: bool = False
+    dry_run: bool = False
+    yes: bool = False
+    plan_hash: str | None = None
+    reason: str | None = None
+
+    def options(self, context: Context) -> MigrationOptions:
+        from des_core.migration.run import MigrationOptions
+        from des_core.timestamps import parse_time
+
+        seed_at = None if self.seed_at is None else parse_time(self.seed_at, now=context.now)
+        if self.backup is not None and not self.backup.strip():
+            raise UsageError("--backup wants a name")
+        return MigrationOptions(
+            drop_archived=self.drop_archived,
+            seed_at=seed_at,
+            backup=self.backup,
+            purge=self.purge,
+            reason=self.reason,
+        )
+
+    def make_plan(self, context: Context) -> MigrationPlan:
+        from des_core.migration.apply import make_plan
+
+        return make_plan(context.settings, direction=self.direction, options=self.options(context))
+
+    def run(self, context: Context) -> None:
+        from des_core.migration.apply import require_hash
+        from des_core.migration.gate import require_passed
+
+        plan = self.make_plan(context)
+        require_hash(plan, self.plan_hash)
+        if self.dry_run:
+            context.emit("migrate-plan", self.payload(plan), lambda out: print_plan(out, plan))
+            return
+        if plan.is_empty:
+            self._report(context, plan, ())
+            return
+        if not context.wants_json and not context.options.quiet:
+            print_plan(context.talk, plan)
+        require_passed(plan.gate)
+        context.prompts.confirm(self._question(), yes=self.yes)
+        report = self._execute(context, plan)
+        self._report(context, plan, report.revisions)
+
+    def payload(self, plan: MigrationPlan) -> dict[str, object]:
+        return {"plan": plan, "is_empty": plan.is_empty}
+
+    def _question(self) -> str:
+        if self.direction == "up":
+            return "Drop the column archived?" if self.drop_archived else "Do this?"
+        return "Forget ledger and audit trail, too?" if self.purge else "Go back?"
+
+    def _execute(self, context: Context, plan: MigrationPlan) -> MigrationReport:
+        from des_core.migration import apply
+
+        work = apply.upgrade if self.direction == "up" else apply.downgrade
+        return work(
+            context.settings,
+            actor=context.actor,
+            options=self.options(context),
+            plan=plan,
+            report=_Talk(context),
+        )
+
+    def _report(self, context: Context, plan: MigrationPlan, revisions: tuple[str, ...]) -> None:
+        payload = {"direction": self.direction, "revisions": revisions, "plan_hash": plan.hash}
+
+        def draw(out: Any) -> None:
+            done = ", ".join(revisions)
+            text = f"migrated {self.direction}: {done}" if done else "nothing to do"
+            out.print(text, markup=False)
+
+        context.emit(f"migrate-{self.direction}", payload, draw)
+
+
+@dataclass
+class _Talk:
+    """Tells the operator what happens; counting rows only every two seconds."""
+
+    context: Context
+    _last: float = field(default_factory=time.monotonic)
+
+    def __call__(self, notice: Notice) -> None:
+        place = f"{notice.revision} " if notice.revision else ""
+        if notice.is_detail:
+            self.context.explain(f"{place}{notice.step}: {notice.text}")
+        elif notice.done_rows is None:
+            self.context.say(f"{place}{notice.step}: {notice.text}")
+        elif time.monotonic() - self._last >= PROGRESS_EVERY_S:
+            self._last = time.monotonic()
+            self.context.say(f"{place}{notice.text}: {count(notice.done_rows)}")

@@ -1,0 +1,158 @@
+"""The plan: a value computed before anything changes. `--dry-run` prints it, `up` consumes it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from des_core.database import run
+from des_core.errors import Refused
+from des_core.migration.environment import all_heads
+from des_core.migration.gate import GateFinding, check_gate, preview_gate
+from des_core.migration.live_state import table_values
+from des_core.migration.patience import Blocker, find_blockers
+from des_core.migration.planned import PlannedStatement, statements_down, statements_up
+from des_core.migration.revisions import (
+    BY_NAME,
+    DROP_ARCHIVED,
+    LEDGER,
+    REVISIONS,
+    WATERMARK,
+    Revision,
+    applied_revisions,
+)
+from des_core.migration.run import MigrationRun
+from des_core.migration.seed import SeedPlan, plan_seed
+from des_core.timestamps import format_utc
+
+HASH_LENGTH = 12
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationPlan:
+    """What `up` or `down` will do, from the state that was found.
+
+    `hash` names what will be done; numbers that change by themselves are left out of it.
+    """
+
+    direction: str
+    revisions: tuple[str, ...]
+    statements: tuple[PlannedStatement, ...]
+    seed: SeedPlan | None
+    gate: tuple[GateFinding, ...]
+    blockers: tuple[Blocker, ...]
+    estimated_rows: int | None
+    table_bytes: int | None
+    hash: str
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.revisions
+
+    @property
+    def todo(self) -> tuple[Revision, ...]:
+        return tuple(BY_NAME[name] for name in self.revisions)
+
+
+def plan_upgrade(migration: MigrationRun) -> MigrationPlan:
+    """What `up` has to do. Refused where the seed cannot be chosen; nothing is changed."""
+    revisions = revisions_up(migration)
+    seed = plan_seed(migration) if WATERMARK in revisions else None
+    statements = statements_up(migration, revisions, seed)
+    gate: list[GateFinding] = []
+    if DROP_ARCHIVED in revisions:
+        gate = preview_gate(migration) if seed else check_gate(migration)
+    return _make_plan(migration, "up", revisions, statements, seed, gate)
+
+
+def plan_downgrade(migration: MigrationRun) -> MigrationPlan:
+    """What `down` has to do; nothing is changed."""
+    revisions = revisions_down(migration)
+    statements = statements_down(migration, revisions)
+    return _make_plan(migration, "down", revisions, statements, None, [])
+
+
+def revisions_up(migration: MigrationRun) -> tuple[Revision, ...]:
+    """The revisions that `up` has to run, in order."""
+    done = applied_revisions(all_heads(migration))
+    return tuple(
+        revision
+        for revision in REVISIONS
+        if revision.name not in done
+        and (revision is not DROP_ARCHIVED or migration.options.drop_archived)
+    )
+
+
+def revisions_down(migration: MigrationRun) -> tuple[Revision, ...]:
+    """The revisions that `down` has to undo, in order."""
+    done = applied_revisions(all_heads(migration))
+    return tuple(
+        revision
+        for revision in reversed(REVISIONS)
+        if revision.name in done and (revision is not LEDGER or migration.options.purge)
+    )
+
+
+def require_current(migration: MigrationRun, plan: MigrationPlan) -> None:
+    """Refused where somebody migrated between the plan and its execution."""
+    needed = revisions_up(migration) if plan.direction == "up" else revisions_down(migration)
+    if needed != plan.todo:
+        raise Refused(
+            "the databases have changed since the plan was made; nothing was done",
+            hint="look at it again: des-admin migrate plan",
+            planned=", ".join(plan.revisions) or "nothing",
+            needed=", ".join(revision.name for revision in needed) or "nothing",
+        )
+
+
+def _make_plan(
+    migration: MigrationRun,
+    direction: str,
+    revisions: tuple[Revision, ...],
+    statements: Iterable[PlannedStatement],
+    seed: SeedPlan | None,
+    gate: list[GateFinding],
+) -> MigrationPlan:
+    names = tuple(revision.name for revision in revisions)
+    listed = tuple(statements)
+    return MigrationPlan(
+        direction=direction,
+        revisions=names,
+        statements=listed,
+        seed=seed,
+        gate=tuple(gate),
+        blockers=tuple(find_blockers(migration)) if names else (),
+        estimated_rows=_number(migration, "estimated_rows", "estimated_rows"),
+        table_bytes=_number(migration, "migration_table_size", "size_bytes"),
+        hash=_hash(migration, direction, names, listed, seed),
+    )
+
+
+def _hash(
+    migration: MigrationRun,
+    direction: str,
+    revisions: tuple[str, ...],
+    statements: tuple[PlannedStatement, ...],
+    seed: SeedPlan | None,
+) -> str:
+    content = {
+        "direction": direction,
+        "databases": [migration.source.label, migration.config.label],
+        "revisions": revisions,
+        "statements": [[statement.step, statement.sql] for statement in statements],
+        "seed": None if seed is None else format_utc(seed.archived_until),
+        "backup": migration.options.backup,
+        "purge": migration.options.purge,
+    }
+    text = json.dumps(content, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]
+
+
+def _number(migration: MigrationRun, query: str, column: str) -> int | None:
+    with migration.source.read() as connection:
+        statement = migration.source_catalog.get(query)
+        row = run(connection, statement, table_values(migration)).first()
+    value = None if row is None else getattr(row, column)
+    return None if value is None else int(value)

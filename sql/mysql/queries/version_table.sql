@@ -1,0 +1,7 @@
+-- purpose: which revision this database is at
+-- index: none
+-- touches: nothing
+CREATE TABLE IF NOT EXISTS des_admin_version (
+    version_num VARCHAR(32) NOT NULL,
+    PRIMARY KEY (version_num)
+);

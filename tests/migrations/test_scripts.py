@@ -1,0 +1,143 @@
+"""`migrate sql`: run by the real clients, the scripts leave what the program leaves."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from des_core.config import Settings
+from des_core.migration.apply import downgrade, make_scripts, upgrade
+from des_core.migration.run import MigrationOptions
+from support.clients import run_script
+from support.database import TestDatabase, to_microseconds
+from support.filesdata import FilesTableFactory, canonical_rows
+from support.migrating import rows_by_formula, settings_for
+from support.shape import AWKWARD, TableShape
+
+KEEP = MigrationOptions()
+DROP = MigrationOptions(drop_archived=True, backup="dump of Monday")
+NASTY = replace(AWKWARD, index="idx_files_created_archived")
+MakeDatabase = Callable[[str], TestDatabase]
+
+
+def run_scripts(
+    settings: Settings, direction: str, options: MigrationOptions, *places: TestDatabase
+) -> None:
+    """Each script in order, on the database that it is for."""
+    for script in make_scripts(settings, direction=direction, actor="dba", options=options):
+        database = places[0] if script.place.startswith("source") else places[-1]
+        run_script(database, script.text)
+
+
+def schema_of(database: TestDatabase) -> dict[str, Any]:
+    """Columns and indexes of every table, as the server describes them."""
+    found = {}
+    with database.session() as session:
+        inspector = sa.inspect(session)
+        for table in sorted(set(inspector.get_table_names()) - {"des_archive_lock"}):
+            columns = [
+                (column["name"], str(column["type"]), column["nullable"], column["default"])
+                for column in inspector.get_columns(table)
+            ]
+            indexes = sorted(
+                (str(index["name"]), tuple(index["column_names"]), index["unique"])
+                for index in inspector.get_indexes(table)
+            )
+            found[table] = (columns, indexes, inspector.get_pk_constraint(table))
+    return found
+
+
+def state_of(database: TestDatabase, config: TestDatabase, shape: TableShape) -> dict[str, Any]:
+    """What a migration leaves, without clock times, names of people, events and locations."""
+    tables = config.table_names()
+    state: dict[str, Any] = {
+        "files": [(*row[:2], row[4]) for row in canonical_rows(database, shape)],
+        "schema": schema_of(database),
+        "config schema": schema_of(config),
+        "versions": sorted(
+            database.rows("SELECT version_num FROM des_admin_version")
+            + config.rows("SELECT version_num FROM des_admin_version")
+        ),
+        "exceptions": [
+            (uid, digest, to_microseconds(at), bool(archived), *rest)
+            for uid, digest, at, archived, *rest in config.rows(
+                "SELECT uid, uid_sha256, created_at, archived, reason, attempts, resolution"
+                " FROM des_archive_exception ORDER BY created_at, uid"
+            )
+        ],
+    }
+    if "des_archive_config" in tables:
+        [(identity, until, lag, fence)] = config.rows(
+            "SELECT id, archived_until, lag_days, fence FROM des_archive_config"
+        )
+        state["watermark"] = (identity, to_microseconds(until), lag, fence)
+    jobs = config.rows("SELECT name, cursor_created_at, rows_done FROM des_archive_job")
+    state["jobs"] = sorted(
+        (name, to_microseconds(cursor), rows)
+        for name, cursor, rows in jobs
+        if name in ("seed", "retired")
+    )
+    return state
+
+
+@pytest.mark.parametrize("options", [KEEP, DROP], ids=["kept", "dropped"])
+@pytest.mark.parametrize("shape", [TableShape(), NASTY], ids=["guide", "awkward"])
+def test_scripts_do_what_the_program_does(
+    database: TestDatabase,
+    make_database: MakeDatabase,
+    files_table: FilesTableFactory,
+    options: MigrationOptions,
+    shape: TableShape,
+) -> None:
+    other = make_database(database.server)
+    for place in (database, other):
+        files_table(place, 90, days=6, archived_days=4, holes=5, ties=3, files=False, shape=shape)
+    by_program = settings_for(database, **shape.settings())
+    by_script = settings_for(other, **shape.settings())
+    for _ in range(2):
+        upgrade(by_program, options=options)
+        run_scripts(by_script, "up", options, other)
+        assert state_of(other, other, shape) == state_of(database, database, shape)
+        downgrade(by_program)
+        run_scripts(by_script, "down", options, other)
+        left, right = state_of(other, other, shape), state_of(database, database, shape)
+        assert left == right
+
+
+@pytest.mark.parametrize("options", [KEEP, DROP], ids=["kept", "dropped"])
+@pytest.mark.parametrize(
+    ("database", "config_database"),
+    [("sqlite", "postgres"), ("postgres", "mariadb"), ("mariadb", "sqlite")],
+    indirect=True,
+)
+def test_two_databases_get_two_scripts(
+    database: TestDatabase,
+    config_database: TestDatabase,
+    files_table: FilesTableFactory,
+    options: MigrationOptions,
+) -> None:
+    files_table(database, 90, days=6, archived_days=4, holes=5, files=False)
+    before = canonical_rows(database)
+    settings = settings_for(database, config_database)
+    run_scripts(settings, "up", options, database, config_database)
+    assert upgrade(settings).revisions == ()
+    expected = before
+    if options is KEEP:
+        expected = rows_by_formula(database, config_database)
+    run_scripts(settings, "down", options, database, config_database)
+    assert canonical_rows(database) == expected == before
+    assert downgrade(settings).revisions == ()
+
+
+def test_nothing_archived_yet(
+    database: TestDatabase, make_database: MakeDatabase, files_table: FilesTableFactory
+) -> None:
+    other = make_database(database.server)
+    for place in (database, other):
+        files_table(place, 30, days=3, files=False)
+    upgrade(settings_for(database))
+    run_scripts(settings_for(other), "up", KEEP, other)
+    shape = TableShape()
+    assert state_of(other, other, shape) == state_of(database, database, shape)
