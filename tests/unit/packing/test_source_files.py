@@ -263,7 +263,9 @@ class TestRoots:
             stop.set()
             swapper.join()
         assert b"SECRET!" not in seen
-        assert b"content" in seen
+        assert seen & {b"content", Reason.OUTSIDE_ROOTS}
+        sources.release()
+        assert sources.read(f"{place}/inside/deep/file", 7) == b"content"
 
 
 def test_each_reason_reaches_the_outcome(tmp_path: Path) -> None:
