@@ -81,8 +81,31 @@ def move_watermark(
     FenceLost where the row is no longer what `expected` saw: another writer, or an operator's
     own SQL. The caller's transaction must then roll back.
     """
+    _compare_and_set(connection, dialect, expected, to_stored(to, dialect), actor=actor, now=now)
+
+
+def confirm_watermark(
+    connection: Connection, dialect: Dialect, *, expected: Watermark, actor: str, now: datetime
+) -> None:
+    """Check value and fence by writing the watermark to itself, exactly as it is stored.
+
+    FenceLost as from `move_watermark`. What is written in this transaction is true of that
+    watermark, or not written at all.
+    """
+    _compare_and_set(connection, dialect, expected, expected.raw, actor=actor, now=now)
+
+
+def _compare_and_set(
+    connection: Connection,
+    dialect: Dialect,
+    expected: Watermark,
+    to_value: object,
+    *,
+    actor: str,
+    now: datetime,
+) -> None:
     values = {
-        "to_value": to_stored(to, dialect),
+        "to_value": to_value,
         "now": to_stored(now, dialect),
         "actor": actor[:100],
         "expected": expected.raw,

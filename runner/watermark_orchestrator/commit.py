@@ -18,7 +18,7 @@ from des_core.ledger import add_slice
 from des_core.packer_planner import FileFailure
 from des_core.stored_time import to_stored
 from des_core.timestamps import format_utc, from_us
-from des_core.watermark import Watermark, move_watermark
+from des_core.watermark import Watermark, confirm_watermark, move_watermark
 from watermark_orchestrator.slice_packing import PackedSlice
 
 if TYPE_CHECKING:
@@ -86,14 +86,8 @@ def commit_retry(
         for keys, resolution in ((resolved, "packed"), (gone, "row_deleted")):
             resolve_exceptions(connection, config.dialect, keys, resolution=resolution, now=now)
         record_exceptions(connection, config.dialect, _exceptions(packed.failures), now=now)
-        # The watermark stays; writing it again is what checks value and fence.
-        move_watermark(
-            connection,
-            config.dialect,
-            expected=watermark,
-            to=watermark.archived_until,
-            actor=run.archive.actor,
-            now=now,
+        confirm_watermark(
+            connection, config.dialect, expected=watermark, actor=run.archive.actor, now=now
         )
         record_event(
             connection,
