@@ -18,6 +18,7 @@ from des_admin.commands import (
     init,
     migrate,
     progress,
+    reconcile,
     run,
     sql,
     verify,
@@ -44,6 +45,7 @@ PANELS: dict[str, tuple[Any, ...]] = {
     "Check and read back": (
         backup,
         verify,
+        reconcile,
         archive,
     ),
     "For other programs": (

@@ -121,6 +121,14 @@ class SourceReader:
             row = run(connection, self.catalog.get("window_stats"), values).one()
         return self._stats_of(row)
 
+    def count(self, start: datetime, end: datetime) -> int:
+        """How many rows `(start, end]` has, by the index on created_at alone."""
+        if start >= end:
+            return 0
+        with self.database.read() as connection:
+            values = self.schema.window(start, end)
+            return int(run(connection, self.catalog.get("window_count"), values).scalar_one())
+
     def _stats_of(self, row: Any) -> WindowStats:
         return WindowStats(
             files=int(row.files),

@@ -17,11 +17,16 @@ from watermark_orchestrator.slices import SliceKind
 
 @dataclass(frozen=True)
 class CyclePolicy:
-    """When a slice ends, and when it has failed as a whole instead of file by file."""
+    """When a slice ends, when it has failed as a whole instead of file by file, what is rechecked.
+
+    `max_captured` bounds the late rows of one day that become exceptions.
+    """
 
     slice_kind: SliceKind = "day"
     max_failures: int = 100_000
     max_failure_ratio: float = 0.5
+    max_captured: int = 100_000
+    recheck_days: int = 3
 
     @classmethod
     def from_settings(cls, settings: Settings) -> CyclePolicy:
@@ -30,6 +35,8 @@ class CyclePolicy:
             slice_kind=settings.watermark.slice,
             max_failures=migration.max_failures,
             max_failure_ratio=migration.max_failure_ratio,
+            max_captured=migration.max_captured,
+            recheck_days=settings.watermark.recheck_days,
         )
 
 

@@ -1,4 +1,4 @@
-"""A cycle: everything in `(archived_until, target]`, slice by slice, then the due exceptions.
+"""A cycle: everything in `(archived_until, target]`, slice by slice, then late rows and exceptions.
 
 The target is computed once, under the lock; each slice is committed on its own. Whatever stops a
 cycle, the next one reads the watermark and goes on from there: a slice that was not committed is
@@ -21,6 +21,7 @@ from des_core.watermark import Watermark, compute_target, read_watermark
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.commit import commit_window
 from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink, ignore_progress
+from watermark_orchestrator.rechecking import recheck
 from watermark_orchestrator.retrying import RetryReport, Selection, retry_exceptions
 from watermark_orchestrator.run import Run, open_run
 from watermark_orchestrator.slice_packing import PackedSlice, pack_rows
@@ -50,6 +51,7 @@ class CyclePlan:
 class CycleReport:
     """What a cycle did. Files and bytes count committed slices only.
 
+    `late` rows were found below the watermark; they are among those that were then tried again.
     `unsure` is a slice whose commit was cut off before the database answered; the next try looks
     it up in the ledger.
     """
@@ -65,6 +67,7 @@ class CycleReport:
     bytes_in: int = 0
     bytes_out: int = 0
     duration_s: float = 0.0
+    late: int = 0
     retried: RetryReport = field(default_factory=RetryReport)
     unsure: PackedSlice | None = None
 
@@ -145,6 +148,7 @@ def run_cycle(
         for window in _slices(archive, plan.window):
             run.stop.check()
             watermark = _pack_slice(run, window, watermark, report)
+        report.late += recheck(run, watermark).late
         report.retried.add(retry_exceptions(run, watermark, Selection(only_due=True)))
         observed.code = ExitCode.NEW_EXCEPTIONS if report.has_new_exceptions else ExitCode.DONE
     report.duration_s += time.monotonic() - began

@@ -42,6 +42,8 @@ def describe_report(report: CycleReport) -> str:
         parts.append(f"{report.files_present} were packed before")
     if report.files_failed:
         parts.append(f"{report.files_failed} new exceptions: des-admin exceptions list")
+    if report.late:
+        parts.append(f"{report.late} late rows found")
     if retried.tried:
         parts.append(
             f"{retried.tried} exceptions tried again, {retried.packed} packed, "

@@ -1,0 +1,234 @@
+"""Late rows become exceptions: at the end of each cycle for the last days, or when asked for.
+
+Order of execution, which is the safety argument:
+
+1. the lock and the fence are ours, so no window is closed meanwhile;
+2. the late rows of one day are found, reading only;
+3. one transaction opens their exceptions, and writes the watermark to itself by compare-and-set:
+   they are exceptions of the watermark that they were compared with, or nothing is written;
+4. they are due at once: the retry that follows packs them as new parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
+
+from des_core.errors import Refused
+from des_core.events import record_event
+from des_core.exceptions import NewException, record_exceptions
+from des_core.migration.jobs import Job, read_job, write_job
+from des_core.packer_planner import SourceRow
+from des_core.reconcile import DayCount, Reconciler, Scope, find_scope
+from des_core.timestamps import floor_day, from_us
+from des_core.watermark import Watermark, confirm_watermark, read_watermark
+from watermark_orchestrator.archive import Archive
+from watermark_orchestrator.progress_events import ProgressSink, ignore_progress
+from watermark_orchestrator.run import Run, open_run
+from watermark_orchestrator.slices import Window
+from watermark_orchestrator.stopping import StopRequest
+
+LATE = "late"
+JOB = "recheck"
+
+
+@dataclass(frozen=True, slots=True)
+class DayFinding:
+    """A day whose counts differ. `late` rows are in no shard and no exception."""
+
+    count: DayCount
+    late: int
+
+
+@dataclass(slots=True)
+class RecheckReport:
+    """What a comparison came to. `scope` is None where there was nothing to compare."""
+
+    scope: Scope | None = None
+    days: int = 0
+    rows: int = 0
+    late: int = 0
+    findings: list[DayFinding] = field(default_factory=list)
+
+    def add(self, count: DayCount) -> None:
+        self.days += 1
+        self.rows += count.rows
+
+    def add_finding(self, count: DayCount, late: int) -> None:
+        self.late += late
+        self.findings.append(DayFinding(count, late))
+
+
+def reconciler_of(archive: Archive, stop: StopRequest) -> Reconciler:
+    """Compares what this archive is made of."""
+    return Reconciler(
+        archive.source, archive.config, archive.storage, archive.packer_config.n_bits, stop.check
+    )
+
+
+def look_for_late(
+    archive: Archive,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    every_day: bool = False,
+    stop: StopRequest | None = None,
+    on_day: Callable[[DayCount], None] = lambda _: None,
+) -> RecheckReport:
+    """Compare, and change nothing."""
+    with archive.config.read() as connection:
+        watermark = read_watermark(connection, archive.config.dialect)
+    report = RecheckReport(find_scope(archive.config, watermark, since=since, until=until))
+    reconciler = reconciler_of(archive, stop or StopRequest())
+    for count in _suspicious(reconciler, report, every_day=every_day, on_day=on_day):
+        report.add_finding(count, sum(map(len, reconciler.find_late(count.scope))))
+    return report
+
+
+def record_late(
+    archive: Archive,
+    plan: RecheckReport,
+    *,
+    stop: StopRequest | None = None,
+    progress: ProgressSink = ignore_progress,
+) -> int:
+    """Open an exception for each late row of the days in which `look_for_late` found some.
+
+    The days are compared again under the lock, since rows may have been packed or deleted
+    meanwhile; how many exceptions were opened. The next retry packs them.
+    """
+    stop = stop or StopRequest()
+    recorded = 0
+    with open_run(archive, stop, progress, "reconcile") as (run, watermark):
+        reconciler = reconciler_of(archive, stop)
+        for finding in plan.findings:
+            if finding.late and finding.count.scope.end <= watermark.archived_until:
+                recorded += _record_day(run, watermark, reconciler, finding.count)
+    return recorded
+
+
+def recheck(run: Run, watermark: Watermark) -> RecheckReport:
+    """Compare the last `recheck_days` days, as a part of a cycle.
+
+    A day that was compared row by row, and whose counts have not changed since, is not compared
+    again: rows that were deleted after packing make them differ for ever.
+    """
+    archive, days = run.archive, run.archive.policy.recheck_days
+    if days == 0:
+        return RecheckReport()
+    since = floor_day(watermark.archived_until) - timedelta(days=days, microseconds=1)
+    scope = find_scope(archive.config, watermark)
+    scope = replace(scope, start=min(max(scope.start, since), scope.end))
+    report = RecheckReport(scope)
+    reconciler = reconciler_of(archive, run.stop)
+    seen = _Seen(archive)
+    for count in _suspicious(reconciler, report):
+        if seen.is_known(count):
+            continue
+        late = _record_day(run, watermark, reconciler, count)
+        report.add_finding(count, late)
+        if not late:
+            seen.add(count)
+    seen.save(scope)
+    return report
+
+
+class _Seen:
+    """Days that were compared row by row, with the counts that they had then; kept as a job."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._config = archive.config
+        job = read_job(self._config, JOB)
+        self._before: dict[str, list[int]] = dict(job.details) if job else {}
+        self._days = dict(self._before)
+
+    def is_known(self, count: DayCount) -> bool:
+        return self._days.get(_key(count)) == _numbers(count)
+
+    def add(self, count: DayCount) -> None:
+        self._days[_key(count)] = _numbers(count)
+
+    def save(self, scope: Scope) -> None:
+        """Keep what lies in the scope, so that the row never grows."""
+        first = scope.start.date().isoformat()
+        days = {day: numbers for day, numbers in self._days.items() if day >= first}
+        if days != self._before:
+            job = Job(JOB, "done", None, sum(n[0] for n in days.values()), None, days)
+            write_job(self._config, job, datetime.now(UTC))
+
+
+def _key(count: DayCount) -> str:
+    return count.scope.day.isoformat()
+
+
+def _numbers(count: DayCount) -> list[int]:
+    return [count.rows, count.packed, count.exceptions]
+
+
+def _suspicious(
+    reconciler: Reconciler,
+    report: RecheckReport,
+    *,
+    every_day: bool = False,
+    on_day: Callable[[DayCount], None] = lambda _: None,
+) -> Iterator[DayCount]:
+    """The days that must be compared row by row."""
+    if report.scope is None:
+        return
+    for count in reconciler.count_days(report.scope):
+        report.add(count)
+        if count.rows and (every_day or not count.agrees):
+            yield count
+        on_day(count)
+
+
+def _record_day(run: Run, watermark: Watermark, reconciler: Reconciler, count: DayCount) -> int:
+    """Open exceptions for the late rows of a day, in one transaction; how many."""
+    limit = run.archive.policy.max_captured
+    late = list(islice(chain.from_iterable(reconciler.find_late(count.scope)), limit + 1))
+    if len(late) > limit:
+        raise Refused(
+            f"a day has more than {limit:,} rows that no shard and no exception knows",
+            hint="is packer.output_dir the right one? If so many rows are late, pack the day "
+            "again: des-admin watermark rewind; or raise migration.max_captured",
+            day=count.scope.day,
+            rows=count.rows,
+            in_shards=count.packed,
+        )
+    if late:
+        _commit(run, watermark, Window(count.scope.start, count.scope.end), late)
+    return len(late)
+
+
+def _commit(run: Run, watermark: Watermark, window: Window, late: list[SourceRow]) -> None:
+    config = run.archive.config
+    now = datetime.now(UTC)
+    run.lock.check()
+    with config.write() as connection:
+        record_exceptions(connection, config.dialect, _exceptions(late), now=now)
+        confirm_watermark(
+            connection, config.dialect, expected=watermark, actor=run.archive.actor, now=now
+        )
+        record_event(
+            connection,
+            config.dialect,
+            action="late_rows_found",
+            actor=run.archive.actor,
+            now=now,
+            details={"run_id": run.run_id, "window": str(window), "files": len(late)},
+        )
+
+
+def _exceptions(late: Iterable[SourceRow]) -> Iterator[NewException]:
+    for row in late:
+        yield NewException(
+            uid=row.uid,
+            created_at=from_us(row.created_us),
+            location=row.location,
+            archived=False,
+            reason=LATE,
+            error="it appeared below the watermark",
+            attempts=0,
+        )
