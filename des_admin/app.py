@@ -11,6 +11,7 @@ from des_admin.commands import (
     archive,
     backup,
     config,
+    demo,
     doctor,
     exceptions,
     exceptions_retry,
@@ -30,6 +31,7 @@ from des_admin.options import GlobalOptions, OutputMode
 # Headings of the help, in its order, and the modules whose commands stand below them.
 PANELS: dict[str, tuple[Any, ...]] = {
     "Begin": (
+        demo,
         init,
         doctor,
         config,

@@ -30,7 +30,7 @@ def print_table(
     console: Console, columns: Sequence[Column], rows: Iterable[Row], *, title: str | None = None
 ) -> None:
     """Print rows; every cell is foreign text, so nothing in it is obeyed."""
-    console.print(build_table(columns, rows, title=title))
+    _print(console, build_table(columns, rows, title=title))
 
 
 def build_table(
@@ -70,7 +70,18 @@ def print_facts(console: Console, facts: Iterable[tuple[str, object]]) -> None:
     table.add_column(overflow="fold")
     for name, value in facts:
         table.add_row(name, _cell(value))
-    console.print(table)
+    _print(console, table)
+
+
+def _print(console: Console, table: Table) -> None:
+    """Piped lines end where their text ends."""
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        console.out(line.rstrip(), highlight=False)
 
 
 def _cell(value: object) -> RenderableType:

@@ -103,10 +103,11 @@ def check_revisions(patient: Patient) -> Check:
 def check_clock(patient: Patient) -> Check:
     """This machine and the server agree about the time."""
     skew = patient.clock.now - patient.clock_read_at
-    seconds = f"{skew.total_seconds():+.1f} s"
+    seconds = abs(skew.total_seconds())
+    words = f"the server is {seconds:.1f} s {'ahead of' if skew > timedelta() else 'behind'} us"
     if abs(skew) > MAX_SKEW:
-        return warning("clock", f"the server is {seconds} off this machine", "timedatectl")
-    return ok("clock", f"the server is {seconds} off this machine")
+        return warning("clock", words, "timedatectl")
+    return ok("clock", words if seconds >= 0.1 else "the server and this machine agree")
 
 
 def check_transactions(patient: Patient) -> Check:
