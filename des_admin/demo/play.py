@@ -103,7 +103,7 @@ def _cutover(stage: Stage) -> None:
     stage.run("des-admin doctor", expect=(4,))
     stage.chapter("4. What would the cutover do? Then do it", "Nothing changes before `up`.")
     stage.run("des-admin migrate plan")
-    stage.run("des-admin migrate up --yes --reason 'demo cutover'")
+    stage.run("des-admin migrate up --yes --quiet --reason 'demo cutover'")
 
 
 def _first_run(stage: Stage, files: list[material.DemoFile], now: datetime) -> None:
