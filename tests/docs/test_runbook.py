@@ -1,0 +1,70 @@
+"""Every block of the documents is executed, section by section, on a real database."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from des_core.config_file import load_settings
+from des_core.migration.apply import upgrade
+from support.archive import make_settings
+from support.database import TestDatabase
+from support.documents import RUNS, SHOWN_ONLY, Block, Desk, Section, read_sections, sit_down
+from support.filesdata import FilesTableFactory
+from support.runner import write_config
+from watermark_orchestrator.archive import open_archive
+from watermark_orchestrator.cycle import run_cycle
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = ("RUNBOOK.md",)
+SECTIONS = [
+    pytest.param(section, id=f"{name}-{section.title}".replace(" ", "-").lower())
+    for name in DOCUMENTS
+    for section in read_sections(ROOT / name)
+]
+
+
+def prepare(
+    state: str,
+    directory: Path,
+    make_database: Callable[[str], TestDatabase],
+    files_table: FilesTableFactory,
+) -> Desk:
+    """The desk of an operator before or after the cutover."""
+    when, server = state.split()
+    database = make_database(server)
+    files_table(database, rows=2000, days=40, archived_days=20, holes=6, min_size=1)
+    settings = make_settings(database, directory / "shards")
+    write_config(settings, directory / "des-admin.yaml")
+    if when == "cutover":
+        upgrade(settings)
+        with open_archive(settings) as archive:
+            run_cycle(archive)
+    return sit_down(directory, database)
+
+
+def check_yaml(block: Block, directory: Path) -> None:
+    path = directory / "example.yaml"
+    path.write_text(block.text)
+    env = {"DB_USER": "archive", "DB_PASSWORD": "secret"}
+    assert load_settings(path, env=env).settings.database.table_name
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_each_block_runs(
+    section: Section,
+    tmp_path: Path,
+    make_database: Callable[[str], TestDatabase],
+    files_table: FilesTableFactory,
+) -> None:
+    assert section.state is not None, f"the section {section.title!r} names no state"
+    desk = prepare(section.state, tmp_path, make_database, files_table)
+    for block in section.blocks:
+        assert block.language in RUNS | SHOWN_ONLY, f"line {block.line}: {block.language}"
+        if block.language == "yaml":
+            check_yaml(block, tmp_path)
+        elif block.language in RUNS:
+            done = desk.run(block)
+            said = f"line {block.line}:\n{block.text}\n{done.stdout}\n{done.stderr}"
+            assert done.returncode == block.exit_code, said
+            assert "Traceback" not in done.stderr, said
