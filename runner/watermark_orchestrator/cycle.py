@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from des_core.database_source import WindowStats
-from des_core.errors import DatabaseUnreachable, ExitCode
+from des_core.errors import DatabaseUnreachable, ExitCode, Refused
 from des_core.ledger import slice_is_recorded
 from des_core.logs import bind, get_logger
 from des_core.metrics import NoMetrics, RunnerMetrics, observe_cycle
+from des_core.timestamps import format_utc
 from des_core.watermark import Watermark, compute_target, read_watermark
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.commit import commit_window
@@ -93,6 +94,7 @@ class CycleReport:
 def current_target(archive: Archive, watermark: Watermark) -> tuple[datetime, CyclePlan]:
     """The target now, with what decided it; the plan's counts are left empty."""
     clock = archive.source.clock()
+    _refuse_future(watermark, clock.now)
     unhindered = compute_target(clock.now, watermark.lag_days)
     target = compute_target(clock.now, watermark.lag_days, clock.oldest_transaction)
     plan = CyclePlan(
@@ -104,6 +106,16 @@ def current_target(archive: Archive, watermark: Watermark) -> tuple[datetime, Cy
         hidden_sessions=clock.hidden_sessions,
     )
     return target, plan
+
+
+def _refuse_future(watermark: Watermark, now: datetime) -> None:
+    if watermark.archived_until > now:
+        raise Refused(
+            "the watermark lies in the future: files that are yet to come would count as archived",
+            hint="set it back to where packing ended: des-admin watermark history",
+            watermark=format_utc(watermark.archived_until),
+            now=format_utc(now),
+        )
 
 
 def plan_cycle(archive: Archive) -> CyclePlan:

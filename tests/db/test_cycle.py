@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from des_core.config import Settings
-from des_core.errors import LockHeld, StorageError, Terminated, TooManyFailures, UsageError
+from des_core.errors import LockHeld, Refused, StorageError, Terminated, TooManyFailures, UsageError
 from des_core.lock import hold_lock
 from support.archive import make_archive
 from support.database import TestDatabase
@@ -177,6 +177,16 @@ def test_only_one_at_a_time(
     ):
         run(settings)
     assert run(settings).files_out == 10
+
+
+def test_a_watermark_in_the_future_is_refused(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    files_table(database, rows=10, days=2)
+    settings = make_archive(database, tmp_path / "out")
+    database.execute("UPDATE des_archive_config SET archived_until = '2999-01-01 00:00:00'")
+    with pytest.raises(Refused, match="future"):
+        run(settings)
 
 
 def test_output_must_be_there(
