@@ -19,6 +19,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from des_core.config import Settings
+from des_core.database import parse_url
 from des_core.errors import ConfigError
 
 MAX_FILE_BYTES = 1 << 20
@@ -258,16 +259,27 @@ def _variable(name: str, default: str | None, env: Mapping[str, str]) -> str | N
 
 def _validate(tree: Tree, origins: Mapping[str, str], file: str) -> Settings:
     try:
-        return Settings.model_validate(tree)
+        settings = Settings.model_validate(tree)
     except ValidationError as exc:
         raise _config_error(exc, origins, file) from None  # the cause would echo the input
     except ConfigError as exc:
         raise ConfigError(exc.message, hint=exc.hint, file=file, **exc.facts) from None
+    for key, url in (
+        ("database.url", settings.source_url),
+        ("watermark.config_db_url", settings.config_url),
+    ):
+        try:
+            parse_url(url)
+        except ConfigError as exc:
+            where = origins.get(key, file)
+            raise ConfigError(exc.message, hint=exc.hint, file=where, key=key) from None
+    return settings
 
 
 def _config_error(exc: ValidationError, origins: Mapping[str, str], file: str) -> ConfigError:
-    """The first problem as one error; the others are counted."""
+    """The first problem, a misspelt key before a missing one; the others are counted."""
     problems = exc.errors(include_url=False, include_context=False, include_input=False)
+    problems.sort(key=lambda problem: problem["type"] != "extra_forbidden")
     first = problems[0]
     loc = [str(part) for part in first["loc"]]
     key = ".".join(loc)
