@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +16,8 @@ from des_core.migration.apply import upgrade
 from support.archive import make_settings
 from support.database import TestDatabase
 from support.filesdata import FilesTable, FilesTableFactory, canonical_rows
-from support.runner import environment, write_config
+from support.program import run_here
+from support.runner import write_config
 from support.truth import archive_bytes, check_truth, read_open_exceptions
 
 GOOD = """\
@@ -47,21 +47,8 @@ class Bench:
         tree[section] = {**tree.get(section, {}), **fields}
         self.config.write_text(yaml.safe_dump(tree))
 
-    def des_admin(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-        return des_admin("--config", str(self.config), *arguments, **env)
-
-
-def des_admin(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "des_admin", *arguments],
-        env={**environment(), **env},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert "Traceback" not in done.stdout + done.stderr, done.stderr
-    return done
+    def des_admin(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return run_here("--config", str(self.config), *arguments)
 
 
 def expect(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
@@ -101,7 +88,7 @@ def test_configuration(tmp_path: Path, content: bytes | None, words: list[str]) 
     path = tmp_path / "c.yaml"
     if content is not None:
         path.write_bytes(content)
-    done = des_admin("--config", str(path), "progress")
+    done = run_here("--config", str(path), "progress")
     expect(done, 2, *words, *([] if content is None or b"no" in content[-30:] else [str(path)]))
 
 
@@ -235,7 +222,7 @@ def test_the_second_row_of_a_uid_becomes_an_exception(make_database: Any, tmp_pa
     settings = make_settings(database, tmp_path / "out")
     upgrade(settings)
     config = write_config(settings, tmp_path / "c.yaml")
-    expect(des_admin("--config", str(config), "run"), 3)
+    expect(run_here("--config", str(config), "run"), 3)
     exceptions = database.rows(
         "SELECT created_at, reason FROM des_archive_exception WHERE resolved_at IS NULL"
     )
