@@ -16,7 +16,7 @@ from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import run_cycle
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("RUNBOOK.md",)
+DOCUMENTS = ("README.md", "RUNBOOK.md")
 SECTIONS = [
     pytest.param(section, id=f"{name}-{section.title}".replace(" ", "-").lower())
     for name in DOCUMENTS
