@@ -1,0 +1,170 @@
+"""Every prompt: yes, no, Ctrl-C, end of input. Nothing changes unless it was confirmed."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cli.conftest import CANARY, Archive
+from cli.terminal import Terminal
+from support.database import TestDatabase
+from support.filesdata import FilesTableFactory
+
+CTRL_C, CTRL_D = "\x03", "\x04"
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+REFUSALS = pytest.mark.parametrize(
+    ("typed", "code"),
+    [("n\n", 4), ("\n", 4), ("what\n", 4), (CTRL_C, 130), (CTRL_D, 4)],
+    ids=["no", "enter", "nonsense", "ctrl-c", "ctrl-d"],
+)
+
+
+def plain(text: str) -> str:
+    return ESCAPE.sub("", text)
+
+
+def state(archive: Archive) -> tuple[object, ...]:
+    value = archive.config.value("SELECT archived_until FROM des_archive_config")
+    return value, archive.events(), archive.exceptions()
+
+
+@REFUSALS
+@pytest.mark.parametrize(
+    ("line", "question"),
+    [
+        (["watermark", "rewind", "1d"], "Move the watermark back"),
+        (["watermark", "lag", "3"], "Change lag_days"),
+        (["watermark", "advance", "1d"], "Type the number"),
+        (["exceptions", "resolve", "--reason", "pending_at_seed"], "Type how many"),
+        (["exceptions", "retry"], "exceptions again?"),
+    ],
+    ids=["rewind", "lag", "advance", "resolve", "retry"],
+)
+def test_not_confirmed(
+    line: list[str], question: str, typed: str, code: int, sqlite_archive: Archive
+) -> None:
+    before = state(sqlite_archive)
+    with Terminal(sqlite_archive.project, *line) as terminal:
+        terminal.expect(question)
+        terminal.type(typed)
+        assert terminal.end() == code
+        assert "nothing" in terminal.text
+    assert state(sqlite_archive) == before
+
+
+def test_rewind_asks_for_a_reason(sqlite_archive: Archive) -> None:
+    with Terminal(sqlite_archive.project, "watermark", "rewind", "1d") as terminal:
+        terminal.expect("replayed")
+        terminal.expect("[y/N]")
+        terminal.type("y\n")
+        terminal.expect("Why")
+        terminal.type("shards of the 6th lost\n")
+        assert terminal.end() == 0
+    assert sqlite_archive.events()[-1][3] == "shards of the 6th lost"
+
+
+def test_ctrl_c_at_the_reason_changes_nothing(sqlite_archive: Archive) -> None:
+    before = state(sqlite_archive)
+    with Terminal(sqlite_archive.project, "watermark", "rewind", "1d") as terminal:
+        terminal.expect("[y/N]")
+        terminal.type("y\n")
+        terminal.expect("Why")
+        terminal.type(CTRL_C)
+        assert terminal.end() == 130
+    assert state(sqlite_archive) == before
+
+
+def test_advance_wants_the_number(sqlite_archive: Archive) -> None:
+    with Terminal(sqlite_archive.project, "watermark", "advance", "2024-01-08") as terminal:
+        terminal.expect("skipped")
+        terminal.expect("to go on:")
+        terminal.type("21\n")
+        terminal.expect("Why")
+        terminal.type("\n")
+        assert terminal.end() == 0
+    reasons = [reason for reason, _ in sqlite_archive.exceptions().values()]
+    assert reasons.count("skipped") == 21
+
+
+def test_init_asks_tries_and_writes(
+    project: Path, database: TestDatabase, files_table: FilesTableFactory
+) -> None:
+    files_table(database, rows=3)
+    (project / "out").mkdir()
+    with Terminal(project, "init", env={"DB_PASSWORD": password_of(database)}) as terminal:
+        answers = [*connection_answers(database), "", str(project / "out"), "x", "9"]
+        for answer in answers:
+            terminal.expect(": ")
+            terminal.type(answer + "\n")
+        code = terminal.end()
+    assert code == 0, terminal.text
+    written = yaml.safe_load((project / "des-admin.yaml").read_text())
+    assert written["database"]["lag_days"] == 9
+    assert written["database"]["table_name"] == "files"
+    if database.kind != "sqlite":
+        assert "${DB_PASSWORD}" in written["database"]["url"]
+        assert password_of(database) not in (project / "des-admin.yaml").read_text()
+
+
+def connection_answers(database: TestDatabase) -> list[str]:
+    if database.path is not None:
+        return ["sqlite", str(database.path)]
+    match = re.match(r"(\w+)(?:\+\w+)?://([^:]+):[^@]*@([^:/]+):(\d+)/(.*)", database.url)
+    assert match is not None
+    scheme, user, host, port, name = match.groups()
+    return [scheme, host, port, name, user, "DB_PASSWORD"]
+
+
+def password_of(database: TestDatabase) -> str:
+    match = re.match(r"\w+(?:\+\w+)?://[^:]+:([^@]*)@", database.url)
+    return match[1] if match else "unused"
+
+
+def test_init_leaves_nothing_when_the_trial_fails(project: Path) -> None:
+    with Terminal(project, "init", env={"DB_PASSWORD": CANARY}) as terminal:
+        for answer in ["postgresql", "127.0.0.1", "1", "db", "me", "", "", "out", "7"]:
+            terminal.expect(": ")
+            terminal.type(answer + "\n")
+        assert terminal.end() == 10
+    assert CANARY not in terminal.text
+    assert not any(project.iterdir())
+
+
+@pytest.mark.parametrize("columns", [80, 160, 30])
+def test_screens_fit_the_terminal(columns: int, sqlite_archive: Archive) -> None:
+    for line in ("watermark show", "progress", "exceptions list", "doctor", "watermark history"):
+        with Terminal(sqlite_archive.project, *line.split(), columns=columns) as terminal:
+            assert terminal.end() == 0, terminal.text
+        widest = max(len(row) for row in plain(terminal.text).splitlines())
+        # The next command is one line, so that it can be copied.
+        limit = columns if line != "doctor" else max(columns, 100)
+        assert widest <= limit, f"{line}\n{plain(terminal.text)}"
+
+
+def test_colours_and_their_absence(sqlite_archive: Archive) -> None:
+    def shown(*line: str, **env: str) -> str:
+        with Terminal(sqlite_archive.project, *line, env=env) as terminal:
+            assert terminal.end() == 0
+        return terminal.text
+
+    colour = re.compile(r"\x1b\[[0-9;]*3[0-9]m")
+    assert colour.search(shown("doctor"))
+    assert not colour.search(shown("doctor", NO_COLOR="1"))
+    assert not colour.search(shown("doctor", "--no-color"))
+    assert "\x1b" not in shown("doctor", TERM="dumb")
+
+
+def test_run_shows_a_bar_and_cleans_it_up(sqlite_archive: Archive) -> None:
+    with Terminal(sqlite_archive.project, "run", columns=120) as terminal:
+        terminal.expect("packing")
+        assert terminal.end() == 0
+    assert "packed" in plain(terminal.text)
+
+
+def test_watch_ends_with_ctrl_c(sqlite_archive: Archive) -> None:
+    with Terminal(sqlite_archive.project, "progress", "--watch", "0.5") as terminal:
+        terminal.expect("archived until")
+        terminal.expect("archived until")
+        terminal.type(CTRL_C)
+        assert terminal.end() == 0
