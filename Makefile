@@ -60,7 +60,7 @@ wheel-test: venv ## Build the wheel and try it in an empty environment
 	scripts/smoke-test-wheel
 
 .PHONY: check
-check: lint test ## Do what CI does: lint, then all tests
+check: lint wheel-test test ## Do what CI does: lint, the wheel, all tests
 
 .PHONY: bench
 bench: venv ## Run every benchmark; BENCH=name runs one
