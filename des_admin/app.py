@@ -12,6 +12,7 @@ from des_admin.commands import (
     backup,
     config,
     demo,
+    deploy,
     doctor,
     exceptions,
     exceptions_retry,
@@ -52,6 +53,7 @@ PANELS: dict[str, tuple[Any, ...]] = {
     ),
     "For other programs": (
         exporter,
+        deploy,
         sql,
     ),
 }

@@ -1,4 +1,4 @@
-"""Where the SQL files and the Alembic environment lie: inside the wheel, or in the checkout."""
+"""Where SQL, the Alembic environment and deploy/ lie: inside the wheel, or in the checkout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 @cache
 def resource_dir(name: str) -> Path:
-    """The directory `sql` or `alembic`, as installed (`des_core/_NAME`) or as checked out."""
+    """The directory `sql`, `alembic` or `deploy`: `des_core/_NAME`, or where it was checked out."""
     for candidate in (_PACKAGE / f"_{name}", _PACKAGE.parent.parent / name):
         if candidate.is_dir():
             return candidate

@@ -1,0 +1,108 @@
+"""`des-admin deploy render`: what it writes, what it refuses, and that no secret gets through."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from des_admin.deployment.files import plan_render, write_render
+from des_core.errors import ConfigError, Refused, UsageError
+from support.deployment import GUIDE_CONFIG, RICH_CONFIG, MakeDeployment
+from support.own_process import run_program
+
+CANARY = "c4n4ry-Pa55"
+
+
+def test_no_secret_is_needed_and_none_is_written(make: MakeDeployment, tmp_path: Path) -> None:
+    env = {"DB_PASSWORD": CANARY, "METRICS_PASSWORD": CANARY, "DB_USER": "u"}
+    for given in ({}, env):
+        deployment = make(RICH_CONFIG, env=given)
+        plan = plan_render(deployment, tmp_path / "out")
+        assert CANARY not in json.dumps(plan.texts)
+        assert "des-admin-variable-not-set" not in json.dumps(plan.texts)
+        assert plan.texts["kubernetes/watermark-migration-config.yaml"] == RICH_CONFIG
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        RICH_CONFIG.replace("${DB_PASSWORD}", CANARY),
+        RICH_CONFIG.replace("${METRICS_PASSWORD}", CANARY),
+    ],
+)
+def test_a_password_in_the_configuration_is_refused(
+    make: MakeDeployment, tmp_path: Path, text: str
+) -> None:
+    with pytest.raises(Refused, match="password") as caught:
+        plan_render(make(text), tmp_path)
+    assert CANARY not in str(caught.value)
+
+
+def test_files_that_differ_are_named_before_they_are_overwritten(
+    make: MakeDeployment, tmp_path: Path
+) -> None:
+    plan = plan_render(make(), tmp_path)
+    assert plan.changed == ()
+    write_render(plan)
+    assert plan_render(make(), tmp_path).changed == ()
+    other = plan_render(make(image="registry.example/des:2.0"), tmp_path)
+    assert other.changed == (
+        "kubernetes/cronjob.yaml",
+        "kubernetes/exporter.yaml",
+        "kubernetes/migrate/job.yaml",
+    )
+
+
+def test_the_profile_is_what_is_deployed(make: MakeDeployment) -> None:
+    text = GUIDE_CONFIG.read_text() + "\nprofiles:\n  other:\n    packer:\n      output_dir: /o\n"
+    deployment = make(text, profile="other")
+    config = yaml.safe_load(deployment.config_text)
+    assert config["packer"]["output_dir"] == "/o"
+    assert config["packer"]["n_bits"] == 8
+    assert "profiles" not in config
+    with pytest.raises(ConfigError, match="profile"):
+        make(text, profile="missing")
+
+
+def test_what_the_configuration_lacks_is_said(make: MakeDeployment, tmp_path: Path) -> None:
+    without = GUIDE_CONFIG.read_text().replace('  source_roots: ["/mnt/files"]\n', "")
+    [warning] = plan_render(make(without), tmp_path).warnings
+    assert "source_roots" in warning
+    assert plan_render(make(), tmp_path).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"namespace": "Not A Name"},
+        {"namespace": "x" * 64},
+        {"monitoring_namespace": "a/b"},
+        {"image": "two words"},
+        {"time_zone": "Mars/Olympus"},
+        {"bin_dir": "relative"},
+        {"config_path": "/with space"},
+        {"user": "root;true"},
+    ],
+)
+def test_flags_that_cannot_be_used_are_refused(make: MakeDeployment, options: dict) -> None:
+    with pytest.raises(UsageError):
+        make(**options)
+
+
+def test_the_command_writes_and_refuses(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    render = ("deploy", "render", "--config", str(GUIDE_CONFIG), "--to", str(out))
+    planned = run_program(*render, "--dry-run", "--output", "json", cwd=tmp_path)
+    assert planned.code == 0, planned.err
+    assert not out.exists()
+    done = run_program(*render, cwd=tmp_path)
+    assert done.code == 0, done.err
+    files = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert files == set(json.loads(planned.out)["files"])
+    assert done.out.split() == [str(out / name) for name in sorted(files)]
+    again = run_program(*render, "--namespace", "elsewhere", cwd=tmp_path)
+    assert again.code == 4
+    assert "--force" in again.err
+    assert run_program(*render, "--namespace", "elsewhere", "--force", cwd=tmp_path).code == 0
+    assert "elsewhere" in (out / "kubernetes" / "cronjob.yaml").read_text()
