@@ -43,6 +43,7 @@ def print_plan(console: Console, plan: MigrationPlan) -> None:
     print_table(console, STATEMENT_COLUMNS, _statement_rows(plan))
     for finding in plan.gate:
         mark = "passes" if finding.is_passed else "REFUSES"
+        mark = "passes, WARNING" if finding.is_warning else mark
         console.print(f"gate {finding.check}: {mark}: {finding.text}", markup=False)
     for blocker in plan.blockers:
         console.print(f"holds files now: {blocker}", markup=False)

@@ -30,7 +30,8 @@ def upgrade(migration: MigrationRun) -> None:
     if column is None:
         migration.tell(DROP_ARCHIVED.name, "drop_archived", "the column is gone already")
         return
-    pass_gate(migration)
+    findings = pass_gate(migration)
+    backup = next(finding.text for finding in findings if finding.check == "backup")
     now = migration.now()
     with migration.config.write() as connection:
         record_event(
@@ -41,7 +42,7 @@ def upgrade(migration: MigrationRun) -> None:
             now=now,
             from_value=f"{column.type}{'' if column.is_nullable else ' NOT NULL'}",
             reason=migration.options.reason,
-            details={"backup": migration.options.backup, "default": column.default},
+            details={"backup": backup, "default": column.default},
         )
     names = ["drop_archived"]
     if find_index(migration, CREATED_ARCHIVED_INDEX) is not None:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from des_core.backup.evidence import judge_backup
+from des_core.backup.identity import Target
 from des_core.database import run
 from des_core.errors import Refused
 from des_core.exceptions import uid_digest
@@ -31,12 +33,16 @@ SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class GateFinding:
-    """What one check found. `hint` says how to mend what is not right."""
+    """What one check found. `hint` says how to mend what is not right.
+
+    A warning is passed all the same: the operator has to know what stands on nobody's check.
+    """
 
     check: str
     is_passed: bool
     text: str
     hint: str | None = None
+    is_warning: bool = False
 
 
 GateCheck = Callable[[MigrationRun], GateFinding]
@@ -49,12 +55,14 @@ def check_gate(migration: MigrationRun) -> list[GateFinding]:
 
 def preview_gate(migration: MigrationRun) -> list[GateFinding]:
     """The checks that can be made before there is a watermark."""
-    return [check(migration) for check in (backup_is_named, nothing_uses_column)]
+    return [check(migration) for check in (backup_is_good, nothing_uses_column)]
 
 
-def pass_gate(migration: MigrationRun) -> None:
-    """Refused where a check fails; the error lists each."""
-    require_passed(check_gate(migration))
+def pass_gate(migration: MigrationRun) -> list[GateFinding]:
+    """The findings; Refused where a check fails, and the error lists each."""
+    findings = check_gate(migration)
+    require_passed(findings)
+    return findings
 
 
 def require_passed(findings: Sequence[GateFinding]) -> None:
@@ -77,17 +85,14 @@ def index_is_valid(migration: MigrationRun) -> GateFinding:
     return GateFinding("index", True, f"{index.name} serves windows of created_at")
 
 
-def backup_is_named(migration: MigrationRun) -> GateFinding:
-    """The operator says which backup brings the column back."""
-    name = (migration.options.backup or "").strip()
-    if not name:
-        return GateFinding(
-            "backup",
-            False,
-            "no backup is named",
-            "name the one you have checked: --backup NAME (with alembic: -x backup=NAME)",
-        )
-    return GateFinding("backup", True, f"backup {name}")
+def backup_is_good(migration: MigrationRun) -> GateFinding:
+    """A backup that was checked and is fresh brings the column back."""
+    name = (migration.options.backup or "").strip() or None
+    source = Target(migration.settings.source_url, migration.source)
+    verdict = judge_backup(migration.settings, source, migration.config, name, migration.now())
+    return GateFinding(
+        "backup", verdict.is_passed, verdict.text, verdict.hint, is_warning=verdict.is_warning
+    )
 
 
 def nothing_archived_above(migration: MigrationRun) -> GateFinding:
@@ -148,7 +153,7 @@ def nothing_uses_column(migration: MigrationRun) -> GateFinding:
 
 CHECKS: Sequence[GateCheck] = (
     index_is_valid,
-    backup_is_named,
+    backup_is_good,
     nothing_archived_above,
     holes_are_exceptions,
     nothing_uses_column,

@@ -1,0 +1,149 @@
+"""The gate before the drop wants a backup that was checked, is fresh, and is of this database."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from backup.conftest import Bench, believe, cut, data_file, now
+from des_core.backup.evidence import BackupVerdict, judge_backup
+from des_core.backup.findings import Level, Status
+from des_core.backup.record import last_checks, latest_good_backup, record_check, record_created
+from des_core.backup.store import load_entry
+from des_core.config import Settings
+from des_core.errors import Refused
+from des_core.migration.apply import upgrade
+from des_core.migration.run import MigrationOptions
+from support.database import TestDatabase
+from support.filesdata import FilesTableFactory
+from support.migrating import settings_for
+
+DROP = MigrationOptions(drop_archived=True)
+
+
+@pytest.fixture
+def migrated(
+    database: TestDatabase,
+    files_table: FilesTableFactory,
+    make_bench: Callable[[TestDatabase], Bench],
+) -> tuple[Bench, Settings]:
+    """A database with a watermark, and settings that know where its backups are."""
+    files_table(database, rows=100, days=5, archived_days=3, files=False)
+    bench = make_bench(database)
+    settings = settings_for(database)
+    changed = {"backup": settings.backup.model_copy(update={"dir": str(bench.directory)})}
+    settings = settings.model_copy(update=changed)
+    upgrade(settings)
+    return bench, settings
+
+
+def judge(bench: Bench, settings: Settings, name: str | None = None, **age: float) -> BackupVerdict:
+    config = bench.target.database
+    return judge_backup(settings, bench.target, config, name, now() + timedelta(**age))
+
+
+def check_and_record(bench: Bench, path: Path, level: Level = Level.L2) -> None:
+    report = bench.check(path, level)
+    stored = load_entry(path).stored
+    assert record_check(bench.target.database, report, stored, actor="tests", now=now())
+
+
+def test_nothing_recorded_is_refused(migrated: tuple[Bench, Settings]) -> None:
+    bench, settings = migrated
+    with pytest.raises(Refused, match="no backup of this database with files is recorded") as got:
+        upgrade(settings, options=DROP)
+    assert "backup create" in str(got.value.hint)
+    assert "archived" in {row[0] for row in _columns(bench.database)}
+
+
+def test_checked_and_fresh_opens_the_gate(migrated: tuple[Bench, Settings]) -> None:
+    bench, settings = migrated
+    stored = bench.create()
+    assert record_created(bench.target.database, stored, actor="tests", now=now())
+    assert not judge(bench, settings).is_passed
+    check_and_record(bench, stored.path, Level.L1)
+    assert not judge(bench, settings).is_passed
+    check_and_record(bench, stored.path)
+    assert judge(bench, settings).is_passed
+    upgrade(settings, options=DROP)
+    assert "archived" not in {row[0] for row in _columns(bench.database)}
+    events = bench.database.rows(
+        "SELECT details FROM des_archive_event WHERE action = 'migrate.drop_archived'"
+    )
+    assert stored.manifest.name in events[0][0]
+
+
+def test_old_failed_foreign_or_vanished_is_refused(migrated: tuple[Bench, Settings]) -> None:
+    bench, settings = migrated
+    stored = bench.create()
+    check_and_record(bench, stored.path)
+    assert judge(bench, settings, hours=23).is_passed
+    assert "25.0 hours old" in judge(bench, settings, hours=25).text
+    assert judge(bench, settings).is_passed
+    cut(data_file(stored), 0.5)
+    assert "bytes instead of" in judge(bench, settings).text
+    check_and_record(bench, stored.path)
+    assert "no backup" in judge(bench, settings).text
+    second = bench.create()
+    check_and_record(bench, second.path)
+    assert judge(bench, settings).is_passed
+    shutil.rmtree(second.path)
+    assert "no longer at" in judge(bench, settings).text
+
+
+def test_backup_of_another_server_does_not_count(migrated: tuple[Bench, Settings]) -> None:
+    bench, settings = migrated
+    stored = bench.create()
+    server = replace(stored.manifest.server, server_id="another")
+    believe(stored, server=server)
+    report = bench.check(stored.path, Level.L2)
+    forged = replace(report, statuses=dict.fromkeys(list(Level)[:3], Status.OK))
+    again = load_entry(stored.path).stored
+    record_check(bench.target.database, forged, again, actor="tests", now=now())
+    assert latest_good_backup(bench.target.database) is not None
+    assert not judge(bench, settings).is_passed
+
+
+def test_named_backup_is_checked_there_and_then(migrated: tuple[Bench, Settings]) -> None:
+    bench, settings = migrated
+    stored = bench.create()
+    for name in (stored.manifest.name, str(stored.path)):
+        verdict = judge(bench, settings, name)
+        assert (verdict.is_passed, verdict.is_warning) == (True, False)
+        assert "checked just now" in verdict.text
+    cut(data_file(stored), 0.999)
+    believe(stored)
+    assert not judge(bench, settings, stored.manifest.name).is_passed
+    missing = judge(bench, settings, str(stored.path) + "x")
+    assert "no backup directory" in missing.text
+
+
+def test_partial_backup_without_files_is_refused(migrated: tuple[Bench, Settings]) -> None:
+    bench, settings = migrated
+    if bench.database.kind == "sqlite":
+        pytest.skip("copied whole")
+    stored = bench.create(tables=("des_archive_config",))
+    assert "does not hold files" in judge(bench, settings, stored.manifest.name).text
+    check_and_record(bench, stored.path)
+    assert not judge(bench, settings).is_passed
+    assert len(last_checks(bench.target.database)) == 1
+
+
+def test_name_of_a_backup_made_by_others_is_a_warning(migrated: tuple[Bench, Settings]) -> None:
+    bench, settings = migrated
+    verdict = judge(bench, settings, "tape 17")
+    assert (verdict.is_passed, verdict.is_warning) == (True, True)
+    assert "only your word" in verdict.text
+
+
+def _columns(database: TestDatabase) -> list[tuple[str]]:
+    if database.kind == "sqlite":
+        return database.rows("SELECT name FROM pragma_table_info('files')")
+    return database.rows(
+        "SELECT column_name FROM information_schema.columns WHERE table_name = 'files'"
+        " AND table_schema IN ('public', :name)",
+        {"name": database.name},
+    )
