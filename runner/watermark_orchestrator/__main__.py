@@ -45,6 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--interval", type=float, default=300.0, metavar="SECONDS")
     parser.add_argument("--dry-run", action="store_true", help="print the plan, change nothing")
     parser.add_argument("--verbose", action="store_true", help="log each slice on stderr")
+    parser.add_argument("--log-file", metavar="FILE", help="the log file, instead of logging.file")
+    parser.add_argument(
+        "--log-format",
+        choices=("text", "keyvalue", "json"),
+        help="what a line of the log looks like, instead of logging.format",
+    )
     parser.add_argument("--version", action="version", version=des_core.__version__)
     return parser
 
@@ -53,6 +59,7 @@ def _run(options: argparse.Namespace) -> int:
     from des_core.config_file import load_settings
     from des_core.errors import ConfigError, ExitCode
     from des_core.logs import open_logs
+    from des_core.secrets import secrets_of
     from watermark_orchestrator.archive import open_archive
     from watermark_orchestrator.cycle import plan_cycle
     from watermark_orchestrator.reporting import describe_plan, describe_report, narrator
@@ -60,7 +67,10 @@ def _run(options: argparse.Namespace) -> int:
 
     if options.config is None:
         raise ConfigError("no configuration named", hint="--config FILE, or set DES_ADMIN_CONFIG")
-    settings = load_settings(Path(options.config), env=os.environ).settings
+    given = {"logging.file": options.log_file, "logging.format": options.log_format}
+    overrides = {key: value for key, value in given.items() if value is not None}
+    loaded = load_settings(Path(options.config), env=os.environ, overrides=overrides)
+    settings = loaded.settings
     if options.dry_run:
         with open_archive(settings) as archive:
             print(describe_plan(plan_cycle(archive)))  # noqa: T201 - the program's output
@@ -68,8 +78,7 @@ def _run(options: argparse.Namespace) -> int:
     run_options = RunOptions(options.mode == "continuous", options.interval)
     # A terminal or a pod's log hears of each slice when it asks for it; a log file always does.
     quiet = settings.logging.file is None and not options.verbose
-    secrets = (settings.source_url, settings.config_url)
-    with open_logs(settings.logging, secrets=secrets, quiet=quiet):
+    with open_logs(settings.logging, secrets=secrets_of(settings), quiet=quiet):
         report = run_program(
             settings,
             run_options,

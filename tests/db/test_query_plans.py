@@ -94,7 +94,9 @@ def bad_steps(dialect: str, rows: list[Any]) -> list[str]:
         plan = rows[0][0] if not isinstance(rows[0][0], str) else json.loads(rows[0][0])
         return [node for node in _nodes(plan[0]["Plan"]) if "Seq Scan" in node]
     if dialect == "mysql":
-        return [str(row) for row in rows if row.type == "ALL" and not str(row.table).startswith("<")]
+        return [
+            str(row) for row in rows if row.type == "ALL" and not str(row.table).startswith("<")
+        ]
     # One row from either end of an index is a SCAN with an index, and a LIMIT.
     return [row.detail for row in rows if re.fullmatch(r"SCAN (TABLE )?files", row.detail)]
 

@@ -1,0 +1,216 @@
+"""Both endpoints as processes of their own: what a scrape gets, and how they end."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from des_core.config import Settings
+from des_core.metrics.definitions import METRICS
+from support.archive import make_archive
+from support.database import TestDatabase
+from support.filesdata import FilesTableFactory
+from support.own_process import program_command, program_env
+from support.processes import free_port
+from support.runner import run_runner, start_runner, write_config
+from support.tools import require_tool
+
+# The guide's name counts days; promtool would rather have seconds. Nothing else may be found.
+KEPT_NAME = 'des_watermark_lag_days use base unit "seconds" instead of "days"'
+
+
+@pytest.fixture
+def config(
+    make_database: Callable[[str], TestDatabase], files_table: FilesTableFactory, tmp_path: Path
+) -> Path:
+    """A configuration on SQLite with 300 files, half of them waiting."""
+    database = make_database("sqlite")
+    files_table(database, rows=300, days=30, archived_days=15, bad={"missing": 2})
+    settings = archive_settings(database, tmp_path)
+    return write_config(settings, tmp_path / "des-admin.yaml")
+
+
+def archive_settings(database: TestDatabase, directory: Path) -> Settings:
+    return make_archive(
+        database, directory / "shards", metrics={"enabled": True, "port": free_port()}
+    )
+
+
+@contextmanager
+def exporter(config: Path, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """`des-admin exporter` with its URL; ended by SIGTERM."""
+    command = program_command(
+        "--config", str(config), "exporter", "--port", "0", "--interval", "0.1", *arguments
+    )
+    process = subprocess.Popen(
+        command,
+        cwd=config.parent,
+        env=program_env(config.parent),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        found = re.search(r"https?://\S+", first)
+        assert found, first + process.stderr.read()
+        drain = threading.Thread(target=process.stderr.read)
+        drain.start()
+        yield found[0], process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(20)
+        drain.join()
+        process.stderr.close()
+
+
+def scrape(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        text: str = answer.read().decode()
+    return text
+
+
+def check_metrics(text: str) -> None:
+    promtool = require_tool("promtool")
+    done = subprocess.run(
+        [promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
+    )
+    found = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    assert found == [KEPT_NAME]
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    ticker = threading.Event()
+    for _ in range(int(timeout_s / 0.05)):
+        if condition():
+            return
+        ticker.wait(0.05)
+    pytest.fail("it did not happen in time")
+
+
+def test_promtool_finds_nothing_in_the_exporters_output(config: Path) -> None:
+    with exporter(config) as (url, _):
+        wait_until(lambda: "des_migration_pending_files " in scrape(url))
+        check_metrics(scrape(url))
+
+
+def test_promtool_finds_nothing_in_the_runners_output(config: Path) -> None:
+    found = re.search(r"port: (\d+)", config.read_text())
+    assert found
+    url = f"http://127.0.0.1:{found[1]}/metrics"
+    texts: list[str] = []
+
+    def has_answered() -> bool:
+        try:
+            texts.append(scrape(url))
+        except urllib.error.URLError:
+            return False
+        return 'des_migration_cycles_total{status="new_exceptions"} 1.0' in texts[-1]
+
+    with start_runner(config, "--mode", "continuous", "--interval", "60") as process:
+        wait_until(has_answered)
+        process.terminate()
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 143, err
+    check_metrics(texts[-1])
+    assert "des_migration_files_total 148.0" in texts[-1]
+    served = set(re.findall(r"^# TYPE (\w+)", texts[-1], re.M))
+    assert served == {metric.name for metric in METRICS.values() if metric.runner}
+
+
+def test_the_exporter_sees_what_a_runner_did_that_is_gone(config: Path) -> None:
+    with exporter(config) as (url, _):
+        wait_until(lambda: "des_migration_pending_files 150.0" in scrape(url))
+        done = run_runner(config)
+        assert done.returncode == 3, done.stderr
+        wait_until(lambda: "des_migration_pending_files 0.0" in scrape(url))
+        text = scrape(url)
+    for line in (
+        "des_migration_files_total 148.0",
+        "des_migration_files_failed_total 2.0",
+        'des_migration_cycles_total{status="new_exceptions"} 1.0',
+        'des_archive_exceptions_open{cause="missing"} 2.0',
+        "des_watermark_lag_seconds 0.0",
+        "des_migration_failed_cycles 0.0",
+    ):
+        assert line in text
+
+
+def test_the_exporter_ends_cleanly_at_sigterm(config: Path) -> None:
+    with exporter(config) as (url, process):
+        wait_until(lambda: "des_migration_pending_files " in scrape(url))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 143
+
+
+def test_the_exporter_prints_once_for_a_textfile(config: Path) -> None:
+    command = program_command("--config", str(config), "exporter", "--once")
+    done = subprocess.run(
+        command,
+        cwd=config.parent,
+        env=program_env(config.parent),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    check_metrics(done.stdout)
+
+
+def test_once_without_a_database_is_a_failure(config: Path) -> None:
+    text = re.sub(r"url: sqlite\S+", "url: sqlite:////nowhere/app.sqlite", config.read_text())
+    config.write_text(text)
+    command = program_command("--config", str(config), "exporter", "--once")
+    done = subprocess.run(
+        command,
+        cwd=config.parent,
+        env=program_env(config.parent),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 4
+    assert 'des_database_up{database="config"} 0.0' in done.stdout
+    assert "doctor" in done.stderr
+
+
+def test_a_port_that_is_taken_ends_the_exporter_but_not_a_runner(config: Path) -> None:
+    with exporter(config) as (url, _):
+        port = url.rsplit(":", 1)[1].removesuffix("/metrics")
+        config.write_text(re.sub(r"port: \d+", f"port: {port}", config.read_text()))
+        command = program_command("--config", str(config), "exporter")
+        done = subprocess.run(
+            command,
+            cwd=config.parent,
+            env=program_env(config.parent),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert port in done.stderr
+        assert run_runner(config).returncode == 3
+
+
+def test_a_run_logs_to_its_file_and_lives_through_sighup(config: Path) -> None:
+    log = config.parent / "watermark_migration.log"
+    arguments = ("--mode", "continuous", "--interval", "60", "--log-format", "json")
+    with start_runner(config, *arguments, "--log-file", str(log)) as process:
+        wait_until(lambda: log.exists() and "slice_committed" in log.read_text())
+        os.kill(process.pid, signal.SIGHUP)
+        process.terminate()
+        process.communicate(timeout=30)
+    assert process.returncode == 143
+    slices = [line for line in map(json.loads, log.read_text().splitlines()) if "slice" in line]
+    assert {"run_id", "timestamp", "level"} <= set(slices[0])
