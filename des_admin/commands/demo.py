@@ -77,7 +77,7 @@ def _finish(context: Context, played: Played, *, is_kept: bool) -> None:
         "archived": played.proof.archived,
         "exceptions": played.proof.exceptions,
         "steps": played.steps,
-        "duration_s": round(played.duration_s, 1),
+        "duration_seconds": round(played.duration_s, 1),
         "directory": played.directory if is_kept else None,
     }
 

@@ -38,7 +38,8 @@ def retry(
     wanted = exception_filter(reason, uid)
     files = _count(context, wanted)
     if not files:
-        context.emit("exceptions-retry", {"tried": 0}, lambda out: out.print("nothing to try"))
+        nothing = dict.fromkeys(("tried", "packed", "failed", "gone"), 0)
+        context.emit("exceptions-retry", nothing, lambda out: out.print("nothing to try"))
         return
     context.prompts.confirm(f"Try {files:,} exceptions again?", yes=yes)
     report = retry_selected(context, wanted)

@@ -107,9 +107,10 @@ def show_report(context: Context, report: CycleReport) -> None:
     """What a cycle did."""
     names = (
         *("window", "watermark", "slices", "shards", "files_in", "files_out", "files_present"),
-        *("files_failed", "bytes_in", "bytes_out", "duration_s", "retried"),
+        *("files_failed", "bytes_in", "bytes_out", "retried"),
     )
     payload = {name: getattr(report, name) for name in names}
+    payload["duration_seconds"] = report.duration_s
     context.emit("run", payload, lambda out: print_facts(out, report_facts(report)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     help="See the watermark, move it by hand, and read who moved it.",
+)
+EVENT_FIELDS = (
+    *("event_id", "at", "actor", "action", "from_value", "to_value", "reason", "details"),
+    *("prev_hash", "hash"),
 )
 MINUS_IS_NO_OPTION = {"ignore_unknown_options": True}
 
@@ -213,10 +218,16 @@ def history(
     with config.read() as connection:
         events = newest_events(connection, config.dialect, limit=limit)
         chain = check_chain(connection, config.dialect) if check else None
-    payload: dict[str, Any] = {"events": events, "chain": chain}
+    payload: dict[str, Any] = {"events": [_event_json(e) for e in events], "chain": chain}
     context.emit("watermark-history", payload, lambda out: _draw_history(out, events, chain))
     if chain is not None and chain.broken_at is not None:
         context.finish(ExitCode.REFUSED)
+
+
+def _event_json(event: Event) -> dict[str, Any]:
+    """As recorded, with `details` as an object."""
+    details = None if event.details is None else json.loads(event.details)
+    return {name: getattr(event, name) for name in EVENT_FIELDS} | {"details": details}
 
 
 def _draw_history(out: Console, events: list[Event], chain: ChainCheck | None) -> None:
