@@ -5,8 +5,8 @@
 2. The payloads must follow each other without a gap, from the header to the index.
 3. Each compressed payload is decoded: its frame carries a checksum of the content that went in,
    and the size must be the index's.
-4. The hash of all bytes read must be the hash of all bytes written, which proves the rest: raw
-   payloads, uids, order.
+4. All bytes read must be the bytes written, which proves the rest: raw payloads, uids, order.
+   A small shard is compared with what is still in memory, another by its hash.
 
 `verify_shard` does the same for shards of anybody, one entry at a time; here the entries of a
 window are decoded by one call.
@@ -22,7 +22,7 @@ from struct import error as StructError  # noqa: N812 - struct's own name would 
 import zstandard
 
 from des_core.errors import DamagedShard
-from des_core.shard_io import Blob, Codec, ShardStats
+from des_core.shard_io import Blob, BytesBlob, Codec, ShardStats
 from des_core.shard_io.index import Frame, read_frame
 from des_core.shard_io.layout import BIG_V2, COUNT_SIZE, FLAG_BIG, HEADER_SIZE, PLAIN_V2, U16, U32
 
@@ -48,21 +48,27 @@ class DraftCheck:
     def __init__(self) -> None:
         self._decompressor = zstandard.ZstdDecompressor()
 
-    def check(self, blob: Blob, written: ShardStats) -> None:
-        """`DamagedShard` unless the file is what the writer counted and hashed."""
+    def check(self, blob: Blob, written: ShardStats, whole: bytes | None = None) -> None:
+        """`DamagedShard` unless the file is what the writer counted and hashed.
+
+        `whole` is all that was written, if it is still in memory.
+        """
         try:
-            self._check(blob, written)
+            if whole is not None:
+                blob = _read_equal(blob, whole)
+            self._check(blob, written, is_equal=whole is not None)
         except (StructError, IndexError) as exc:
             raise DamagedShard("the index is cut") from exc
 
-    def _check(self, blob: Blob, written: ShardStats) -> None:
+    def _check(self, blob: Blob, written: ShardStats, *, is_equal: bool) -> None:
         frame = read_frame(blob.read_range, blob.size())
         index = blob.read_range(frame.index_start, frame.index_size)
         digest = hashlib.sha256(blob.read_range(0, HEADER_SIZE))
         position = HEADER_SIZE
         for window in _windows(index, frame, written):
             stored = blob.read_range(window.start, window.end - window.start)
-            digest.update(stored)
+            if not is_equal:
+                digest.update(stored)
             position = window.end
             if window.sizes:
                 self._decode(stored, window)
@@ -70,8 +76,8 @@ class DraftCheck:
             raise DamagedShard("the payloads do not reach the index", offset=position)
         digest.update(index)
         digest.update(blob.read_range(frame.index_end, frame.size - frame.index_end))
-        if digest.hexdigest() != written.sha256:
-            raise DamagedShard("the bytes are not those that were written")
+        if not is_equal and digest.hexdigest() != written.sha256:
+            raise _not_as_written()
 
     def _decode(self, stored: bytes, window: _Window) -> None:
         frames = zstandard.BufferWithSegments(stored, window.segments.tobytes())
@@ -83,6 +89,18 @@ class DraftCheck:
             raise DamagedShard("a payload does not decode", offset=window.start) from exc
         if len(decoded) != len(window.sizes):
             raise DamagedShard("a payload is missing", offset=window.start)
+
+
+def _read_equal(blob: Blob, whole: bytes) -> BytesBlob:
+    """The file, read at once and equal to what was written."""
+    found = blob.read_range(0, blob.size())
+    if found != whole:
+        raise _not_as_written()
+    return BytesBlob(found, blob.name)
+
+
+def _not_as_written() -> DamagedShard:
+    return DamagedShard("the bytes are not those that were written")
 
 
 def _windows(index: bytes, frame: Frame, written: ShardStats) -> list[_Window]:

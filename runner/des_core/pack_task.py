@@ -15,6 +15,7 @@ from des_core.big_file_store import BigFileStore
 from des_core.draft_check import DraftCheck
 from des_core.errors import StorageError
 from des_core.packer_planner import (
+    MIB,
     PackerConfig,
     Reason,
     ShardTask,
@@ -23,12 +24,19 @@ from des_core.packer_planner import (
     fail,
     plan_rows,
 )
-from des_core.part_writer import PartWriter, Tally
+from des_core.part_writer import PackingTools, PartWriter, Tally
 from des_core.read_ahead import ReadAhead
 from des_core.routing import parse_shard_name
 from des_core.row_spool import decode_rows
 from des_core.shard_draft import ShardDraft, record_of
-from des_core.shard_io import ShardReader, open_shard, verify_shard
+from des_core.shard_io import (
+    Codec,
+    Compression,
+    PayloadEncoder,
+    ShardReader,
+    open_shard,
+    verify_shard,
+)
 from des_core.shard_io.writer import ShardStats
 from des_core.source_files import SourceOpener
 from des_core.storage import Storage
@@ -36,6 +44,7 @@ from des_core.storage import Storage
 # Shards whose fsync may be under way while the next is written. File systems commit
 # them together, so a few at once cost little more than one.
 UNSETTLED_SHARDS = 8
+UNSETTLED_BYTES = 16 * MIB
 SYNC_THREADS = 4
 
 
@@ -50,9 +59,11 @@ class TaskPacker:
         check: Callable[[], None] = lambda: None,
     ) -> None:
         """`check` is called before each file and each piece; what it raises ends the packing."""
-        self._config = config
+        codec = Codec.NONE if config.codec == "none" else Codec.ZSTD
+        encoder = PayloadEncoder(Compression(codec, config.level))
         self._storage = storage
         self._bigfiles = BigFileStore(storage, check)
+        self._tools = PackingTools(config, storage, encoder, self._bigfiles)
         self._reader = ReadAhead(sources, config.read_concurrency, check)
         self._draft_check = DraftCheck()
         self._syncer = ThreadPoolExecutor(SYNC_THREADS, "sync-shard")
@@ -88,7 +99,7 @@ class TaskPacker:
         plan = plan_rows(decode_rows(task.rows))
         tally = Tally(failures=plan.failures)
         rows = self._leave_present(task, plan.rows, tally) if task.existing else plan.rows
-        parts = PartWriter(task, self._config, self._storage, self._bigfiles, tally)
+        parts = PartWriter(task, self._tools, tally)
         try:
             with closing(self._reader.read(rows)) as contents:
                 for row, content in contents:
@@ -106,7 +117,8 @@ class TaskPacker:
         """Let the shard become durable while the next one is written."""
         self._unsettled.append((draft, tally))
         draft.finish(self._syncer)
-        self._settle(leave=UNSETTLED_SHARDS)
+        held_bytes = sum(draft.held_bytes for draft, _ in self._unsettled)
+        self._settle(UNSETTLED_SHARDS if held_bytes < UNSETTLED_BYTES else 1)
 
     def _settle(self, leave: int) -> None:
         while len(self._unsettled) > leave:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from des_core.big_file_store import BigFileStore
 from des_core.packer_planner import (
+    MIB,
     FileFailure,
     PackerConfig,
     ShardRecord,
@@ -16,10 +17,16 @@ from des_core.packer_planner import (
     next_part,
 )
 from des_core.read_ahead import Content
+from des_core.routing import shard_name
 from des_core.shard_draft import ShardDraft
+from des_core.shard_io import PayloadEncoder
 from des_core.source_files import BigSource
 from des_core.source_roots import SourceFailure
 from des_core.storage import Storage
+
+# Files that are written to the shard together.
+PENDING_FILES = 64
+PENDING_BYTES = 1 * MIB
 
 
 @dataclass(slots=True)
@@ -47,46 +54,56 @@ class Tally:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class PackingTools:
+    """What all tasks of a worker share; the encoder is used by one thread only."""
+
+    config: PackerConfig
+    storage: Storage
+    encoder: PayloadEncoder
+    bigfiles: BigFileStore
+
+
 class PartWriter:
     """Add rows with their content in the order of packing; counts them in the tally.
 
     `add` and `end` hand out each shard that is complete; whoever gets it sees to its end.
     """
 
-    def __init__(
-        self,
-        task: ShardTask,
-        config: PackerConfig,
-        storage: Storage,
-        bigfiles: BigFileStore,
-        tally: Tally,
-    ) -> None:
+    def __init__(self, task: ShardTask, tools: PackingTools, tally: Tally) -> None:
         self._task = task
-        self._config = config
-        self._storage = storage
-        self._bigfiles = bigfiles
+        self._tools = tools
+        self._config = tools.config
         self._tally = tally
         self._part = next_part(task.existing)
         self._draft: ShardDraft | None = None
+        self._content_bytes = 0
+        self._pending: list[tuple[str, bytes, bool]] = []
+        self._pending_bytes = 0
 
     def add(self, row: SourceRow, content: Content) -> ShardDraft | None:
         """Pack one file, or count why not; the shard before, if this file begins a new one."""
-        if isinstance(content, bytes):
-            finished = self._turn_page(len(content))
-            store_raw = _extension(row[2]) in self._config.skip_extensions
-            self._open_draft().add(row[0], content, store_raw=store_raw)
-            self._tally.packed += 1
-            self._tally.bytes_in += len(content)
-            return finished
-        if isinstance(content, SourceFailure):
-            self._count_failure(row, content)
-        else:
-            self._add_big(row, content)
-        return None
+        if not isinstance(content, bytes):
+            self._add_other(row, content)
+            return None
+        size = len(content)
+        finished = None
+        if self._content_bytes and self._content_bytes + size > self._config.max_shard_size:
+            finished = self.end()
+        location = row[2] or ""
+        store_raw = location[location.rfind(".") + 1 :].lower() in self._config.skip_extensions
+        self._pending.append((row[0], content, store_raw))
+        self._content_bytes += size
+        self._pending_bytes += size
+        if self._pending_bytes >= PENDING_BYTES or len(self._pending) >= PENDING_FILES:
+            self._write_pending()
+        return finished
 
     def end(self) -> ShardDraft | None:
         """The last shard, unless nothing was packed since."""
+        self._write_pending()
         draft, self._draft = self._draft, None
+        self._content_bytes = 0
         return draft
 
     def discard(self) -> None:
@@ -95,28 +112,35 @@ class PartWriter:
             self._draft.discard()
             self._draft = None
 
-    def _turn_page(self, size: int) -> ShardDraft | None:
-        draft = self._draft
-        if draft is None or not draft.content_bytes:
-            return None
-        if draft.content_bytes + size <= self._config.max_shard_size:
-            return None
-        self._draft = None
-        return draft
+    def _write_pending(self) -> None:
+        if self._pending:
+            self._open_draft().add_many(self._pending)
+            self._tally.packed += len(self._pending)
+            self._tally.bytes_in += self._pending_bytes
+            self._pending, self._pending_bytes = [], 0
 
     def _open_draft(self) -> ShardDraft:
         if self._draft is None:
-            task = self._task
-            self._draft = ShardDraft(self._storage, self._config, task.day, task.bucket, self._part)
+            task, part = self._task, self._part
+            name = shard_name(task.day, task.bucket, part, self._config.n_bits)
+            place = (task.day, task.bucket, part)
+            self._draft = ShardDraft(self._tools.storage, self._tools.encoder, name, place)
             self._part += 1
         return self._draft
 
+    def _add_other(self, row: SourceRow, content: SourceFailure | BigSource) -> None:
+        if isinstance(content, SourceFailure):
+            self._count_failure(row, content)
+        else:
+            self._add_big(row, content)
+
     def _add_big(self, row: SourceRow, source: BigSource) -> None:
         try:
-            big = self._bigfiles.store(source)
+            big = self._tools.bigfiles.store(source)
         except SourceFailure as failure:
             self._count_failure(row, failure)
             return
+        self._write_pending()
         self._open_draft().add_big(row.uid, big.sha256, big.size)
         self._tally.bigfiles.append(big.sha256)
         self._tally.packed += 1
@@ -124,7 +148,3 @@ class PartWriter:
 
     def _count_failure(self, row: SourceRow, failure: SourceFailure) -> None:
         self._tally.failures.append(fail(row, failure.reason, failure.message))
-
-
-def _extension(location: str | None) -> str:
-    return (location or "").rpartition(".")[2].lower()

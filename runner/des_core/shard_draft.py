@@ -16,9 +16,8 @@ from datetime import date
 
 from des_core.draft_check import DraftCheck
 from des_core.errors import DamagedShard, StorageError
-from des_core.packer_planner import PackerConfig, ShardRecord
-from des_core.routing import shard_name
-from des_core.shard_io import Codec, Compression, LocalBlob, ShardStats, ShardWriter
+from des_core.packer_planner import ShardRecord
+from des_core.shard_io import LocalBlob, PayloadEncoder, ShardStats, ShardWriter
 from des_core.storage import Storage
 
 
@@ -26,26 +25,29 @@ class ShardDraft:
     """A shard being written. Add files, `finish`, later `settle`; `discard` it on any error."""
 
     def __init__(
-        self, storage: Storage, config: PackerConfig, day: date, bucket: int, part: int
+        self, storage: Storage, encoder: PayloadEncoder, name: str, place: tuple[date, int, int]
     ) -> None:
+        """`place` is (day, bucket, part), which `name` says too."""
         self._storage = storage
-        self._place = (day, bucket, part)
-        self.name = shard_name(day, bucket, part, config.n_bits)
-        codec = Codec.NONE if config.codec == "none" else Codec.ZSTD
+        self._place = place
+        self.name = name
         self._draft = storage.create_draft()
-        self._writer = ShardWriter(self._draft.file, Compression(codec, config.level))
+        self._writer = ShardWriter(self._draft.file, encoder=encoder)
         self._stats: ShardStats | None = None
         self._synced: Future[None] | None = None
-        self.content_bytes = 0
 
-    def add(self, uid: str, content: bytes, *, store_raw: bool) -> None:
-        """Add a file. `StorageError` means that the shard is lost."""
-        self._writer.add(uid, content, store_raw=store_raw)
-        self.content_bytes += len(content)
+    def add_many(self, files: list[tuple[str, bytes, bool]]) -> None:
+        """Add files, each `(uid, content, store_raw)`. `StorageError`: the shard is lost."""
+        self._writer.add_many(files)
 
     def add_big(self, uid: str, sha256: str, size: int) -> None:
         """Add a file whose content is stored as a big file already."""
         self._writer.add_bigfile(uid, sha256, size)
+
+    @property
+    def held_bytes(self) -> int:
+        """What it holds in memory until it is settled."""
+        return len(self._writer.whole or b"")
 
     def finish(self, syncer: Executor) -> None:
         """Write the index, and begin to make the shard durable."""
@@ -70,7 +72,7 @@ class ShardDraft:
     def _read_back(self, check: DraftCheck, stats: ShardStats) -> None:
         blob = LocalBlob(self._draft.path)
         try:
-            check.check(blob, stats)
+            check.check(blob, stats, self._writer.whole)
         except DamagedShard as exc:
             raise StorageError(
                 "a shard did not read back as it was written; it was not published",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -37,7 +37,7 @@ from des_core.shard_io.layout import (
 from des_core.storage_errors import storage_error
 
 # Payloads are joined to writes of this size: one system call and one hash update for many.
-FLUSH_SIZE = 1 << 20
+FLUSH_SIZE = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,16 @@ class ShardWriter:
     `StorageError` means that the file could not be written; the shard is then lost.
     """
 
-    def __init__(self, file: BinaryIO, compression: Compression | None = None) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        compression: Compression | None = None,
+        *,
+        encoder: PayloadEncoder | None = None,
+    ) -> None:
+        """`encoder` in place of `compression` lets many shards share one compressor."""
         self._file = file
-        self._encoder = PayloadEncoder(compression or Compression())
+        self._encoder = encoder or PayloadEncoder(compression or Compression())
         self._digest = hashlib.sha256()
         self._pending = [HEADER.pack(HEADER_MAGIC, WRITTEN_VERSION, bytes(3))]
         self._pending_size = HEADER_SIZE
@@ -70,6 +77,9 @@ class ShardWriter:
         self._content_bytes = 0
         self._big_files = 0
         self._finished = False
+        self._writes = 0
+        self.whole: bytes | None = None
+        """All bytes of a finished shard that was small enough for one write, else None."""
 
     @property
     def files(self) -> int:
@@ -94,6 +104,34 @@ class ShardWriter:
         tail = _encode_meta(meta)
         codec, stored = self._encoder.encode(payload, store_raw=store_raw)
         self._append(name, codec, stored, len(payload), tail)
+
+    def add_many(self, files: Iterable[tuple[str, Payload, bool]]) -> None:
+        """As `add` of each `(uid, payload, store_raw)`, faster. What comes before an entry that
+        is refused has been added.
+        """
+        self._check_open()
+        names, index, pending, encode = (
+            self._names,
+            self._index,
+            self._pending,
+            self._encoder.encode,
+        )
+        for uid, payload, store_raw in files:
+            name = encode_uid(uid)
+            if name in names:
+                raise UnusableUid("the uid is in this shard already", uid=uid)
+            codec, stored = encode(payload, store_raw=store_raw)
+            size, length = len(payload), len(stored)
+            index += U16.pack(len(name))
+            index += name
+            index += PLAIN_V2.pack(0, self._offset, length, codec, length, size, 0)
+            names.add(name)
+            pending.append(stored)
+            self._offset += length
+            self._content_bytes += size
+            self._pending_size += length
+            if self._pending_size >= FLUSH_SIZE:
+                self._flush()
 
     def add_compressed(
         self,
@@ -129,7 +167,9 @@ class ShardWriter:
         U32.pack_into(self._index, 0, self.files)
         self._pending.append(bytes(self._index))
         self._pending.append(FOOTER.pack(FOOTER_MAGIC, len(self._index)))
-        self._flush()
+        last = self._flush()
+        if self._writes == 1:
+            self.whole = last
         return ShardStats(
             files=self.files,
             big_files=self._big_files,
@@ -168,7 +208,7 @@ class ShardWriter:
         self._index += meta
         self._names.add(name)
 
-    def _flush(self) -> None:
+    def _flush(self) -> bytes:
         chunk = b"".join(self._pending)
         self._pending.clear()
         self._pending_size = 0
@@ -177,6 +217,8 @@ class ShardWriter:
             write_all(self._file, chunk)
         except OSError as exc:
             raise storage_error("cannot write the shard", exc) from exc
+        self._writes += 1
+        return chunk
 
 
 def _encode_meta(meta: Mapping[str, object] | None) -> bytes:

@@ -49,14 +49,17 @@ def test_content_larger_than_a_window() -> None:
     DraftCheck().check(BytesBlob(data), stats)
 
 
-def test_every_flipped_bit_is_found(small: tuple[bytes, ShardStats]) -> None:
+@pytest.mark.parametrize("is_in_memory", [True, False])
+def test_every_flipped_bit_is_found(small: tuple[bytes, ShardStats], is_in_memory: bool) -> None:
     data, stats = small
     check = DraftCheck()
+    whole = data if is_in_memory else None
+    check.check(BytesBlob(data), stats, whole)
     for place in range(len(data) * 8):
         flipped = bytearray(data)
         flipped[place // 8] ^= 1 << place % 8
         with pytest.raises(DamagedShard):
-            check.check(BytesBlob(bytes(flipped)), stats)
+            check.check(BytesBlob(bytes(flipped)), stats, whole)
 
 
 def test_every_cut_is_found(small: tuple[bytes, ShardStats]) -> None:

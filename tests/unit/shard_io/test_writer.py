@@ -183,10 +183,34 @@ def test_an_unbuffered_file_gets_everything() -> None:
 def test_large_shards_are_written_on_the_way() -> None:
     file = io.BytesIO()
     writer = ShardWriter(file, Compression(Codec.NONE))
-    for number in range(20):
+    for number in range(60):
         writer.add(str(number), bytes(200_000))
-    assert len(file.getvalue()) > 3_000_000
+    assert len(file.getvalue()) > 8_000_000
     assert writer.finish().sha256 == hashlib.sha256(file.getvalue()).hexdigest()
+    assert writer.whole is None
+
+
+def test_many_at_once_are_the_same_as_one_by_one() -> None:
+    files = [(f"doc-{n}", bytes([n]) * n * 50, n % 3 == 0) for n in range(100)]
+    one, many = io.BytesIO(), io.BytesIO()
+    writer = ShardWriter(one)
+    for uid, content, store_raw in files:
+        writer.add(uid, content, store_raw=store_raw)
+    shared = ShardWriter(many, encoder=PayloadEncoder(Compression()))
+    shared.add_many(files[:30])
+    shared.add_many(files[30:])
+    assert shared.finish() == writer.finish()
+    assert many.getvalue() == one.getvalue() == shared.whole
+
+
+def test_many_at_once_refuse_what_one_by_one_does() -> None:
+    writer = ShardWriter(io.BytesIO())
+    for bad in ("", "a", "x" * 70_000):
+        with pytest.raises(UnusableUid):
+            writer.add_many(
+                [(f"before {bad[:1]}", b"", False), ("a", b"1", False), (bad, b"", False)]
+            )
+    assert writer.finish().files == 4
 
 
 def test_a_full_disk_is_a_storage_error() -> None:
