@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import des_core
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one cycle or many; the exit code is documented in `des-admin --help`."""
+    _end_on_sigterm()
     options = _parser().parse_args(arguments)
     from des_core.errors import DesError
 
@@ -23,6 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if exc.hint:
             _say(f"hint: {exc.hint}")
         return int(exc.exit_code)
+
+
+def _end_on_sigterm() -> None:
+    """Until the run has a handler of its own: the first process of a container has no default."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,11 +5,9 @@ import os
 import re
 import signal
 import subprocess
-import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from des_core.config import Settings
 from des_core.metrics.definitions import METRICS
 from support.archive import make_archive
 from support.database import TestDatabase
+from support.endpoints import exporter, scrape, wait_until
 from support.filesdata import FilesTableFactory
 from support.own_process import program_command, program_env
 from support.processes import free_port
@@ -45,42 +44,6 @@ def archive_settings(database: TestDatabase, directory: Path) -> Settings:
     )
 
 
-@contextmanager
-def exporter(config: Path, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """`des-admin exporter` with its URL; ended by SIGTERM."""
-    command = program_command(
-        "--config", str(config), "exporter", "--port", "0", "--interval", "0.1", *arguments
-    )
-    process = subprocess.Popen(
-        command,
-        cwd=config.parent,
-        env=program_env(config.parent),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stderr is not None
-        first = process.stderr.readline()
-        found = re.search(r"https?://\S+", first)
-        assert found, first + process.stderr.read()
-        drain = threading.Thread(target=process.stderr.read)
-        drain.start()
-        yield found[0], process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        process.wait(20)
-        drain.join()
-        process.stderr.close()
-
-
-def scrape(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        text: str = answer.read().decode()
-    return text
-
-
 def check_metrics(text: str) -> None:
     promtool = require_tool("promtool")
     done = subprocess.run(
@@ -88,15 +51,6 @@ def check_metrics(text: str) -> None:
     )
     found = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     assert found == [KEPT_NAME]
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
-    ticker = threading.Event()
-    for _ in range(int(timeout_s / 0.05)):
-        if condition():
-            return
-        ticker.wait(0.05)
-    pytest.fail("it did not happen in time")
 
 
 def test_promtool_finds_nothing_in_the_exporters_output(config: Path) -> None:
