@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING
 from des_admin.render.values import foreign
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+# What lies between two columns, and how narrow a column of text may become.
+GAP = 3
+READABLE = 12
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,15 @@ Row = Sequence[object]
 def print_table(
     console: Console, columns: Sequence[Column], rows: Iterable[Row], *, title: str | None = None
 ) -> None:
-    """Print rows; every cell is foreign text, so nothing in it is obeyed."""
-    _print(console, build_table(columns, rows, title=title))
+    """Print rows; every cell is foreign text, so nothing in it is obeyed.
+
+    On a terminal too narrow for the columns, each row becomes a list of facts instead.
+    """
+    cells = [[_cell(value) for value in row] for row in rows]
+    if console.is_terminal and _least_width(columns, cells) > console.width:
+        _print_records(console, columns, cells, title)
+    else:
+        _print(console, build_table(columns, cells, title=title))
 
 
 def build_table(
@@ -61,6 +73,31 @@ def build_table(
     return table
 
 
+def _least_width(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> int:
+    """The width below which wrapping would leave single letters under each other."""
+    width = GAP * (len(columns) - 1)
+    for place, column in enumerate(columns):
+        widest = max((row[place].cell_len for row in rows), default=0)
+        keeps_whole = column.numeric or not column.wraps
+        width += max(len(column.title), widest if keeps_whole else min(widest, READABLE))
+    return width
+
+
+def _print_records(
+    console: Console,
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Text]],
+    title: str | None,
+) -> None:
+    if title:
+        console.print(title, style="bold")
+    for number, row in enumerate(rows):
+        if number:
+            console.print()
+        titles = (column.title for column in columns)
+        print_facts(console, [(name, cell) for name, cell in zip(titles, row, strict=True) if cell])
+
+
 def print_facts(console: Console, facts: Iterable[tuple[str, object]]) -> None:
     """Two columns: what, and its value."""
     from rich.table import Table
@@ -84,7 +121,7 @@ def _print(console: Console, table: Table) -> None:
         console.out(line.rstrip(), highlight=False)
 
 
-def _cell(value: object) -> RenderableType:
+def _cell(value: object) -> Text:
     from rich.text import Text
 
     if isinstance(value, Text):
