@@ -65,8 +65,8 @@ with RowSpool(8, output) as spool, Packer(PackerConfig(output)) as packer:
     done = sum(outcome.files_out for outcome in packer.pack(spool.tasks()))
     packer.storage.sync_directory()
     assert done == count
-    children = Path("/proc/self/task").joinpath(next(Path("/proc/self/task").iterdir()).name)
-    pids = (children / "children").read_text().split()
+    tasks = Path("/proc/self/task").iterdir()
+    pids = [pid for task in tasks for pid in (task / "children").read_text().split()]
     print(peak("self") + sum(peak(pid) for pid in pids), time.perf_counter() - started)
 """
 

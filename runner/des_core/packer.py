@@ -6,7 +6,6 @@ shard's fsync overlap with the next shard, small enough to keep all workers busy
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
@@ -18,6 +17,7 @@ from des_core.errors import DesError, Interrupted
 from des_core.pack_task import TaskPacker
 from des_core.pack_worker import Batch, WorkerSetup
 from des_core.packer_planner import MIB, PackerConfig, ShardTask, TaskOutcome
+from des_core.processors import usable_processors
 from des_core.source_files import LocalSources
 from des_core.storage import DirectoryStorage, new_run_id
 from des_core.worker_pool import Engine, WorkerPool
@@ -45,7 +45,7 @@ class Packer:
         self.run_id = run_id or new_run_id()
         self.config = config
         self.storage = DirectoryStorage(config.output_dir, self.run_id)
-        self._workers = config.workers or len(os.sched_getaffinity(0))
+        self._workers = config.workers or usable_processors()
         self._start_engine = start_engine
         self._engine: Engine | None = None
         self._cancelled: DesError | None = None

@@ -13,8 +13,7 @@ import secrets
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from datetime import date
-from types import TracebackType
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, Protocol
 
 from des_core.errors import StorageError
 from des_core.local_files import (
@@ -110,17 +109,6 @@ class LocalDraft:
             os.unlink(self.path)
         self.file.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.discard()
-
 
 class DirectoryStorage:
     """`output_dir`: shards flat in it, big files and manifests in directories of their own."""
@@ -164,7 +152,7 @@ class DirectoryStorage:
 
     def list_shards(self, days: Collection[date] | None = None) -> ShardsByBucket:
         """One pass over the directory, whatever the number of days."""
-        prefixes = None if days is None else {f"{day:%Y%m%d}" for day in days}
+        prefixes = None if days is None else {day.isoformat().replace("-", "") for day in days}
         found: dict[tuple[date, int], list[str]] = {}
         for name in self._names():
             if prefixes is None or name[:8] in prefixes:
@@ -198,16 +186,15 @@ class DirectoryStorage:
         return removed
 
     def probe_writable(self) -> None:
-        """Write, sync, publish and remove a tiny file. `StorageError` tells what fails."""
-        name = f".probe-{secrets.token_hex(8)}"
-        with self.create_draft() as draft:
-            try:
-                draft.file.write(b"probe")
-            except OSError as exc:
-                raise storage_error("cannot write a file", exc, self.output_dir) from exc
+        """Write and sync a tiny file, and remove it. `StorageError` tells what fails."""
+        draft = self.create_draft()
+        try:
+            draft.file.write(b"probe")
             draft.sync()
-            self.publish(draft, name)
-        os.unlink(f"{self.output_dir}/{name}")
+        except OSError as exc:
+            raise storage_error("cannot write a file", exc, self.output_dir) from exc
+        finally:
+            draft.discard()
 
     def _names(self) -> Iterator[str]:
         try:

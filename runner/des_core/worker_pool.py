@@ -15,14 +15,16 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from des_core.errors import DesError, ExitCode
 from des_core.pack_worker import Batch, Reply, WorkerSetup
 from des_core.packer_planner import TaskOutcome
 
+# Ctrl-C reaches the whole process group: a worker leaves it to its parent from the first moment.
 _BOOT = (
+    "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from des_core.pack_worker import main; main()"
 )
@@ -53,25 +55,20 @@ class Engine(Protocol):
 
 
 class WorkerPool:
-    """A fixed number of worker processes of this machine."""
+    """Up to so many worker processes of this machine, each started when there is work for it."""
 
     def __init__(self, setup: WorkerSetup, workers: int) -> None:
+        self._setup = setup
         self._threads = ThreadPoolExecutor(workers, "pack-worker")
         self._processes: list[_WorkerProcess] = []
         self._idle: SimpleQueue[_WorkerProcess] = SimpleQueue()
-        try:
-            for _ in range(workers):
-                process = _WorkerProcess(setup)
-                self._processes.append(process)
-                self._idle.put(process)
-        except BaseException:
-            self.kill()
-            raise
+        self._is_stopped = False
 
     def submit(self, batch: Batch) -> Future[list[TaskOutcome]]:
         return self._threads.submit(self._work, batch)
 
     def interrupt(self) -> None:
+        self._is_stopped = True
         for process in self._processes:
             process.kill()
 
@@ -87,7 +84,7 @@ class WorkerPool:
             process.close()
 
     def _work(self, batch: Batch) -> list[TaskOutcome]:
-        process = self._idle.get()
+        process = self._take_process()
         try:
             reply = process.call(batch)
         finally:
@@ -96,12 +93,22 @@ class WorkerPool:
             raise reply.error
         return reply.outcomes
 
+    def _take_process(self) -> _WorkerProcess:
+        """An idle worker, or a new one: there are never more of them than threads."""
+        with suppress(Empty):
+            return self._idle.get_nowait()
+        process = _WorkerProcess(self._setup)
+        self._processes.append(process)
+        if self._is_stopped:
+            process.kill()
+        return process
+
 
 class _WorkerProcess:
     """One process and its pipes. Used by one thread at a time, except for `kill`."""
 
     def __init__(self, setup: WorkerSetup) -> None:
-        command = [sys.executable, "-P", "-c", _BOOT, json.dumps(sys.path)]
+        command = [sys.executable, "-P", "-c", _BOOT, json.dumps([str(p) for p in sys.path])]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._setup: WorkerSetup | None = setup
 

@@ -32,7 +32,8 @@ class Sources:
             self.bytes_now += size_bytes or 0
             self.most = max(self.most, self.under_way)
             self.most_bytes = max(self.most_bytes, self.bytes_now)
-        time.sleep(self.delay_s)
+        if self.delay_s:
+            time.sleep(self.delay_s)
         with self._lock:
             self.under_way -= 1
             self.bytes_now -= size_bytes or 0

@@ -38,28 +38,41 @@ def output(tmp_path: Path) -> Path:
 
 
 def children_of(pid: int) -> list[int]:
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(word) for word in path.read_text().split()]
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(word) for task in tasks for word in (task / "children").read_text().split()]
 
 
-def endless_source(tmp_path: Path) -> Path:
-    """A file so big that copying it takes far longer than any test."""
-    path = tmp_path / "endless"
+LONG = 8 << 30
+# A second is promised; the second one is for a machine that runs other tests meanwhile.
+A_MOMENT_S = 2.0
+
+
+def long_source(tmp_path: Path) -> Path:
+    """A file so big that copying it takes longer than a test; none gets to its end."""
+    path = tmp_path / "long"
     with path.open("wb") as file:
-        file.truncate(1 << 40)
+        file.truncate(LONG)
     return path
+
+
+def wait_for_drafts(output: Path, count: int = 1) -> list[str]:
+    """The names of the drafts, as soon as there are so many."""
+    deadline = time.monotonic() + 30
+    while len(names := leftovers(output)) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return names
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_cancel_in_the_middle_of_a_big_file(corpus: Corpus, output: Path, workers: int) -> None:
     corpus.root.mkdir()
-    corpus.add_row("endless", str(endless_source(corpus.root)), 1 << 40)
+    corpus.add_row("long", str(long_source(corpus.root)), LONG)
     config = PackerConfig(str(output), workers=workers)
     with packer_for(config) as packer:
 
         def cancel_when_under_way() -> None:
-            while not leftovers(output):
-                time.sleep(0.01)
+            wait_for_drafts(output)
             moments.append(time.monotonic())
             packer.cancel(Terminated("stop"))
 
@@ -68,7 +81,7 @@ def test_cancel_in_the_middle_of_a_big_file(corpus: Corpus, output: Path, worker
         canceller.start()
         with pytest.raises(Terminated):
             pack_with(packer, corpus.rows)
-        assert time.monotonic() - moments[0] < 1.0
+        assert time.monotonic() - moments[0] < A_MOMENT_S
         canceller.join()
         with pytest.raises(Terminated):
             pack_with(packer, corpus.rows)
@@ -78,13 +91,11 @@ def test_cancel_in_the_middle_of_a_big_file(corpus: Corpus, output: Path, worker
 
 def test_a_killed_worker(corpus: Corpus, output: Path) -> None:
     corpus.root.mkdir()
-    corpus.add_row("endless", str(endless_source(corpus.root)), 1 << 40)
+    corpus.add_row("long", str(long_source(corpus.root)), LONG)
     with packer_for(PackerConfig(str(output), workers=2)) as packer:
 
         def kill_when_under_way() -> None:
-            while not (names := leftovers(output)):
-                time.sleep(0.01)
-            os.kill(int(names[0].split("-")[2]), signal.SIGKILL)
+            os.kill(int(wait_for_drafts(output)[0].split("-")[2]), signal.SIGKILL)
 
         killer = threading.Thread(target=kill_when_under_way)
         killer.start()
@@ -135,14 +146,14 @@ def spooled(corpus: Corpus, output: Path) -> list[ShardTask]:
         return list(spool.tasks())
 
 
-_PACK_FOR_EVER = """
+_PACK_FOR_LONG = """
 import sys
 from des_core.packer import Packer
 from des_core.packer_planner import PackerConfig, SourceRow
 from des_core.row_spool import RowSpool
-source, output = sys.argv[1:]
+source, output, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
 with RowSpool(8, output) as spool, Packer(PackerConfig(output, workers=2)) as packer:
-    spool.add([SourceRow(str(n), 0, source, 1 << 40) for n in range(2)])
+    spool.add([SourceRow(str(n), 0, source, size) for n in range(2)])
     print("ready", flush=True)
     list(packer.pack(spool.tasks()))
 """
@@ -151,28 +162,30 @@ with RowSpool(8, output) as spool, Packer(PackerConfig(output, workers=2)) as pa
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_workers_end_with_their_parent(tmp_path: Path, output: Path, number: int) -> None:
     output.mkdir()
+    source = str(long_source(tmp_path))
     parent = subprocess.Popen(
-        [sys.executable, "-c", _PACK_FOR_EVER, str(endless_source(tmp_path)), str(output)],
+        [sys.executable, "-c", _PACK_FOR_LONG, source, str(output), str(LONG)],
         env={"PYTHONPATH": ":".join(sys.path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    assert parent.stdout is not None
-    parent.stdout.readline()
-    while len(leftovers(output)) < 2:
-        time.sleep(0.01)
-    workers = children_of(parent.pid)
-    assert len(workers) == 2
-    if number == signal.SIGINT:
-        os.killpg(parent.pid, number)
-    else:
-        parent.send_signal(number)
-    started = time.monotonic()
-    parent.communicate(timeout=10)
-    while any(is_alive(pid) for pid in workers):
-        assert time.monotonic() - started < 2
-        time.sleep(0.01)
+    try:
+        wait_for_drafts(output, 2)
+        workers = children_of(parent.pid)
+        assert len(workers) == 2
+        if number == signal.SIGINT:
+            os.killpg(parent.pid, number)
+        else:
+            parent.send_signal(number)
+        started = time.monotonic()
+        parent.communicate(timeout=10)
+        while any(is_alive(pid) for pid in workers):
+            assert time.monotonic() - started < A_MOMENT_S
+            time.sleep(0.01)
+    finally:
+        parent.kill()
+        parent.communicate()
     with packer_for(PackerConfig(str(output))) as packer:
         packer.storage.clean_leftovers()
     assert leftovers(output) == []
