@@ -21,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from des_core.database import Database, run
+from des_core.database import SQLITE_BUSY_TIMEOUT_S, Database, run
 from des_core.errors import FenceLost, LockHeld
 from des_core.identifiers import Dialect
 from des_core.sql_catalog import config_statement
@@ -34,6 +34,7 @@ LOCK_KEY = 0x646573  # "des"; the second key of the pair is the schema's hash
 LEASE_NAME = "writer"
 LEASE = timedelta(seconds=60)
 HEARTBEAT_S = 10.0
+BUSY_HEARTBEAT_S = 0.5
 POLL_S = 0.2
 HELD_HINT = "wait for it to end, or see what it does: des-admin doctor"
 
@@ -210,8 +211,8 @@ def _heartbeat(lock: Lock) -> Iterator[None]:
 
     def beat() -> None:
         while not stop.wait(HEARTBEAT_S):
-            with lock.guard:
-                _still_held(lock.config, lock.connection, lock.values)
+            with lock.guard, _hurried(lock.connection):
+                _renew(lock)
 
     thread = threading.Thread(target=beat, name="des-lease", daemon=True)
     thread.start()
@@ -220,3 +221,27 @@ def _heartbeat(lock: Lock) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+
+
+def _renew(lock: Lock) -> None:
+    """One heartbeat. While somebody reads for long it cannot commit; the next one tries again.
+
+    A commit that waits keeps new readers out, also our own, so that it must not wait for long.
+    """
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        _still_held(lock.config, lock.connection, lock.values)
+    except OperationalError:
+        lock.connection.rollback()
+
+
+@contextmanager
+def _hurried(connection: Connection) -> Iterator[None]:
+    """SQLite waits no longer than a heartbeat may while the block lasts."""
+    driver = connection.connection
+    driver.cursor().execute(f"PRAGMA busy_timeout={int(BUSY_HEARTBEAT_S * 1000)}")
+    try:
+        yield
+    finally:
+        driver.cursor().execute(f"PRAGMA busy_timeout={int(SQLITE_BUSY_TIMEOUT_S * 1000)}")

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,4 +91,30 @@ def test_a_lost_lease_is_noticed(make_database, tmp_path: Path) -> None:  # type
         database.execute("UPDATE des_archive_lock SET token = 'another'")
         with pytest.raises(FenceLost):
             lock.check()
+    config.close()
+
+
+def test_a_long_reader_delays_heartbeats_and_breaks_nothing(
+    make_database, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("des_core.lock.HEARTBEAT_S", 0.02)
+    monkeypatch.setattr("des_core.lock.BUSY_HEARTBEAT_S", 0.02)
+    database = make_database("sqlite")
+    config = open_database(database.url, create=True)
+    heartbeat = "SELECT heartbeat_at FROM des_archive_lock"
+    ticker = threading.Event()
+    with hold_lock(config, "test") as lock:
+        reader = database.connect()
+        reader.execute("BEGIN")
+        before = reader.execute(heartbeat).fetchone()
+        ticker.wait(0.5)  # many heartbeats that cannot commit
+        assert reader.execute(heartbeat).fetchone() == before
+        reader.rollback()
+        for _ in range(100):
+            if reader.execute(heartbeat).fetchone() != before:
+                break
+            ticker.wait(0.05)
+        assert reader.execute(heartbeat).fetchone() != before
+        lock.check()
+    assert lock_holder(config) is None
     config.close()
