@@ -33,12 +33,20 @@ class ReadAhead:
     """Reads rows' files; remembers from task to task whether sources are slow."""
 
     def __init__(
-        self, sources: SourceOpener, concurrency: int, check: Callable[[], None] = lambda: None
+        self,
+        sources: SourceOpener,
+        concurrency: int,
+        check: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = perf_counter,
     ) -> None:
-        """`check` is called before each file, and raises to interrupt the packing."""
+        """`check` is called before each file, and raises to interrupt the packing.
+
+        `clock` (seconds) is read before and after each read, in the thread that reads.
+        """
         self._sources = sources
         self._concurrency = concurrency
         self._check = check
+        self._clock = clock
         self._threads: ThreadPoolExecutor | None = None
         self._largest = UNKNOWN_SIZE
         self.is_slow = False
@@ -60,17 +68,17 @@ class ReadAhead:
 
     def _read_singly(self, rows: Iterator[SourceRow]) -> Iterator[tuple[SourceRow, Content]]:
         """Until the rows end, or until reading turns out to be slow."""
-        check, read = self._check, self._sources.read
+        check, read, clock = self._check, self._sources.read, self._clock
         count = slow = 0
         for row in rows:
             check()
             content: Content
-            started = perf_counter()
+            started = clock()
             try:
                 content = read(row[2], row[3])
             except SourceFailure as failure:
                 content = failure
-            if perf_counter() - started > SLOW_S:
+            if clock() - started > SLOW_S:
                 slow += 1
             yield row, content
             count += 1
@@ -113,12 +121,12 @@ class ReadAhead:
 
     def _attempt(self, row: SourceRow) -> tuple[Content, float]:
         content: Content
-        started = perf_counter()
+        started = self._clock()
         try:
             content = self._sources.read(row[2], row[3])
         except SourceFailure as failure:
             content = failure
-        return content, perf_counter() - started
+        return content, self._clock() - started
 
     def _take(self, window: deque[_InFlight]) -> tuple[Content, float]:
         content, taken_s = window[0][1].result()

@@ -15,7 +15,10 @@ from des_core.source_roots import SourceFailure
 
 
 class Sources:
-    """Answers after a delay; counts how many reads are under way at once."""
+    """Answers after a delay; counts how many reads are under way at once.
+
+    Its clock counts the delays of the calling thread only: a busy machine changes nothing.
+    """
 
     def __init__(self, delay_s: float = 0.0) -> None:
         self.delay_s = delay_s
@@ -25,6 +28,10 @@ class Sources:
         self.most_bytes = 0
         self.opened: list[Big] = []
         self._lock = threading.Lock()
+        self._delayed = threading.local()
+
+    def clock(self) -> float:
+        return getattr(self._delayed, "total_s", 0.0)
 
     def read(self, location: str | None, size_bytes: int | None) -> bytes | BigSource:
         with self._lock:
@@ -34,6 +41,7 @@ class Sources:
             self.most_bytes = max(self.most_bytes, self.bytes_now)
         if self.delay_s:
             time.sleep(self.delay_s)
+        self._delayed.total_s = self.clock() + self.delay_s
         with self._lock:
             self.under_way -= 1
             self.bytes_now -= size_bytes or 0
@@ -83,14 +91,14 @@ def slow() -> Sources:
 
 def test_fast_sources_are_read_one_by_one() -> None:
     sources = Sources()
-    reader = ReadAhead(sources, 8)
+    reader = ReadAhead(sources, 8, clock=sources.clock)
     assert contents(reader, rows(500)) == [f"content {n}".encode() for n in range(500)]
     assert sources.most == 1
     assert not reader.is_slow
 
 
 def test_slow_sources_are_read_many_at_once_and_in_order(slow: Sources) -> None:
-    reader = ReadAhead(slow, 8)
+    reader = ReadAhead(slow, 8, clock=slow.clock)
     assert contents(reader, rows(100)) == [f"content {n}".encode() for n in range(100)]
     assert slow.most == 8
     assert reader.is_slow
@@ -101,12 +109,12 @@ def test_slow_sources_are_read_many_at_once_and_in_order(slow: Sources) -> None:
 
 
 def test_one_at_a_time_when_asked_for(slow: Sources) -> None:
-    contents(ReadAhead(slow, 1), rows(3 * JUDGED_READS))
+    contents(ReadAhead(slow, 1, clock=slow.clock), rows(3 * JUDGED_READS))
     assert slow.most == 1
 
 
 def test_bytes_in_flight_are_bounded(slow: Sources) -> None:
-    reader = ReadAhead(slow, 64)
+    reader = ReadAhead(slow, 64, clock=slow.clock)
     reader.is_slow = True
     contents(reader, rows(60, size=BYTES_IN_FLIGHT // 5))
     assert slow.most <= 5
@@ -119,7 +127,7 @@ def test_failures_are_values_and_fatal_errors_are_raised(slow: Sources) -> None:
     wanted = rows(30)
     wanted[3] = wanted[3]._replace(location="bad")
     wanted[25] = wanted[25]._replace(location="bad")
-    reader = ReadAhead(slow, 4)
+    reader = ReadAhead(slow, 4, clock=slow.clock)
     found = contents(reader, wanted)
     assert [n for n, content in enumerate(found) if isinstance(content, SourceFailure)] == [3, 25]
     wanted[28] = wanted[28]._replace(location="fatal")
@@ -129,7 +137,7 @@ def test_failures_are_values_and_fatal_errors_are_raised(slow: Sources) -> None:
 
 
 def test_big_files_that_nobody_takes_are_closed(slow: Sources) -> None:
-    reader = ReadAhead(slow, 4)
+    reader = ReadAhead(slow, 4, clock=slow.clock)
     reader.is_slow = True
     found = reader.read([row._replace(location="big") for row in rows(20)])
     next(found)
