@@ -9,13 +9,12 @@ from des_core.config import Settings
 from des_core.errors import Refused
 from des_core.lock import hold_lock
 from des_core.migration.environment import run_revisions
+from des_core.migration.gate import require_passed
 from des_core.migration.plan import (
     MigrationPlan,
     plan_downgrade,
     plan_upgrade,
     require_current,
-    revisions_down,
-    revisions_up,
 )
 from des_core.migration.run import (
     DEFAULT_ACTOR,
@@ -71,12 +70,14 @@ def upgrade(
         open_run(settings, actor=actor, options=options, report=report) as migration,
         hold_lock(migration.config, "migrate up"),
     ):
-        if plan is not None:
+        if plan is None:
+            plan = plan_upgrade(migration)
+        else:
             require_current(migration, plan)
-            migration.seed_plan = plan.seed
-        pending = revisions_up(migration)
-        run_revisions(migration, pending, upgrade=True)
-    return MigrationReport(tuple(revision.name for revision in pending))
+        require_passed(plan.gate)
+        migration.seed_plan = plan.seed
+        run_revisions(migration, plan.todo, upgrade=True)
+    return MigrationReport(plan.revisions)
 
 
 def downgrade(
@@ -95,11 +96,12 @@ def downgrade(
         open_run(settings, actor=actor, options=options, report=report) as migration,
         hold_lock(migration.config, "migrate down"),
     ):
-        if plan is not None:
+        if plan is None:
+            plan = plan_downgrade(migration)
+        else:
             require_current(migration, plan)
-        applied = revisions_down(migration)
-        run_revisions(migration, applied, upgrade=False)
-    return MigrationReport(tuple(revision.name for revision in applied))
+        run_revisions(migration, plan.todo, upgrade=False)
+    return MigrationReport(plan.revisions)
 
 
 def require_hash(plan: MigrationPlan, wanted: str | None) -> None:

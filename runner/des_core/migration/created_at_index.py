@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from des_core.errors import Refused
+from des_core.migration.index_build import find_builds, watch_build
 from des_core.migration.jobs import JOB_TABLE, Job, forget_job, read_job, write_job
 from des_core.migration.live_state import (
+    IndexState,
     find_created_archived_index,
     find_created_at_index,
     find_index,
@@ -13,6 +15,7 @@ from des_core.migration.live_state import (
 from des_core.migration.revisions import CREATED_AT_INDEX
 from des_core.migration.run import MigrationRun
 from des_core.migration.statements import run_named
+from des_core.sql_catalog import CREATED_ARCHIVED_INDEX
 from des_core.sql_catalog import CREATED_AT_INDEX as INDEX_NAME
 
 UP = f"{CREATED_AT_INDEX.name}.up"
@@ -26,9 +29,10 @@ def upgrade(migration: MigrationRun) -> None:
     if found is not None:
         migration.tell(CREATED_AT_INDEX.name, "create_created_at_index", f"{found.name} is there")
         return
-    for name in steps_to_build(migration):
-        run_named(migration, migration.source, UP, name)
-        _remember_ours(migration)
+    names = steps_to_build(migration)
+    _remember_ours(migration)
+    for name in names:
+        _build(migration, UP, name)
 
 
 def downgrade(migration: MigrationRun) -> None:
@@ -45,8 +49,26 @@ def steps_to_build(migration: MigrationRun) -> tuple[str, ...]:
     """The steps of 0002_created_at_index.up that are needed; Refused where the name is taken."""
     if find_created_at_index(migration) is not None:
         return ()
-    _require_free_name(migration)
-    return ("create_created_at_index",)
+    leftover = find_index(migration, INDEX_NAME)
+    if leftover is None:
+        return ("create_created_at_index",)
+    if leftover.is_valid:
+        raise _name_is_taken(leftover)
+    _require_no_builder(migration)
+    return ("drop_leftover", "create_created_at_index")
+
+
+def steps_to_restore(migration: MigrationRun) -> tuple[str, ...]:
+    """The steps of 0002_created_at_index.down that give the per-record packer its index."""
+    if find_created_archived_index(migration) is not None:
+        return ()
+    leftover = find_index(migration, CREATED_ARCHIVED_INDEX)
+    if leftover is None:
+        return ("create_created_archived_index",)
+    if leftover.is_valid:
+        raise _name_is_taken(leftover)
+    _require_no_builder(migration)
+    return ("drop_leftover", "create_created_archived_index")
 
 
 def was_built_by_us(migration: MigrationRun) -> bool:
@@ -58,8 +80,13 @@ def was_built_by_us(migration: MigrationRun) -> bool:
 
 def restore_created_archived_index(migration: MigrationRun) -> None:
     """The index on (created_at, archived), where it is missing."""
-    if find_created_archived_index(migration) is None:
-        run_named(migration, migration.source, DOWN, "create_created_archived_index")
+    for name in steps_to_restore(migration):
+        _build(migration, DOWN, name)
+
+
+def _build(migration: MigrationRun, file_name: str, step_name: str) -> None:
+    with watch_build(migration, CREATED_AT_INDEX.name, step_name):
+        run_named(migration, migration.source, file_name, step_name)
 
 
 def _remember_ours(migration: MigrationRun) -> None:
@@ -68,12 +95,22 @@ def _remember_ours(migration: MigrationRun) -> None:
         write_job(migration.config, job, migration.now())
 
 
-def _require_free_name(migration: MigrationRun) -> None:
-    index = find_index(migration, INDEX_NAME)
-    if index is not None:
+def _require_no_builder(migration: MigrationRun) -> None:
+    """An index that is not valid yet may be somebody's work in progress."""
+    builds = find_builds(migration)
+    if builds:
         raise Refused(
-            f"there is an index {INDEX_NAME} already, but it does not serve windows of created_at",
-            hint="drop or rename it, then run the same command again",
-            columns=", ".join(column or "(expression)" for column in index.columns),
-            predicate=index.predicate,
+            "somebody is building an index on this table right now",
+            hint="wait for it to end, then run the same command again",
+            session=builds[0].session,
+            phase=str(builds[0]),
         )
+
+
+def _name_is_taken(index: IndexState) -> Refused:
+    return Refused(
+        f"there is an index {index.name} already, but it does not do what is needed",
+        hint="drop or rename it, then run the same command again",
+        columns=", ".join(column or "(expression)" for column in index.columns),
+        predicate=index.predicate,
+    )

@@ -17,7 +17,14 @@ from alembic.script import ScriptDirectory
 
 from des_core.database import Database
 from des_core.errors import ConfigError, UsageError, WrongSchema
-from des_core.migration.revisions import BY_NAME, VERSION_TABLE, Branch, Revision
+from des_core.migration.revisions import (
+    BY_NAME,
+    DROP_ARCHIVED,
+    VERSION_TABLE,
+    WATERMARK,
+    Branch,
+    Revision,
+)
 from des_core.migration.run import DEFAULT_ACTOR, MigrationOptions, MigrationRun, open_run
 from des_core.resources import resource_dir
 
@@ -115,8 +122,21 @@ def _run_command(context: EnvironmentContext, migration: MigrationRun) -> None:
     upgrade = not steps[0].is_downgrade
     steps.sort(key=lambda step: str(step.revision.revision), reverse=not upgrade)
     with hold_lock(migration.config, "alembic"):
+        if upgrade:
+            _look_ahead(migration, [str(step.revision.revision) for step in steps])
         for step in steps:
             _run_step(migration, step)
+
+
+def _look_ahead(migration: MigrationRun, names: list[str]) -> None:
+    """Refuse before the first change what a later revision would refuse."""
+    from des_core.migration.gate import preview_gate, require_passed
+    from des_core.migration.seed import plan_seed
+
+    if WATERMARK.name in names:
+        migration.seed_plan = plan_seed(migration)
+    if DROP_ARCHIVED.name in names:
+        require_passed(preview_gate(migration))
 
 
 def _print_script(context: EnvironmentContext, migration: MigrationRun) -> None:

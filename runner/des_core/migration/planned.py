@@ -9,11 +9,10 @@ from datetime import datetime, timedelta
 from des_core.exceptions import count_open
 from des_core.identifiers import Dialect
 from des_core.migration.adoption import missing_steps
-from des_core.migration.created_at_index import steps_to_build, was_built_by_us
+from des_core.migration.created_at_index import steps_to_build, steps_to_restore, was_built_by_us
 from des_core.migration.jobs import read_job
 from des_core.migration.live_state import (
     CONFIG_TABLE,
-    find_created_archived_index,
     find_index,
     has_table,
     read_archived_column,
@@ -81,10 +80,7 @@ def statements_down(
             if DROP_ARCHIVED not in revisions:
                 yield from _column_back(migration, revision)
                 yield from _formula(migration, revision, "kept" if column_is_there else "tail")
-            if find_created_archived_index(migration) is None:
-                yield from _steps(
-                    migration, CREATED_AT_INDEX, "down", "create_created_archived_index"
-                )
+            yield from _steps(migration, CREATED_AT_INDEX, "down", *steps_to_restore(migration))
             yield from _steps(migration, revision, "down", *RETIREMENT, "drop_config")
         elif revision is CREATED_AT_INDEX and was_built_by_us(migration):
             if find_index(migration, INDEX_NAME) is not None:

@@ -1,5 +1,12 @@
 -- Revision 0002_created_at_index back: the index that the per-record packer reads by.
 
+-- step: drop_leftover
+-- purpose: what a build that was cut off left behind: it costs every write and serves no read
+-- lock: SHARE UPDATE EXCLUSIVE: nobody who reads or writes rows waits
+-- outside: transaction
+-- only: program
+DROP INDEX CONCURRENTLY IF EXISTS {created_archived_index_path};
+
 -- step: create_created_archived_index
 -- purpose: the index of what is not archived yet
 -- lock: SHARE UPDATE EXCLUSIVE: nobody who reads or writes rows waits

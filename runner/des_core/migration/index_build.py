@@ -1,0 +1,69 @@
+"""Watching a concurrent index build of PostgreSQL: how far it is, and whom it waits for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from des_core.database import run
+from des_core.errors import DesError
+from des_core.identifiers import Dialect
+from des_core.migration.live_state import table_values
+from des_core.migration.run import MigrationRun
+
+WATCH_EVERY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class IndexBuild:
+    """One build that goes on right now. `waits_for` names the session that it waits for."""
+
+    session: int
+    phase: str
+    done_blocks: int
+    total_blocks: int
+    waits_for: str | None
+
+    def __str__(self) -> str:
+        share = f", {self.done_blocks * 100 // self.total_blocks} %" if self.total_blocks else ""
+        waits = f", waiting for {self.waits_for}" if self.waits_for else ""
+        return f"{self.phase}{share}{waits}"
+
+
+def find_builds(migration: MigrationRun) -> list[IndexBuild]:
+    """Builds of indexes on `files`, ours and those of others."""
+    statement = migration.source_catalog.get("migration_index_builds")
+    with migration.source.read() as connection:
+        rows: list[Any] = list(run(connection, statement, table_values(migration)))
+    return [
+        IndexBuild(int(r.session), r.phase, int(r.done), int(r.total), r.waits_for) for r in rows
+    ]
+
+
+@contextmanager
+def watch_build(migration: MigrationRun, revision: str, step: str) -> Iterator[None]:
+    """Report progress while the block runs; silent where nothing can be seen."""
+    if migration.source.dialect is not Dialect.POSTGRES:
+        yield
+        return
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(WATCH_EVERY_S):
+            try:
+                builds = find_builds(migration)
+            except DesError:
+                return
+            for build in builds:
+                migration.tell(revision, step, str(build))
+
+    thread = threading.Thread(target=watch, name="des-index-watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

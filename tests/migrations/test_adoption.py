@@ -1,0 +1,110 @@
+"""A des_archive_config made by hand from the guide is completed and believed."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from des_core.database import open_database
+from des_core.errors import WrongSchema
+from des_core.migration.apply import downgrade, make_plan, upgrade
+from des_core.watermark import read_watermark
+from support.database import TestDatabase
+from support.filesdata import FilesTableFactory, canonical_rows
+from support.migrating import open_exceptions, settings_for, watermark_us
+
+UNTIL = datetime(2024, 1, 3, 12, tzinfo=UTC)
+GUIDE = {
+    "postgres": (
+        "CREATE TABLE des_archive_config (id INTEGER PRIMARY KEY,"
+        " archived_until TIMESTAMP WITH TIME ZONE NOT NULL, lag_days INTEGER NOT NULL,"
+        " last_updated TIMESTAMP WITH TIME ZONE DEFAULT NOW(), updated_by VARCHAR(100))"
+    ),
+    "mysql": (
+        "CREATE TABLE des_archive_config (id INT PRIMARY KEY, archived_until DATETIME NOT NULL,"
+        " lag_days INT NOT NULL, last_updated DATETIME DEFAULT CURRENT_TIMESTAMP"
+        " ON UPDATE CURRENT_TIMESTAMP) ENGINE=InnoDB"
+    ),
+    "sqlite": (
+        "CREATE TABLE des_archive_config (id INTEGER PRIMARY KEY,"
+        " archived_until TIMESTAMP NOT NULL, lag_days INTEGER NOT NULL)"
+    ),
+}
+SHORT = {
+    kind: f"CREATE TABLE des_archive_config (id INTEGER PRIMARY KEY, archived_until {type_name}"
+    " NOT NULL, lag_days INTEGER NOT NULL)"
+    for kind, type_name in (("postgres", "TIMESTAMP"), ("mysql", "DATETIME"), ("sqlite", "TEXT"))
+}
+
+
+def literal(database: TestDatabase, text: str) -> str:
+    """A time in UTC, whatever the session's zone; a type without a zone ignores the offset."""
+    return f"'{text}+00'" if database.kind == "postgres" else f"'{text}'"
+
+
+def make_by_hand(database: TestDatabase, create: str) -> None:
+    until = literal(database, "2024-01-03 12:00:00")
+    database.execute(create)
+    database.execute(
+        f"INSERT INTO des_archive_config (id, archived_until, lag_days) VALUES (1, {until}, 3)"
+    )
+
+
+@pytest.mark.parametrize("short", [False, True], ids=["guide", "short"])
+def test_the_value_stays_and_the_table_is_completed(
+    database: TestDatabase, files_table: FilesTableFactory, short: bool
+) -> None:
+    table = files_table(database, 100, days=5, archived_days=3, holes=6, files=False)
+    make_by_hand(database, (SHORT if short else GUIDE)[database.kind])
+    settings = settings_for(database)
+    plan = make_plan(settings, direction="up")
+    assert plan.seed is not None
+    assert (plan.seed.origin, plan.seed.lag_days) == ("adopted", 3)
+    upgrade(settings, plan=plan)
+    opened = open_database(settings.config_url)
+    with opened.read() as connection:
+        watermark = read_watermark(connection, opened.dialect)
+    opened.close()
+    assert (watermark.archived_until, watermark.lag_days, watermark.fence) == (UNTIL, 3, 0)
+    pending = {u for u, r in table.rows.items() if r.created_at <= UNTIL and not r.archived}
+    assert {uid for uid, _at in open_exceptions(database)} == pending
+    exact = literal(database, "2024-01-03 12:00:00.000001")
+    database.execute(f"UPDATE des_archive_config SET archived_until = {exact}")
+    assert watermark_us(database) % 1_000_000 == 1
+    with pytest.raises(Exception, match=r"(?i)check|constraint"):
+        database.execute("UPDATE des_archive_config SET id = 2")
+    with pytest.raises(Exception, match=r"(?i)check|constraint"):
+        database.execute("UPDATE des_archive_config SET lag_days = -1")
+    downgrade(settings)
+    assert "des_archive_config" not in database.table_names()
+    again = [row for row in canonical_rows(database) if not row[4]]
+    assert {row[0] for row in again} == pending | {
+        u for u, r in table.rows.items() if r.created_at > UNTIL
+    }
+
+
+def test_an_empty_table_is_seeded_as_usual(
+    database: TestDatabase, files_table: FilesTableFactory
+) -> None:
+    files_table(database, 20, days=2, archived_days=1, files=False)
+    database.execute(GUIDE[database.kind])
+    settings = settings_for(database)
+    upgrade(settings)
+    assert database.value("SELECT lag_days FROM des_archive_config") == 7
+
+
+@pytest.mark.parametrize("identity", [2, 7])
+def test_another_row_is_an_error(
+    database: TestDatabase, files_table: FilesTableFactory, identity: int
+) -> None:
+    files_table(database, 10, days=1, files=False)
+    make_by_hand(database, GUIDE[database.kind])
+    if identity == 7:
+        database.execute("UPDATE des_archive_config SET id = 7")
+    else:
+        database.execute(
+            "INSERT INTO des_archive_config (id, archived_until, lag_days)"
+            " VALUES (2, '2024-01-04 00:00:00', 3)"
+        )
+    with pytest.raises(WrongSchema, match="exactly one row"):
+        upgrade(settings_for(database))
+    assert "des_archive_slice" not in database.table_names()

@@ -1,0 +1,206 @@
+"""Where the watermark starts, and what is captured below."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from des_core.errors import Refused, WrongSchema
+from des_core.migration.apply import make_plan, upgrade
+from des_core.migration.run import MigrationOptions
+from support.database import TestDatabase, to_microseconds
+from support.filesdata import FilesTableFactory
+from support.migrating import open_exceptions, settings_for, watermark_us
+
+DAY = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def at(moment: datetime) -> int:
+    value = to_microseconds(moment)
+    assert value is not None
+    return value
+
+
+def test_nothing_archived_starts_below_the_oldest_row(
+    database: TestDatabase, files_table: FilesTableFactory
+) -> None:
+    files_table(database, 30, days=3, files=False)
+    upgrade(settings_for(database))
+    assert watermark_us(database) == at(DAY - timedelta(days=1))
+    assert open_exceptions(database) == {}
+
+
+@pytest.mark.parametrize(("days", "expected"), [(-10, -10), (5, -1)])
+def test_the_default_counts_only_below_the_oldest_row(
+    database: TestDatabase, files_table: FilesTableFactory, days: int, expected: int
+) -> None:
+    files_table(database, 30, days=3, files=False)
+    default = DAY + timedelta(days=days)
+    upgrade(settings_for(database, watermark={"default_archived_until": default}))
+    assert watermark_us(database) == at(DAY + timedelta(days=expected))
+
+
+def test_an_empty_table_starts_at_the_target(
+    database: TestDatabase, files_table: FilesTableFactory
+) -> None:
+    files_table(database, 0)
+    upgrade(settings_for(database, lag_days=3))
+    age = at(datetime.now(UTC)) - watermark_us(database)
+    assert 3 * 86_400_000_000 <= age < 4 * 86_400_000_000 + 60_000_000
+
+
+def test_ties_at_the_seed_are_told_apart(
+    database: TestDatabase, files_table: FilesTableFactory
+) -> None:
+    table = files_table(database, 0)
+    moment = DAY + timedelta(hours=5, microseconds=7)
+    table.add("archived", moment, archived=True)
+    table.add("pending", moment)
+    table.add("later", moment + timedelta(microseconds=1))
+    upgrade(settings_for(database))
+    assert watermark_us(database) == at(moment)
+    assert open_exceptions(database) == {("pending", at(moment)): False}
+
+
+@pytest.mark.parametrize("days", [1, 4])
+def test_seed_at_captures_below_and_packs_again_above(
+    database: TestDatabase, files_table: FilesTableFactory, days: int
+) -> None:
+    table = files_table(database, 60, days=6, archived_days=3, holes=4, files=False)
+    seed = DAY + timedelta(days=days)
+    settings, options = settings_for(database), MigrationOptions(seed_at=seed)
+    plan = make_plan(settings, direction="up", options=options)
+    upgrade(settings, options=options, plan=plan)
+    rows = table.rows.values()
+    holes = {(r.uid, at(r.created_at)) for r in rows if r.created_at <= seed and not r.archived}
+    again = [r for r in rows if r.created_at > seed and r.archived]
+    assert plan.seed is not None
+    assert (plan.seed.holes.rows, plan.seed.repacked.rows) == (len(holes), len(again))
+    assert set(open_exceptions(database)) == holes
+    assert watermark_us(database) == at(seed)
+
+
+def test_a_seed_in_the_future_is_refused(
+    database: TestDatabase, files_table: FilesTableFactory
+) -> None:
+    table = files_table(database, 10, days=1, files=False)
+    future = datetime.now(UTC) + timedelta(days=2)
+    with pytest.raises(Refused, match="future"):
+        upgrade(settings_for(database), options=MigrationOptions(seed_at=future))
+    table.add("tomorrow", future, archived=True)
+    with pytest.raises(Refused, match="future"):
+        upgrade(settings_for(database))
+
+
+def test_too_many_holes_are_refused_with_the_alternatives(
+    database: TestDatabase, files_table: FilesTableFactory
+) -> None:
+    files_table(database, 100, days=5, archived_days=4, holes=11, files=False)
+    few = settings_for(database, migration={"max_captured": 10})
+    with pytest.raises(Refused, match="too many rows") as caught:
+        make_plan(few, direction="up")
+    assert "--seed-at" in (caught.value.hint or "")
+    assert "archived rows would be packed again" in (caught.value.hint or "")
+    assert "des-migrate" in (caught.value.hint or "")
+    with pytest.raises(Refused, match="too many rows"):
+        upgrade(few)
+    upgrade(settings_for(database, migration={"max_captured": 11}))
+    assert len(open_exceptions(database)) == 11
+
+
+def test_holes_come_in_pages(
+    database: TestDatabase, files_table: FilesTableFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("des_core.migration.seed.HOLE_PAGE_SIZE", 3)
+    table = files_table(database, 60, days=3, archived_days=2, holes=20, ties=5, files=False)
+    upgrade(settings_for(database))
+    newest = max(row.created_at for row in table.rows.values() if row.archived)
+    expected = {
+        (row.uid, at(row.created_at))
+        for row in table.rows.values()
+        if row.created_at <= newest and not row.archived
+    }
+    assert set(open_exceptions(database)) == expected
+
+
+def test_archived_may_be_null(database: TestDatabase) -> None:
+    kind = {"postgres": "timestamptz", "mysql": "DATETIME(6)", "sqlite": "TEXT"}[database.kind]
+    uid = "VARCHAR(40)"
+    database.execute(
+        f"CREATE TABLE files (uid {uid} PRIMARY KEY, created_at {kind},"
+        " file_location VARCHAR(99), archived BOOLEAN)"
+    )
+    for number, archived in enumerate(["TRUE", "NULL", "FALSE", "TRUE", "NULL"], 1):
+        database.execute(
+            f"INSERT INTO files VALUES ('u{number}', '2024-01-0{number}', '/x', {archived})"
+        )
+    database.execute("INSERT INTO files VALUES ('never', NULL, '/x', NULL)")
+    plan = make_plan(settings_for(database), direction="up")
+    assert plan.seed is not None
+    assert (plan.seed.holes.rows, plan.seed.unseen.rows) == (2, 1)
+    upgrade(settings_for(database))
+    assert {uid for uid, _at in open_exceptions(database)} == {"u2", "u3"}
+
+
+def test_a_table_without_the_column_starts_below_everything(
+    database: TestDatabase, files_table: FilesTableFactory
+) -> None:
+    files_table(database, 20, days=2, files=False)
+    database.execute("DROP INDEX idx_files_created_archived" + _on_files(database))
+    database.execute("ALTER TABLE files DROP COLUMN archived")
+    settings = settings_for(database)
+    plan = make_plan(settings, direction="up")
+    assert plan.seed is not None
+    assert plan.seed.origin == "below_oldest"
+    assert any("no column archived" in note for note in plan.seed.notes)
+    upgrade(settings, plan=plan)
+    assert watermark_us(database) == at(DAY - timedelta(days=1))
+
+
+@pytest.mark.sqlite
+def test_created_at_that_is_not_a_time_is_refused(
+    make_database: Callable[[str], TestDatabase], files_table: FilesTableFactory
+) -> None:
+    database = make_database("sqlite")
+    files_table(database, 10, days=1, files=False)
+    database.execute("UPDATE files SET created_at = 'soon' WHERE uid = '4000000000'")
+    with pytest.raises(Refused, match="not a time") as caught:
+        upgrade(settings_for(database))
+    assert caught.value.facts["example"] == "'soon'"
+    assert database.table_names() & {"des_archive_config"} == set()
+
+
+@pytest.mark.sqlite
+def test_sqlite_reads_every_form_of_a_time(
+    make_database: Callable[[str], TestDatabase], files_table: FilesTableFactory
+) -> None:
+    database = make_database("sqlite")
+    files_table(database, 0)
+    forms = [
+        ("a", "2024-01-01T10:00:00Z", 1),
+        ("b", "2024-01-02 00:30:00.5+02:00", 1),
+        ("c", "2024-01-01T23:00:00.000001", 1),
+        ("hole", "2024-01-01 22:00:00", 0),
+        ("d", "2024-01-01T23:00:00.000002", 0),
+        ("e", "2024-01-02T00:00:00+00:30", 0),
+    ]
+    for uid, text, archived in forms:
+        database.execute(
+            "INSERT INTO files VALUES (:uid, :at, '/x', 1, :archived)",
+            {"uid": uid, "at": text, "archived": archived},
+        )
+    upgrade(settings_for(database))
+    assert watermark_us(database) == at(datetime(2024, 1, 1, 23, 0, 0, 1, UTC))
+    assert {uid for uid, _at in open_exceptions(database)} == {"hole"}
+
+
+def test_a_table_that_is_missing_changes_nothing(database: TestDatabase) -> None:
+    database.execute("CREATE TABLE filez (uid INTEGER)")
+    with pytest.raises(WrongSchema, match="no table files") as caught:
+        upgrade(settings_for(database))
+    assert "filez" in (caught.value.hint or "")
+    assert database.table_names() - {"des_archive_lock"} == {"filez"}
+
+
+def _on_files(database: TestDatabase) -> str:
+    return " ON files" if database.kind == "mysql" else ""
