@@ -33,6 +33,8 @@ def insert_rows(
         else:
             mark = "?" if database.kind == "sqlite" else "%s"
             marks = ", ".join([mark] * len(columns))
+            if database.kind == "mysql":
+                target = target.replace("%", "%%")
             connection.cursor().executemany(f"INSERT INTO {target} VALUES ({marks})", list(values))
         connection.commit()
 

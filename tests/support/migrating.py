@@ -11,6 +11,7 @@ from des_core.config import (
 )
 from support.database import TestDatabase, to_microseconds
 from support.filesdata import canonical_rows
+from support.shape import TableShape
 
 
 def settings_for(
@@ -49,12 +50,14 @@ def open_exceptions(config: TestDatabase) -> dict[tuple[str, int | None], bool]:
     return {(uid, to_microseconds(at)): bool(archived) for uid, at, archived in rows}
 
 
-def rows_by_formula(database: TestDatabase, config: TestDatabase) -> list[tuple[Any, ...]]:
+def rows_by_formula(
+    database: TestDatabase, config: TestDatabase, shape: TableShape | None = None
+) -> list[tuple[Any, ...]]:
     """`canonical_rows` as they must be after a rollback from where the watermark is now."""
     until, exceptions = watermark_us(config), open_exceptions(config)
     return [
         (*row[:4], exceptions.get((row[0], row[1]), row[1] <= until))
-        for row in canonical_rows(database)
+        for row in canonical_rows(database, shape)
     ]
 
 

@@ -29,7 +29,7 @@ from des_core.migration.run import MigrationRun
 from des_core.migration.seed import Count, SeedPlan, count_rows
 from des_core.migration.statements import catalog_for
 from des_core.migration.steps import get_step, load_steps
-from des_core.migration.watermark import RETIREMENT
+from des_core.migration.watermark import RETIREMENT, watermark_is_seeded
 from des_core.sql_catalog import CREATED_ARCHIVED_INDEX
 from des_core.sql_catalog import CREATED_AT_INDEX as INDEX_NAME
 from des_core.timestamps import EARLIEST, LATEST
@@ -77,17 +77,23 @@ def statements_down(
             yield from _column_back(migration, revision)
             yield from _formula(migration, revision, None if column_is_there else "tail")
         elif revision is WATERMARK:
-            if DROP_ARCHIVED not in revisions:
-                yield from _column_back(migration, revision)
-                yield from _formula(migration, revision, "kept" if column_is_there else "tail")
-            yield from _steps(migration, CREATED_AT_INDEX, "down", *steps_to_restore(migration))
-            yield from _steps(migration, revision, "down", *RETIREMENT, "drop_config")
+            if not has_table(migration.config, CONFIG_TABLE):
+                continue
+            if watermark_is_seeded(migration):
+                if DROP_ARCHIVED not in revisions:
+                    yield from _column_back(migration, revision)
+                    state = "kept" if column_is_there else "tail"
+                    yield from _formula(migration, revision, state)
+                names = steps_to_restore(migration)
+                yield from _steps(migration, CREATED_AT_INDEX, "down", *names)
+                yield from _steps(migration, revision, "down", *RETIREMENT)
+            yield from _steps(migration, revision, "down", "drop_config")
         elif revision is CREATED_AT_INDEX and was_built_by_us(migration):
             if find_index(migration, INDEX_NAME) is not None:
                 yield from _steps(migration, revision, "down", "drop_created_at_index")
         elif revision is LEDGER:
-            names = _all_steps(migration, "0001_ledger.down")
-            yield from _steps(migration, revision, "down", *names)
+            every = _all_steps(migration, "0001_ledger.down")
+            yield from _steps(migration, revision, "down", *every)
 
 
 def _watermark_up(migration: MigrationRun, seed: SeedPlan) -> Iterator[PlannedStatement]:

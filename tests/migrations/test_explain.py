@@ -1,0 +1,96 @@
+"""Every statement of the migrations that reads or writes `files` goes by an index.
+
+The few that cannot are listed, with the reason; each of them is run once, and online.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from des_core.identifiers import Dialect
+from des_core.migration.apply import upgrade
+from des_core.migration.live_state import table_values
+from des_core.migration.run import MigrationRun, open_run
+from des_core.resources import resource_dir
+from des_core.sql_catalog import Statement
+from support.database import TestDatabase
+from support.filesdata import FilesTableFactory
+from support.migrating import settings_for
+
+MIDDLE = datetime(2024, 1, 8, tzinfo=UTC)
+ONCE = {
+    # SQLite lets anything into created_at: it is read from end to end before the seed.
+    # `IS NULL` of a column that is NOT NULL reads nothing, but is called a scan.
+    "sqlite": {"migration_odd_created_at", "migration_flags_unseen"},
+    "postgres": set[str](),
+    "mysql": set[str](),
+}
+NAMES = sorted(
+    path.stem
+    for path in (resource_dir("sql") / "postgres" / "queries").glob("migration_*.sql")
+    if "{files}" in path.read_text()
+)
+
+
+@pytest.fixture
+def migration(database: TestDatabase, files_table: FilesTableFactory) -> Any:
+    """A table of some size at the watermark, with statistics."""
+    files_table(database, 6000, days=14, archived_days=12, holes=8, files=False)
+    settings = settings_for(database)
+    upgrade(settings)
+    database.execute("ANALYZE" + (" TABLE files" if database.kind == "mysql" else ""))
+    with open_run(settings) as opened:
+        yield opened
+
+
+def test_each_statement_goes_by_an_index(migration: MigrationRun, database: TestDatabase) -> None:
+    scanning = {}
+    for name in NAMES:
+        plan = explain(migration, migration.source_catalog.get(name))
+        if not goes_by_index(plan, database.kind):
+            scanning[name] = plan
+    assert scanning.keys() <= ONCE[database.kind], scanning
+
+
+def explain(migration: MigrationRun, statement: Statement) -> str:
+    """What the server says that it would do, in lower case."""
+    prefix = "EXPLAIN QUERY PLAN " if migration.source.dialect is Dialect.SQLITE else "EXPLAIN "
+    clause = statement.clause
+    clause.text = prefix + clause.text
+    with migration.source.read() as connection:
+        rows = connection.execute(clause, values_for(migration, statement)).all()
+    return "\n".join(" ".join(str(cell) for cell in row) for row in rows).lower()
+
+
+def values_for(migration: MigrationRun, statement: Statement) -> dict[str, Any]:
+    schema = migration.schema
+    start, end = MIDDLE, MIDDLE + timedelta(hours=1)
+    moment = schema.to_db(start)
+    values = {
+        **table_values(migration),
+        **schema.window(start, end),
+        "seed": moment,
+        "watermark": moment,
+        "page_created_at": moment,
+        "page_key": 100 if migration.source.dialect is Dialect.SQLITE else "doc-0003000.txt",
+        "last_created_at": schema.to_db(end),
+        "last_key": 200 if migration.source.dialect is Dialect.SQLITE else "doc-0003100.txt",
+        "uid": "doc-0003001.json",
+        "archived": True,
+        "limit": 100,
+        "page_size": 100,
+    }
+    wanted = set(re.findall(r"(?<![:\\]):(\w+)", statement.escaped))
+    return {name: value for name, value in values.items() if name in wanted}
+
+
+def goes_by_index(plan: str, kind: str) -> bool:
+    if kind == "postgres":
+        return "seq scan" not in plan and "index" in plan
+    if kind == "sqlite":
+        scans = [line for line in plan.splitlines() if "scan files" in line]
+        return all("using" in line and "index" in line for line in scans)
+    tables = [line for line in plan.splitlines() if " files " in f" {line} "]
+    return all(" all " not in f" {line} " for line in tables)
