@@ -1,11 +1,14 @@
 """Fixtures of the command line's tests: a project directory, and the program run for real."""
 
+import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +54,8 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def program(project: Path) -> Program:
-    """Runs `python -m MODULE arguments…` in the project, without a terminal."""
+    """Runs the program in the project, without a terminal: in this very process, which is ten
+    times faster, or as a process of its own with `separate=True`."""
 
     def run(
         *arguments: str,
@@ -59,19 +63,10 @@ def program(project: Path) -> Program:
         env: Mapping[str, str] | None = None,
         stdin: str | None = None,
         expect: int | None = 0,
+        separate: bool = False,
     ) -> Done:
-        done = subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            cwd=project,
-            env=program_environment(project, env),
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        result = Done(done.returncode, done.stdout, done.stderr)
+        how = run_separate if separate else run_inside
+        result = how(project, module, arguments, program_environment(project, env), stdin)
         assert "Traceback (most recent call last)" not in result.out + result.err
         assert CANARY not in result.out + result.err
         if expect is not None:
@@ -79,6 +74,53 @@ def program(project: Path) -> Program:
         return result
 
     return run
+
+
+def run_separate(
+    cwd: Path, module: str, arguments: Sequence[str], env: Mapping[str, str], stdin: str | None
+) -> Done:
+    """`python -m MODULE arguments…`."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=cwd,
+        env=env,
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def run_inside(
+    cwd: Path, module: str, arguments: Sequence[str], env: Mapping[str, str], stdin: str | None
+) -> Done:
+    """The same in this process."""
+    entry = "des_admin.__main__" if module == "des_admin" else module
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
+    kept = (os.environ.copy(), Path.cwd(), sys.stdin)
+    try:
+        os.environ.clear()
+        os.environ.update(env)
+        os.chdir(cwd)
+        sys.stdin = io.StringIO(stdin or "")
+        with redirect_stdout(out), redirect_stderr(err):
+            code = import_module(entry).main(list(arguments))
+    finally:
+        os.environ.clear()
+        os.environ.update(kept[0])
+        os.chdir(kept[1])
+        sys.stdin = kept[2]
+    return Done(code, _text_of(out), _text_of(err))
+
+
+def _text_of(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    raw = stream.detach()
+    assert isinstance(raw, io.BytesIO)
+    return raw.getvalue().decode()
 
 
 def program_environment(home: Path, env: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -11,7 +11,7 @@ def test_demo(program: Program, project: Path) -> None:
     # Nothing of the user's own settings may reach it.
     env = {"DES_ADMIN__DATABASE__URL": f"postgresql://x:{CANARY}@127.0.0.1:1/x"}
     line = "demo --files 2000 --dir played --output json"
-    done = program(*line.split(), env=env)
+    done = program(*line.split(), env=env, separate=True)
     played = done.json
     assert (played["files"], played["rows_checked"]) == (2007, 2007)
     assert played["exceptions"] == 3
@@ -24,7 +24,7 @@ def test_demo(program: Program, project: Path) -> None:
 def test_demo_leaves_nothing_behind(program: Program, tmp_path: Path) -> None:
     place = tmp_path / "place"
     place.mkdir()
-    done = program("demo", "--files", "2000", env={"TMPDIR": str(place)})
+    done = program("demo", "--files", "2000", env={"TMPDIR": str(place)}, separate=True)
     assert "The whole way, there and back" in done.out
     assert not any(place.iterdir())
 

@@ -130,7 +130,7 @@ def test_every_error_is_what_is_documented(
 
 
 def test_the_demo_prints_what_is_documented(program: Program) -> None:
-    check_document(program("demo", "--files", "2000", "--output", "json").json)
+    check_document(program("demo", "--files", "2000", "--output", "json", separate=True).json)
 
 
 def test_exit_codes_are_those_of_the_errors() -> None:
