@@ -96,7 +96,7 @@ LINES = (
     *("archive ls --day 2024-01-08", "migrate plan", "migrate status", "migrate sql"),
     *("migrate sql down", "migrate up --yes", "backup create --dir backups"),
     *("backup list --dir backups", "backup check --dir backups"),
-    "migrate plan --drop-archived",
+    *("migrate plan --drop-archived", "reconcile", "deploy render --to deployed"),
     *("migrate plan --down", "migrate down --dry-run", "migrate down --yes", "migrate status"),
     "init other.yaml --url sqlite:////x.db --output-dir out --no-check",
 )
