@@ -67,7 +67,7 @@ def config(settings: Settings) -> Iterator[Database]:
 def exporter(settings: Settings) -> Iterator[Exporter]:
     made = Exporter(settings)
     yield made
-    made._reader.disconnect()
+    made.close()
 
 
 def value(exporter: Exporter, name: str, label: str = "") -> float:
@@ -252,7 +252,7 @@ def test_a_configured_backup_that_was_never_made_has_a_limit(
     assert value(exporter, "des_backup_max_age_seconds") == 24 * 3600
     assert value(exporter, "des_backup_last_success_timestamp_seconds") == 0
     assert exporter.current().get("des_volume_free_bytes", "backup") is None
-    exporter._reader.disconnect()
+    exporter.close()
 
 
 def test_workers_that_stay_behind(
@@ -292,7 +292,7 @@ def test_workers_that_stay_behind(
     )
     read(exporter)
     assert value(exporter, "des_workers_behind") == 0
-    exporter._reader.disconnect()
+    exporter.close()
 
 
 def test_cycles_of_processes_that_are_gone(exporter: Exporter, config: Database) -> None:
@@ -334,7 +334,7 @@ def test_before_the_migration_the_exporter_says_so_and_serves_itself(
     upgrade(settings_for(database, tmp_path))
     read(exporter)
     assert value(exporter, "des_exporter_last_read_timestamp_seconds") > 0
-    exporter._reader.disconnect()
+    exporter.close()
 
 
 def test_when_a_file_became_due() -> None:
@@ -361,4 +361,4 @@ def test_the_count_of_waiting_files_stops_at_its_limit(
     read(exporter)
     assert value(exporter, "des_migration_pending_files") == PENDING_LIMIT
     assert value(exporter, "des_migration_pending_files_limit") == PENDING_LIMIT
-    exporter._reader.disconnect()
+    exporter.close()

@@ -67,7 +67,11 @@ class Exporter:
                 self.read_once()
                 stop.wait(self._interval_s)
         finally:
-            self._reader.disconnect()
+            self.close()
+
+    def close(self) -> None:
+        """Close the databases; the next read would open them again."""
+        self._reader.disconnect()
 
     def read_once(self) -> str | None:
         """Read everything; what the databases refuse is logged, counted and returned."""
