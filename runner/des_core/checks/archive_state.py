@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from des_core.backup.record import latest_good_backup
 from des_core.checks.check import Check, failed, ok, warning
 from des_core.checks.patient import Patient
 from des_core.events import check_chain
@@ -65,6 +66,19 @@ def check_exceptions(patient: Patient) -> Check:
         return ok("exceptions", "none is open")
     words = ", ".join(f"{item.files:,} {item.reason}" for item in counts)
     return warning("exceptions", f"{total:,} open: {words}", "des-admin exceptions list")
+
+
+def check_backup(patient: Patient) -> Check:
+    """A backup that was checked, and whose data is young enough."""
+    newest = latest_good_backup(patient.config)
+    if newest is None:
+        return warning("backup", "no good backup is recorded", "des-admin backup create")
+    age = newest.age(patient.clock.now)
+    hours = age.total_seconds() / 3600
+    detail = f"{newest.name}, good to L{int(newest.level)}, data {hours:,.1f} h old"
+    if hours > patient.settings.backup.max_age_hours:
+        return warning("backup", detail, "des-admin backup create")
+    return ok("backup", detail)
 
 
 def check_trail(patient: Patient) -> Check:

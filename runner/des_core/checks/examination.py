@@ -27,6 +27,7 @@ EXAMINATION: tuple[tuple[str, Examiner, tuple[str, ...]], ...] = (
     ("lock", archive_state.check_lock, ("config",)),
     ("runner", archive_state.check_runner, ("watermark",)),
     ("exceptions", archive_state.check_exceptions, ("revisions",)),
+    ("backup", archive_state.check_backup, ("table", "revisions")),
     ("audit trail", archive_state.check_trail, ("revisions",)),
     ("output", places.check_output, ()),
     ("space", places.check_space, ("output",)),
