@@ -13,31 +13,24 @@ from typing import Self
 
 from des_core.big_file_store import BigFileStore
 from des_core.draft_check import DraftCheck
-from des_core.errors import StorageError
 from des_core.packer_planner import (
     MIB,
     PackerConfig,
-    Reason,
     ShardTask,
     SourceRow,
     TaskOutcome,
-    fail,
     plan_rows,
 )
 from des_core.part_writer import PackingTools, PartWriter, Tally
+from des_core.present_shards import PresentShards
 from des_core.read_ahead import ReadAhead
-from des_core.routing import parse_shard_name
-from des_core.row_spool import decode_rows
-from des_core.shard_draft import ShardDraft, record_of
+from des_core.row_groups import take_bites
+from des_core.shard_draft import ShardDraft
 from des_core.shard_io import (
     Codec,
     Compression,
     PayloadEncoder,
-    ShardReader,
-    open_shard,
-    verify_shard,
 )
-from des_core.shard_io.writer import ShardStats
 from des_core.source_files import SourceOpener
 from des_core.storage import Storage
 
@@ -96,25 +89,32 @@ class TaskPacker:
         return [tally.outcome() for tally in tallies]
 
     def _pack_task(self, task: ShardTask) -> Tally:
-        plan = plan_rows(decode_rows(task.rows))
-        tally = Tally(failures=plan.failures)
-        rows = self._leave_present(task, plan.rows, tally) if task.existing else plan.rows
+        tally = Tally()
+        present = PresentShards(task, self._storage, self._bigfiles, tally)
         parts = PartWriter(task, self._tools, tally)
+        seen: set[str] = set()
+        present.adopt()
         try:
-            with closing(self._reader.read(rows)) as contents:
-                for row, content in contents:
-                    finished = parts.add(row, content)
-                    if finished is not None:
-                        self._hand_over(finished, tally)
-            finished = parts.end()
-            if finished is not None:
-                self._hand_over(finished, tally)
+            for bite in take_bites(task.rows, task.count):
+                plan = plan_rows(bite, seen)
+                tally.failures.extend(plan.failures)
+                self._pack_rows(present.leave_missing(plan.rows), parts, tally)
+            self._hand_over(parts.end(), tally)
         finally:
             parts.discard()
         return tally
 
-    def _hand_over(self, draft: ShardDraft, tally: Tally) -> None:
-        """Let the shard become durable while the next one is written."""
+    def _pack_rows(self, rows: list[SourceRow], parts: PartWriter, tally: Tally) -> None:
+        with closing(self._reader.read(rows)) as contents:
+            for row, content in contents:
+                finished = parts.add(row, content)
+                if finished is not None:
+                    self._hand_over(finished, tally)
+
+    def _hand_over(self, draft: ShardDraft | None, tally: Tally) -> None:
+        """Let the shard, if there is one, become durable while the next one is written."""
+        if draft is None:
+            return
         self._unsettled.append((draft, tally))
         draft.finish(self._syncer)
         held_bytes = sum(draft.held_bytes for draft, _ in self._unsettled)
@@ -129,45 +129,3 @@ class TaskPacker:
     def _discard_unsettled(self) -> None:
         while self._unsettled:
             self._unsettled.popleft()[0].discard()
-
-    def _leave_present(
-        self, task: ShardTask, rows: list[SourceRow], tally: Tally
-    ) -> list[SourceRow]:
-        """The rows that are in no shard yet."""
-        for name in task.existing:
-            with self._open_existing(name) as reader:
-                if name in task.unknown:
-                    _adopt(name, reader, tally)
-                found = reader.find_many(row.uid for row in rows)
-            missing = []
-            for row in rows:
-                entry = found.get(row.uid)
-                if entry is None:
-                    missing.append(row)
-                elif row.size_bytes is None or row.size_bytes == entry.size:
-                    tally.present += 1
-                else:
-                    error = f"{name} has it with {entry.size} bytes, its row says {row.size_bytes}"
-                    tally.failures.append(fail(row, Reason.CHANGED, error))
-            rows = missing
-        return rows
-
-    def _open_existing(self, name: str) -> ShardReader:
-        try:
-            return open_shard(self._storage.open(name), self._bigfiles)
-        except FileNotFoundError as exc:
-            raise StorageError("a shard that was listed is gone", shard=name) from exc
-
-
-def _adopt(name: str, reader: ShardReader, tally: Tally) -> None:
-    """Count in a shard that the ledger lacks, after checking all of it."""
-    parsed = parse_shard_name(name)
-    if parsed is None:
-        raise StorageError("not a shard's name", shard=name)
-    found = verify_shard(reader)
-    stats = ShardStats(
-        found.files, found.big_files, found.content_bytes, found.size_bytes, found.sha256
-    )
-    tally.adopted.append(record_of((parsed.day, parsed.bucket, parsed.part), name, stats))
-    if found.big_files:
-        tally.bigfiles.extend(entry.sha256 for entry in reader.entries() if entry.sha256)

@@ -118,19 +118,24 @@ class ShardRecord:
 
 @dataclass(frozen=True, slots=True)
 class ShardTask:
-    """All rows of a slice that belong to one (day, bucket).
+    """The rows of a slice that belong to one (day, bucket), or to one of its `chunks`.
 
-    `rows` is encoded by the spool, see `row_spool.decode_rows`; `content_bytes` is what their
+    `rows` are `count` rows encoded by the spool, see `row_groups`; `content_bytes` is what their
     sizes, as far as they are known, come to. `existing` are the shards that are there already,
-    in the order of their parts; those in `unknown` are not in the ledger.
+    in the order of their parts; those in `unknown` are not in the ledger, and the task that
+    `adopts` sees to that.
     """
 
     day: date
     bucket: int
     rows: bytes
+    count: int = 0
     existing: tuple[str, ...] = ()
     unknown: frozenset[str] = frozenset()
     content_bytes: int = 0
+    chunk: int = 0
+    chunks: int = 1
+    adopts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,21 +181,25 @@ def fail(row: SourceRow, reason: Reason, error: str) -> FileFailure:
     return FileFailure(row.uid, row.created_us, row.location, reason, error)
 
 
-def plan_rows(rows: Iterable[SourceRow]) -> TaskPlan:
+def plan_rows(rows: Iterable[SourceRow], seen: set[str]) -> TaskPlan:
     """Order by (created_at, uid), so that the shard's bytes do not depend on how rows came.
 
-    Of rows with one uid the first in that order is packed.
+    Of rows with one uid the first in that order is packed. `seen` are the uids of earlier rows
+    of the task; those of these rows are added.
     """
     ordered = sorted(rows, key=_packing_order)
     uids = [row[0] for row in ordered]
-    if len(set(uids)) == len(uids) and all(map(_is_plain, uids)):
-        return TaskPlan(ordered, [])
-    return _plan_one_by_one(ordered)
+    if all(map(_is_plain, uids)) and seen.isdisjoint(uids):
+        before = len(seen)
+        seen.update(uids)
+        if len(seen) - before == len(uids):
+            return TaskPlan(ordered, [])
+        seen.difference_update(uids)
+    return _plan_one_by_one(ordered, seen)
 
 
-def _plan_one_by_one(ordered: list[SourceRow]) -> TaskPlan:
+def _plan_one_by_one(ordered: list[SourceRow], seen: set[str]) -> TaskPlan:
     plan = TaskPlan([], [])
-    seen: set[str] = set()
     for row in ordered:
         error = _uid_fault(row.uid)
         if error is not None:
@@ -205,16 +214,28 @@ def _plan_one_by_one(ordered: list[SourceRow]) -> TaskPlan:
     return plan
 
 
-def next_part(existing: Iterable[str]) -> int:
-    """The part after all existing ones; gaps in the numbers are left as they are."""
-    names = (parse_shard_name(name) for name in existing)
-    return max((name.part for name in names if name is not None), default=-1) + 1
+def next_part(task: ShardTask) -> int:
+    """The first part that a task may write; each further one is `task.chunks` higher.
+
+    Chunks take turns, counting from the parts that the ledger has. So they can be packed side
+    by side, and each goes on after its own parts if an interrupted try left some. Gaps
+    in the numbers are left as they are.
+    """
+    committed = [_part_of(name) for name in task.existing if name not in task.unknown]
+    first = max(committed, default=-1) + 1 + task.chunk
+    left = [part for name in task.unknown if (part := _part_of(name)) >= first]
+    turns = [(part - first) // task.chunks for part in left if (part - first) % task.chunks == 0]
+    return first + (max(turns, default=-1) + 1) * task.chunks
+
+
+def _part_of(name: str) -> int:
+    parsed = parse_shard_name(name)
+    return -1 if parsed is None else parsed.part
 
 
 def order_parts(names: Sequence[str]) -> tuple[str, ...]:
     """Shard names of one (day, bucket) in the order of their parts."""
-    parts = {name: parse_shard_name(name) for name in names}
-    return tuple(sorted(names, key=lambda name: (part.part if (part := parts[name]) else -1, name)))
+    return tuple(sorted(names, key=lambda name: (_part_of(name), name)))
 
 
 def _packing_order(row: SourceRow) -> tuple[int, str, str, int]:

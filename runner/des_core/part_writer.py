@@ -75,7 +75,7 @@ class PartWriter:
         self._tools = tools
         self._config = tools.config
         self._tally = tally
-        self._part = next_part(task.existing)
+        self._part = next_part(task)
         self._draft: ShardDraft | None = None
         self._content_bytes = 0
         self._pending: list[tuple[str, bytes, bool]] = []
@@ -125,7 +125,7 @@ class PartWriter:
             name = shard_name(task.day, task.bucket, part, self._config.n_bits)
             place = (task.day, task.bucket, part)
             self._draft = ShardDraft(self._tools.storage, self._tools.encoder, name, place)
-            self._part += 1
+            self._part += task.chunks
         return self._draft
 
     def _add_other(self, row: SourceRow, content: SourceFailure | BigSource) -> None:

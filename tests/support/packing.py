@@ -9,7 +9,7 @@ from pathlib import Path
 from des_core.packer import Packer
 from des_core.packer_planner import FileFailure, PackerConfig, ShardRecord, SourceRow, TaskOutcome
 from des_core.routing import parse_shard_name
-from des_core.row_spool import RowSpool
+from des_core.row_spool import CHUNK_ROWS, RowSpool
 from support.filesdata import content_of
 from support.tiny_reader import read_shard
 
@@ -91,12 +91,15 @@ def pack_rows(
     page: int = 100,
     known: Iterable[str] = (),
     memory_limit: int = 1 << 25,
+    chunk_rows: int = CHUNK_ROWS,
     **fields: object,
 ) -> Packed:
     """Pack rows as a cycle does; `fields` are those of `PackerConfig`, one worker by default."""
     config = PackerConfig(str(output_dir), **{"n_bits": 4, "workers": 1, **fields})  # type: ignore[arg-type]
     with packer_for(config) as packer:
-        return pack_with(packer, rows, page=page, known=known, memory_limit=memory_limit)
+        return pack_with(
+            packer, rows, page=page, known=known, memory_limit=memory_limit, chunk_rows=chunk_rows
+        )
 
 
 def packer_for(config: PackerConfig) -> Packer:
@@ -112,11 +115,14 @@ def pack_with(
     page: int = 100,
     known: Iterable[str] = (),
     memory_limit: int = 1 << 25,
+    chunk_rows: int = CHUNK_ROWS,
 ) -> Packed:
     """Pack rows with a packer that is open already."""
     everything = list(rows)
     config = packer.config
-    with RowSpool(config.n_bits, config.output_dir, memory_limit=memory_limit) as spool:
+    with RowSpool(
+        config.n_bits, config.output_dir, memory_limit=memory_limit, chunk_rows=chunk_rows
+    ) as spool:
         for start in range(0, len(everything), page):
             spool.add(everything[start : start + page])
         existing = packer.storage.list_shards(spool.days())

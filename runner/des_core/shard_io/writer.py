@@ -37,7 +37,7 @@ from des_core.shard_io.layout import (
 from des_core.storage_errors import storage_error
 
 # Payloads are joined to writes of this size: one system call and one hash update for many.
-FLUSH_SIZE = 4 << 20
+FLUSH_SIZE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,49 @@ def test_parts_begin_where_the_size_would_be_passed(corpus: Corpus, output: Path
     assert read_archive(output) == corpus.contents
 
 
+def fill_one_bucket(corpus: Corpus, count: int = 60) -> None:
+    for number in range(count):
+        corpus.add(str(16 * number), bytes([number]) * 100)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_bucket_that_holds_nearly_everything_is_packed_side_by_side(
+    corpus: Corpus, tmp_path: Path, workers: int
+) -> None:
+    fill_one_bucket(corpus)
+    options = {"chunk_rows": 20, "max_shard_size": 700}
+    pack_rows(corpus.rows, tmp_path / "one", **options)
+    packed = pack_rows(corpus.rows[::-1], tmp_path / "many", workers=workers, page=7, **options)
+    assert archive_bytes(tmp_path / "one") == archive_bytes(tmp_path / "many")
+    assert read_archive(tmp_path / "one") == corpus.contents
+    assert len({shard.name for shard in packed.shards}) == len(packed.shards) > 8
+
+
+def test_chunks_that_were_lost_come_back_as_they_were(corpus: Corpus, output: Path) -> None:
+    """Whichever shards a killed try had published, the next one ends in the same archive."""
+    fill_one_bucket(corpus)
+    options = {"chunk_rows": 20, "max_shard_size": 700}
+    pack_rows(corpus.rows[:1], output, **options)
+    known = [path.name for path in output.glob("*.des")]
+    pack_rows(corpus.rows, output, known=known, **options)
+    whole = archive_bytes(output)
+    for name in sorted(set(whole) - set(known)):
+        # The parts of a chunk appear in their order: a crash loses the last ones.
+        lost = [n for n in whole if n not in known and n >= name and is_turn_of(name, n)]
+        for other in lost:
+            (output / other).unlink()
+        again = pack_rows(corpus.rows, output, known=known, **options)
+        assert archive_bytes(output) == whole
+        assert {shard.name for shard in again.shards} == set(lost)
+        adopted = [shard.name for shard in again.adopted]
+        assert sorted(adopted) == sorted(set(whole) - set(known) - set(lost))
+
+
+def is_turn_of(name: str, other: str) -> bool:
+    """Whether two parts belong to the same of three chunks."""
+    return (int(name[-8:-4]) - int(other[-8:-4])) % 3 == 0
+
+
 def test_a_file_larger_than_a_shard_gets_one_of_its_own(corpus: Corpus, output: Path) -> None:
     for number in range(3):
         corpus.add(str(16 * number), bytes([number]) * 5000)

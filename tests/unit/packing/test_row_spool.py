@@ -4,6 +4,7 @@ import random
 import tracemalloc
 from collections.abc import Iterator
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from des_core.errors import StorageError
 from des_core.packer_planner import ShardTask, SourceRow
 from des_core.routing import bucket_of
+from des_core.row_groups import take_bites
 from des_core.row_spool import RowSpool, decode_rows
 
 DAY_US = 86_400_000_000
@@ -62,6 +64,44 @@ def test_odd_rows_survive_the_file(tmp_path: Path) -> None:
             spool.add([row])
         back = [row for task in spool.tasks() for row in decode_rows(task.rows)]
     assert sorted(back, key=str) == sorted(rows, key=str)
+
+
+@pytest.mark.parametrize("memory_limit", [1, 50_000, 1 << 25])
+def test_a_bucket_with_too_many_rows_is_cut_by_uid(tmp_path: Path, memory_limit: int) -> None:
+    rows = [SourceRow(str(n % 900 * 16), n, f"/data/{n}", 1) for n in range(1000)]
+    with RowSpool(4, str(tmp_path), memory_limit=memory_limit, chunk_rows=300) as spool:
+        fill(spool, [*rows, SourceRow("1", 0, "/data/other", 1)])
+        tasks = list(spool.tasks())
+        assert list(spool.tasks()) == tasks
+    assert [(task.bucket, task.chunk, task.chunks) for task in tasks] == [
+        *((0, chunk, 4) for chunk in range(4)),
+        (1, 0, 1),
+    ]
+    assert [task.adopts for task in tasks] == [True, False, False, False, True]
+    assert all(task.count == len(decode_rows(task.rows)) < 350 for task in tasks)
+    chunks = [{row.uid for row in decode_rows(task.rows)} for task in tasks[:4]]
+    assert sum(map(len, chunks)) == 900
+    assert sorted(row for task in tasks[:4] for row in decode_rows(task.rows)) == sorted(rows)
+
+
+def test_bites_are_small_and_in_the_order_of_time(tmp_path: Path) -> None:
+    rows = [SourceRow(str(n), n * 7919 % 1000 // 3, "/x", n) for n in range(1000)]
+    with RowSpool(4, str(tmp_path), memory_limit=3000) as spool:
+        fill(spool, [row._replace(uid=str(int(row.uid) * 16)) for row in rows])
+        (task,) = spool.tasks()
+    bites = list(take_bites(task.rows, task.count, 100))
+    assert len(bites) == 10
+    assert max(map(len, bites)) <= 103
+    assert sum(map(len, bites)) == 1000
+    for one, next_one in pairwise(bites):
+        assert max(row.created_us for row in one) < min(row.created_us for row in next_one)
+
+
+def test_a_bite_of_rows_with_one_created_at(tmp_path: Path) -> None:
+    with RowSpool(4, str(tmp_path)) as spool:
+        spool.add([SourceRow(str(n * 16), 5, "/x", n) for n in range(500)])
+        (task,) = spool.tasks()
+    assert [len(bite) for bite in take_bites(task.rows, task.count, 100)] == [500]
 
 
 def test_tasks_know_which_shards_exist(tmp_path: Path) -> None:
