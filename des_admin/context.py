@@ -184,6 +184,13 @@ class Context:
         """Something that went other than wished; shown with `--quiet` too."""
         self.talk.print(f"warning: {text}", style="yellow", markup=False)
 
+    def show_plan(self, facts: Iterable[tuple[str, object]], *, yes: bool) -> None:
+        """What is about to be done, before it is asked for; `--quiet --yes` leaves it out."""
+        from des_admin.render.tables import print_facts
+
+        if not self.wants_json and not (self.options.quiet and yes):
+            print_facts(self.talk, facts)
+
     def emit(
         self, command: str, payload: Mapping[str, object], show: Callable[[Console], None]
     ) -> None:

@@ -118,8 +118,7 @@ def resolve(
             "exceptions-resolve", payload, lambda out: print_facts(out, _facts(plan.by_reason))
         )
         return
-    if not context.wants_json:
-        print_facts(context.talk, _facts(plan.by_reason))
+    context.show_plan(_facts(plan.by_reason), yes=confirm is not None)
     context.prompts.confirm_number(
         f"They will read as archived. Type how many to close ({plan.files:,}):",
         plan.files,

@@ -25,8 +25,7 @@ def change_lag(
     plan = plan_lag(context.config_database, source, days)
     changes = plan.before.lag_days != days
     if changes and not dry_run:
-        if not context.wants_json:
-            print_facts(context.talk, lag_facts(plan))
+        context.show_plan(lag_facts(plan), yes=yes)
         context.prompts.confirm(f"Change lag_days to {days}?", yes=yes)
         if reason is None and not yes and context.prompts.somebody_is_there:
             reason = context.prompts.ask("Why (for the audit trail)") or None

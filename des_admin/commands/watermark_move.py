@@ -47,8 +47,7 @@ class MoveRequest:
         if self.dry_run or plan.direction is Direction.NOWHERE:
             self._report(context, plan, done=False)
             return
-        if not context.wants_json:
-            print_facts(context.talk, move_facts(plan))
+        context.show_plan(move_facts(plan), yes=self.yes or self.confirm is not None)
         self._confirm(context, plan)
         reason = self._reason(context)
         execute_move(

@@ -48,7 +48,7 @@ def translate(exc: DBAPIError, label: str) -> DesError:
     if kind == "denied":
         return Refused(
             f"the database user may not do this: {detail}",
-            hint="grants per role: des-admin sql show grants",
+            hint="grant it, or run this as the user that owns the tables",
             database=label,
         )
     if kind == "busy":

@@ -166,3 +166,16 @@ def test_des_migrate_is_refused_under_a_watermark(
     write_config(sqlite_archive.project, sqlite_archive.config.url)
     done = program("--config", "des-admin.yaml", module="des_admin.per_record_cli", expect=None)
     assert done.code in {4, 12}
+
+
+def test_a_lost_shard_is_packed_again_under_its_name(archive: Archive, program: Program) -> None:
+    program("run")
+    lost = sorted(output(archive).glob("*.des"))[-3:]
+    for path in lost:
+        path.unlink()
+    assert len(program("verify", "--output", "json", expect=20).json["findings"]) == 3
+    program("watermark", "rewind", "2024-01-06", "--yes", "--reason", "three shards lost")
+    program("run")
+    assert all(path.exists() for path in lost)
+    assert program("verify", "--output", "json").json["sound"] is True
+    check_truth(archive.table, archive.config, output(archive))
