@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from des_admin.backup_session import BackupSession, Place, Which
 from des_admin.render.backup_progress import show_progress
+from des_core.errors import UsageError
 
 if TYPE_CHECKING:
     from des_core.backup.dump import Stored
     from des_core.backup.findings import CheckReport
+    from des_core.backup.foreign.answer import Tool
     from des_core.backup.store import Entry
 
 
@@ -25,12 +28,17 @@ class CheckRequest:
     jobs: int = 1
     max_age_hours: float | None = None
     offline: bool = False
+    tool: str | None = None
+    tool_options: tuple[str, ...] = ()
+    answers: tuple[Path, ...] = ()
 
 
 def run_checks(session: BackupSession, request: CheckRequest) -> list[CheckReport]:
     """A report per backup; a database without any backup gets one that says so."""
     from des_core.backup.store import find_backup, list_backups, load_entry
 
+    if request.tool is not None:
+        return [check_with_tool(session, request)]
     directory = session.directory if request.names else session.require_directory()
     entries = list_backups(directory) if directory else []
     if request.names:
@@ -63,6 +71,69 @@ def check_entry(
     if not request.offline:
         record_report(session, report, entry.stored)
     return report
+
+
+def check_with_tool(session: BackupSession, request: CheckRequest) -> CheckReport:
+    """Ask the tool that made the backup, or read its answers from files; record the result."""
+    from des_core.backup.findings import Level
+    from des_core.backup.foreign.answer import Tool
+    from des_core.backup.foreign.ask import Question, check_foreign
+    from des_core.backup.record import record_foreign_check
+
+    tool, context = Tool(str(request.tool)), session.context
+    name = _one_name(tool, request)
+    around = session.foreign_surroundings(
+        max_age_hours=request.max_age_hours, offline=request.offline
+    )
+    question = Question(
+        tool=tool,
+        name=name,
+        level=Level(request.level),
+        options=request.tool_options,
+        answers=tuple(map(_read_answer, request.answers)),
+        database=session.source_name,
+        tables=(context.settings.database.table.name,),
+    )
+    report = check_foreign(question, around)
+    if around.live is None:
+        context.say("not recorded: without the live database nobody knows whose backup it is")
+        return report
+    server = around.live.server.identity
+    tables = (str(context.settings.database.table),) if tool is Tool.MYDUMPER else None
+    session.record(
+        lambda config: record_foreign_check(
+            *(config, report, tool.value, server),
+            tables=tables,
+            actor=context.actor,
+            now=context.now,
+        )
+    )
+    return report
+
+
+def _one_name(tool: Tool, request: CheckRequest) -> str:
+    from des_core.backup.foreign.answer import Tool
+
+    words = {
+        Tool.PGBACKREST: "the stanza",
+        Tool.BARMAN: "the server's name in Barman",
+        Tool.MYDUMPER: "the directory of the dump",
+    }
+    if len(request.names) == 1:
+        return request.names[0]
+    if not request.names and tool is Tool.WAL_G:
+        return "wal-g"
+    raise UsageError(
+        f"--tool {tool} wants one name: {words.get(tool, 'any, or none')}",
+        hint=f"des-admin backup check --tool {tool} NAME",
+    )
+
+
+def _read_answer(path: Path) -> str:
+    """A file, or `-` for standard input."""
+    if str(path) == "-":
+        return sys.stdin.read()
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def record_report(session: BackupSession, report: CheckReport, stored: Stored | None) -> None:

@@ -109,7 +109,8 @@ class BackupSession:
         from des_core.backup.presence import Surroundings
         from des_core.backup.store import previous_of
 
-        live, problem = self._live(entry, offline=offline)
+        roles = entry.stored.manifest.roles if entry.stored else ("source",)
+        live, problem = self._live(roles, offline=offline)
         settings = self.context.settings
         return Surroundings(
             now=self.context.now,
@@ -118,6 +119,23 @@ class BackupSession:
             live=live,
             unreachable=problem,
         )
+
+    def foreign_surroundings(self, *, max_age_hours: float | None, offline: bool) -> Surroundings:
+        """For a backup that another tool made: of the server of the source."""
+        from des_core.backup.presence import Surroundings
+
+        live, problem = self._live(("source",), offline=offline)
+        allowed = max_age_hours or self.context.settings.backup.max_age_hours
+        return Surroundings(
+            now=self.context.now, max_age_hours=allowed, live=live, unreachable=problem
+        )
+
+    @property
+    def source_name(self) -> str:
+        """The name of the source database."""
+        from des_core.backup.identity import name_of_url
+
+        return name_of_url(self.context.settings.source_url)[1]
 
     def check_options(self, level: Level, jobs: int, surroundings: Surroundings) -> CheckOptions:
         """With the server on which a restore is tried: backup.scratch_url, else its own."""
@@ -143,12 +161,11 @@ class BackupSession:
                 "afterwards run: des-admin backup check"
             )
 
-    def _live(self, entry: Entry, *, offline: bool) -> tuple[Live | None, str | None]:
+    def _live(self, roles: tuple[str, ...], *, offline: bool) -> tuple[Live | None, str | None]:
         from des_core.backup.live import read_live
 
         if offline:
             return None, "--offline"
-        roles = entry.stored.manifest.roles if entry.stored else ("source",)
         place = next(
             (place for place in self.places(Which.ALL) if set(place.roles) & set(roles)), None
         )

@@ -47,6 +47,15 @@ class CompressOption(StrEnum):
     NONE = "none"
 
 
+class ToolOption(StrEnum):
+    """Who made the backup, if not we."""
+
+    PGBACKREST = "pgbackrest"
+    BARMAN = "barman"
+    WAL_G = "wal-g"
+    MYDUMPER = "mydumper"
+
+
 class CheckOutput(StrEnum):
     """How a check is printed."""
 
@@ -126,6 +135,8 @@ def create(
         "des-admin backup check 20241101T020000Z_archive_db --deep",
         "des-admin backup check --level 1 --output nagios",
         "des-admin backup check --tool pgbackrest main",
+        "ssh backups barman -f json show-backup main latest | "
+        "des-admin backup check --tool barman main --answer -",
         note=LEVELS,
     )
 )
@@ -146,6 +157,18 @@ def check(
     offline: Annotated[
         bool, typer.Option("--offline", help="Compare with no live database, record nothing.")
     ] = False,
+    tool: Annotated[
+        ToolOption | None,
+        typer.Option(help="Ask the tool that made it: NAME is its stanza, server or directory."),
+    ] = None,
+    tool_option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="Put before the tool's verb, as --config=FILE. Repeat."),
+    ] = None,
+    answer: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Read the tool's answer here, - is stdin. Repeat."),
+    ] = None,
     output: Annotated[
         CheckOutput | None,
         typer.Option(help="Nagios: one line, exit codes 0 to 3. Default: what --output says."),
@@ -161,6 +184,9 @@ def check(
         jobs=jobs,
         max_age_hours=max_age_hours,
         offline=offline,
+        tool=None if tool is None else tool.value,
+        tool_options=tuple(tool_option or ()),
+        answers=tuple(answer or ()),
     )
     if form is CheckOutput.NAGIOS:
         _check_for_nagios(context, directory, request)

@@ -12,13 +12,14 @@ from des_core.backup.findings import CheckReport, Level
 from des_core.backup.identity import Target
 from des_core.backup.live import Live, read_live
 from des_core.backup.presence import Surroundings
-from des_core.backup.record import BackupEvidence, last_checks, latest_good_backup
+from des_core.backup.record import OURS, BackupEvidence, last_checks
 from des_core.backup.store import looks_like_path
 from des_core.config import Settings
 from des_core.database import Database
 
 MAKE_ONE = "make one: des-admin backup create; or name one: --backup NAME"
 MIN_LEVEL = Level.L2
+FOREIGN_LEVEL = Level.L1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +54,24 @@ def judge_backup(
 
 def _judge_record(settings: Settings, live: Live, config: Database, now: datetime) -> BackupVerdict:
     table = str(settings.database.table)
-    evidence = latest_good_backup(
-        config, live.server.identity, min_level=MIN_LEVEL, needs_table=table
-    )
-    if evidence is None:
+    enough = [
+        evidence
+        for evidence in last_checks(config)
+        if evidence.is_good
+        and evidence.is_of(live.server.identity)
+        and evidence.holds(table)
+        and evidence.level >= _needed_level(evidence)
+    ]
+    if not enough:
         text = f"no backup of this database with {table} is recorded as checked down to L2"
         return BackupVerdict(False, text, MAKE_ONE)
-    return _judge_evidence(settings, live, evidence, now)
+    newest = max(enough, key=lambda evidence: evidence.started_at)
+    return _judge_evidence(settings, live, newest, now)
+
+
+def _needed_level(evidence: BackupEvidence) -> Level:
+    """Physical backups of other tools can be verified to the byte, not read by pg_restore."""
+    return MIN_LEVEL if evidence.tool == OURS else FOREIGN_LEVEL
 
 
 def _judge_evidence(
@@ -74,6 +86,10 @@ def _judge_evidence(
             False, f"{text}; {settings.backup.max_age_hours:g} are allowed", MAKE_ONE
         )
     checked = f"backup {evidence.name}, made by {evidence.tool}, good to L{evidence.level.value}"
+    if evidence.tool != OURS:
+        text = f"{checked}; no restore of it was tried here"
+        hint = "a backup of our own can be: des-admin backup create --deep"
+        return BackupVerdict(True, text, hint, is_warning=True)
     path = None if evidence.path is None else Path(evidence.path)
     if path is None or not path.is_dir():
         place = evidence.path or evidence.tool

@@ -66,6 +66,14 @@ def find_program(*names: str, hint: str) -> Program:
     raise Refused(f"the program {names[0]} is not installed", hint=hint)
 
 
+def locate(name: str, hint: str) -> str:
+    """The path of a program, without running it."""
+    path = shutil.which(name)
+    if path is None:
+        raise Refused(f"the program {name} is not installed", hint=hint)
+    return path
+
+
 def _probe(path: str) -> Program | None:
     try:
         answer = subprocess.run(

@@ -23,6 +23,7 @@ from des_core.timestamps import format_utc, parse_stored
 CREATE = "backup_create"
 CHECK = "backup_check"
 EVENT_TABLE = "des_archive_event"
+OURS = "des-admin"
 GOOD, FAILED = "good", "failed"
 MAX_CHECKS = 1000
 
@@ -59,6 +60,10 @@ class BackupEvidence:
         mine = (self.dialect, self.server_id, self.database)
         return mine == (server.dialect, server.server_id, server.database)
 
+    def holds(self, table: str) -> bool:
+        """Whether the table is in it; a backup of a whole server names none."""
+        return self.tables is None or table in self.tables
+
 
 def record_created(config: Database, stored: Stored, *, actor: str, now: datetime) -> bool:
     """Record that a backup was made. False where there is no audit trail yet."""
@@ -80,11 +85,15 @@ def record_foreign_check(
     tool: str,
     server: ServerIdentity,
     *,
+    tables: tuple[str, ...] | None,
     actor: str,
     now: datetime,
 ) -> bool:
-    """Record a check of a backup that another tool made of this server."""
-    details = {"tool": tool, **_of_report(report), **_of_server(server), "tables": None}
+    """Record a check of a backup that another tool made of this server.
+
+    `tables` are those that were looked for; None for a backup of the whole server.
+    """
+    details = {"tool": tool, **_of_report(report), **_of_server(server), "tables": tables}
     return _record(config, CHECK, actor, now, report.name, details)
 
 
@@ -105,7 +114,7 @@ def latest_good_backup(
         if evidence.is_good
         and evidence.level >= min_level
         and (server is None or evidence.is_of(server))
-        and (needs_table is None or evidence.tables is None or needs_table in evidence.tables)
+        and (needs_table is None or evidence.holds(needs_table))
     ]
     return max(good, key=lambda evidence: evidence.started_at, default=None)
 
@@ -181,7 +190,7 @@ def _record(
 def _of_stored(stored: Stored) -> dict[str, Any]:
     manifest = stored.manifest
     return {
-        "tool": "des-admin",
+        "tool": OURS,
         "path": str(stored.path.resolve()),
         "manifest_sha256": stored.manifest_sha256,
         "started_at": format_utc(manifest.started_at),

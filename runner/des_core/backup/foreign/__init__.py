@@ -1,0 +1,1 @@
+"""Backups that other tools made, checked through what those tools themselves answer."""
