@@ -11,6 +11,7 @@ from support.archive import make_settings
 from support.database import TestDatabase
 from support.documents import RUNS, SHOWN_ONLY, Block, Desk, Section, read_sections, sit_down
 from support.filesdata import FilesTableFactory
+from support.lost import lose_database
 from support.runner import write_config
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import run_cycle
@@ -30,17 +31,21 @@ def prepare(
     make_database: Callable[[str], TestDatabase],
     files_table: FilesTableFactory,
 ) -> Desk:
-    """The desk of an operator before or after the cutover."""
+    """The desk of an operator before or after the cutover, or after the loss of the database."""
     when, server = state.split()
     database = make_database(server)
     files_table(database, rows=2000, days=40, archived_days=20, holes=6, min_size=1)
     settings = make_settings(database, directory / "shards")
     write_config(settings, directory / "des-admin.yaml")
-    if when == "cutover":
+    if when in ("cutover", "lost"):
         upgrade(settings)
         with open_archive(settings) as archive:
             run_cycle(archive)
-    return sit_down(directory, database)
+    desk = sit_down(directory, database)
+    if when == "lost":
+        desk.run(Block("sh", "des-admin backup create --dir backups", 0)).check_returncode()
+        lose_database(database)
+    return desk
 
 
 def check_yaml(block: Block, directory: Path) -> None:

@@ -121,6 +121,8 @@ def sit_down(directory: Path, database: TestDatabase) -> Desk:
         "DES_ADMIN_CONFIG": str(directory / "des-admin.yaml"),
         "COLUMNS": "120",
     }
+    if database.path is not None:
+        variables["DB_FILE"] = str(database.path)
     if url.host is not None:
         login = f"[client]\nhost={url.host}\nport={url.port}\nuser={url.username}\n"
         login += f"password={url.password}\ndatabase={url.database}\n[mariadb]\ntable\n"
@@ -132,6 +134,7 @@ def sit_down(directory: Path, database: TestDatabase) -> Desk:
             "PGUSER": str(url.username),
             "PGPASSWORD": str(url.password),
             "PGDATABASE": str(url.database),
+            "DB_NAME": str(url.database),
             "DB_USER": str(url.username),
             "DB_PASSWORD": str(url.password),
         }

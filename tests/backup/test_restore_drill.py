@@ -1,0 +1,104 @@
+"""The drill: drop the database, restore it by the runbook's own words; nothing is missing."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from des_core.migration.apply import upgrade
+from support.archive import make_settings
+from support.database import TestDatabase
+from support.documents import Block, Desk, read_sections, sit_down
+from support.filesdata import FilesTableFactory, canonical_rows
+from support.lost import lose_database
+from support.runner import write_config
+from watermark_orchestrator.archive import open_archive
+from watermark_orchestrator.cycle import run_cycle
+
+RUNBOOK = Path(__file__).parents[2] / "RUNBOOK.md"
+TITLES = {
+    "postgres": "Restore from a backup",
+    "mariadb": "Restore from a backup on MariaDB",
+    "sqlite": "Restore from a backup on SQLite",
+}
+OWN_TABLES = ("des_archive_slice", "des_archive_shard", "des_archive_exception")
+
+
+@pytest.fixture
+def desk(database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path) -> Desk:
+    """An archive after its first cycles, with a backup of it in `backups`."""
+    files_table(database, rows=1500, days=30, archived_days=10, holes=5, min_size=1)
+    settings = make_settings(database, tmp_path / "shards")
+    write_config(settings, tmp_path / "des-admin.yaml")
+    upgrade(settings)
+    with open_archive(settings) as archive:
+        run_cycle(archive)
+    return sit_down(tmp_path, database)
+
+
+def answer(desk: Desk, command: str) -> Any:
+    """What a command prints as JSON."""
+    done = desk.run(Block("sh", f"{command} --output json", 0))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def view(desk: Desk) -> dict[str, Any]:
+    """Everything that must be the same before the loss and after the restore."""
+    progress = answer(desk, "des-admin progress")
+    timeless = {key: value for key, value in progress.items() if not _depends_on_now(key)}
+    verify = answer(desk, "des-admin verify")
+    return {
+        "progress": timeless,
+        "verify": {key: value for key, value in verify.items() if not _depends_on_now(key)},
+        "watermark": answer(desk, "des-admin watermark show")["archived_until"],
+        "exceptions": answer(desk, "des-admin exceptions list"),
+        "files": canonical_rows(desk.database),
+        "ledger": [desk.database.rows(f"SELECT * FROM {table} ORDER BY 1") for table in OWN_TABLES],
+    }
+
+
+def _depends_on_now(key: str) -> bool:
+    return any(
+        word in key for word in ("now", "rate", "eta", "seconds", "elapsed", "last", "oldest")
+    )
+
+
+def restore(desk: Desk, stop_before: str) -> None:
+    """Run the blocks of the section up to the first that mentions `stop_before`."""
+    [section] = [s for s in read_sections(RUNBOOK) if s.title == TITLES[desk.database.server]]
+    for block in section.blocks:
+        if stop_before in block.text:
+            return
+        done = desk.run(block)
+        assert done.returncode == block.exit_code, f"{block.text}\n{done.stdout}\n{done.stderr}"
+    raise AssertionError(f"no block mentions {stop_before!r}")
+
+
+def test_nothing_is_missing_after_a_restore(desk: Desk) -> None:
+    desk.run(Block("sh", "des-admin backup create --dir backups", 0)).check_returncode()
+    before = view(desk)
+    assert before["progress"]
+    lose_database(desk.database)
+    restore(desk, stop_before="des-admin watermark show")
+    assert view(desk) == before
+
+
+def test_shards_newer_than_the_backup_are_found_again(
+    desk: Desk, files_table: Callable[..., object]
+) -> None:
+    """Packed after the backup, unknown to the restored ledger: adopted, not packed twice."""
+    desk.run(Block("sh", "des-admin watermark rewind 5d --reason drill --yes", 0))
+    desk.run(Block("sh", "des-admin backup create --dir backups", 0)).check_returncode()
+    desk.run(Block("sh", "des-admin run", 0)).check_returncode()
+    before = view(desk)
+    shards = sorted(path.name for path in (desk.directory / "shards").glob("*.des"))
+    lose_database(desk.database)
+    restore(desk, stop_before="des-admin watermark show")
+    assert view(desk)["watermark"] < before["watermark"]
+    assert desk.run(Block("sh", "des-admin run", 0)).returncode == 0
+    after = view(desk)
+    assert (after["watermark"], after["files"]) == (before["watermark"], before["files"])
+    assert shards == sorted(path.name for path in (desk.directory / "shards").glob("*.des"))
