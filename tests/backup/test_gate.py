@@ -10,8 +10,15 @@ import pytest
 
 from backup.conftest import Bench, believe, cut, data_file, now
 from des_core.backup.evidence import BackupVerdict, judge_backup
-from des_core.backup.findings import Level, Status
-from des_core.backup.record import last_checks, latest_good_backup, record_check, record_created
+from des_core.backup.findings import CheckReport, Level, Status
+from des_core.backup.live import read_live
+from des_core.backup.record import (
+    last_checks,
+    latest_good_backup,
+    record_check,
+    record_created,
+    record_foreign_check,
+)
 from des_core.backup.store import load_entry
 from des_core.config import Settings
 from des_core.errors import Refused
@@ -147,3 +154,30 @@ def _columns(database: TestDatabase) -> list[tuple[str]]:
         " AND table_schema IN ('public', :name)",
         {"name": database.name},
     )
+
+
+def test_checked_backup_of_another_tool_opens_the_gate_with_a_warning(
+    migrated: tuple[Bench, Settings],
+) -> None:
+    bench, settings = migrated
+    identity = read_live(bench.target).server.identity
+    at = now()
+
+    def record(deepest: Level) -> None:
+        ok = {level: Status.OK if level <= deepest else Status.SKIPPED for level in Level}
+        report = CheckReport("main 20241101F", None, ok, (), at, at, at)
+        assert record_foreign_check(
+            *(bench.target.database, report, "pgbackrest", identity),
+            tables=None,
+            actor="tests",
+            now=at,
+        )
+
+    record(Level.L0)
+    assert not judge(bench, settings).is_passed
+    record(Level.L1)
+    verdict = judge(bench, settings)
+    assert (verdict.is_passed, verdict.is_warning) == (True, True)
+    assert "no restore of it was tried" in verdict.text
+    assert judge(bench, settings, "main 20241101F").is_passed
+    assert not judge(bench, settings, hours=25).is_passed

@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +18,11 @@ from backup.conftest import Bench, codes
 from des_core.backup.private import write_option_file, write_pgpass
 from des_core.backup.progress import Progress
 from des_core.errors import CheckFailed, DesError
+from support.archive import make_settings
 from support.database import TestDatabase
 from support.mariadb_server import PASSWORD as MARIADB_PASSWORD
 from support.postgres_server import PASSWORD as POSTGRES_PASSWORD
+from support.runner import environment, write_config
 
 PASSWORDS = (MARIADB_PASSWORD, POSTGRES_PASSWORD, "s3cret")
 
@@ -198,3 +203,40 @@ def _damage_pages(database: TestDatabase) -> None:
     with database.path.open("r+b") as file:
         file.seek(4096 * 2)
         file.write(os.urandom(4096 * 8))
+
+
+def test_ctrl_c_leaves_nothing(bench: Bench, tmp_path: Path) -> None:
+    """In the middle of a dump: the program says so, ends with 130, and its children are gone."""
+    if bench.database.kind == "sqlite":
+        pytest.skip("no dumper")
+    blocker = bench.database.connect()
+    _block_dumper(bench.database, blocker)
+    write_config(make_settings(bench.database, tmp_path / "shards"), tmp_path / "des-admin.yaml")
+    directory = tmp_path / "backups"
+    command = [sys.executable, "-m", "des_admin", "backup", "create", "--dir", str(directory)]
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env={**environment(), "DES_ADMIN__MIGRATION__LOCK_TIMEOUT": "60"},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        _wait_until_dumping(process.pid)
+        process.send_signal(signal.SIGINT)
+        error = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, error
+    assert "interrupted" in error
+    assert list(directory.iterdir()) == []
+
+
+def _wait_until_dumping(pid: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                if b"dump" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0]:
+                    return
+        threading.Event().wait(0.05)
+    raise AssertionError("the dumper did not start")

@@ -133,3 +133,36 @@ def test_wrong_use_is_explained(
     assert "not as directory" in program(*line, "--format", "directory", expect=2).err
     assert list(backups.glob("*")) == []
     assert "backup list" in program("backup", "check", "x", "--dir", str(backups), expect=2).err
+
+
+RECORDED = Path(__file__).parents[1] / "backup" / "recorded"
+
+
+def test_answers_of_other_tools_are_read_from_files(
+    program: Program, project: Path, sqlite_archive: Archive
+) -> None:
+    write_config(project, sqlite_archive.source.url)
+    line = ("backup", "check", "--tool", "pgbackrest", "main", "--offline", "--output", "json")
+    fresh = ("--max-age-hours", "1000000", "--level", "1")
+    answers = ("--answer", str(RECORDED / "pgbackrest_info.json"))
+    good = ("--answer", str(RECORDED / "pgbackrest_verify_good.txt"))
+    [report] = program(*line, *fresh, *answers, *good).json["backups"]
+    assert (report["good_to_level"], report["details"]["made by"]) == (1, "pgbackrest")
+    bad = ("--answer", str(RECORDED / "pgbackrest_verify_damaged.txt"))
+    [report] = program(*line, *fresh, *answers, *bad, expect=4).json["backups"]
+    assert report["levels"]["L1"] == "failed"
+
+
+def test_other_tools_want_a_name_and_an_answer(
+    program: Program, project: Path, sqlite_archive: Archive
+) -> None:
+    write_config(project, sqlite_archive.source.url)
+    line = ("backup", "check", "--offline", "--tool")
+    assert "the stanza" in program(*line, "pgbackrest", expect=2).err
+    assert "the directory of the dump" in program(*line, "mydumper", expect=2).err
+    strange = project / "answer.json"
+    strange.write_text("ERROR: [055]: unable to open the repository")
+    done = program(*line, "pgbackrest", "main", "--answer", str(strange), expect=2)
+    assert "is not JSON" in done.err
+    nagios = program(*line, "wal-g", "--answer", str(strange), "--output", "nagios", expect=3)
+    assert nagios.out.startswith("BACKUP UNKNOWN")
