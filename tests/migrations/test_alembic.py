@@ -48,7 +48,7 @@ def test_upgrade_heads_meets_the_gate_then_goes_through(
     before = canonical_rows(database)
     refused = alembic(database, tmp_path, "upgrade", "heads")
     assert refused.returncode != 0
-    assert "no backup is named" in refused.stderr
+    assert "no backup of this database with files is recorded" in refused.stderr
     assert "des_archive_config" not in database.table_names()
     done = alembic(database, tmp_path, "-x", "backup=Monday", "upgrade", "heads")
     assert done.returncode == 0, done.stderr

@@ -34,7 +34,7 @@ def refusal(database: TestDatabase, options: MigrationOptions = DROP) -> str:
 
 def test_without_a_backup(seeded: FilesTable) -> None:
     options = MigrationOptions(drop_archived=True)
-    assert "no backup is named" in refusal(seeded.database, options)
+    assert "no backup of this database with files is recorded" in refusal(seeded.database, options)
 
 
 def test_in_one_go_from_nothing(database: TestDatabase, files_table: FilesTableFactory) -> None:
