@@ -22,6 +22,7 @@ from des_admin.commands import (
     progress,
     reconcile,
     run,
+    sources,
     sql,
     verify,
     watermark,
@@ -44,6 +45,7 @@ PANELS: dict[str, tuple[Any, ...]] = {
         watermark,
         exceptions,
         exceptions_retry,
+        sources,
     ),
     "Check and read back": (
         backup,

@@ -125,7 +125,7 @@ def iterate_shards(config: Database, *, page_size: int = PAGE_SIZE) -> Iterator[
             rows = run(connection, statement, values).all()
         if not rows:
             return
-        yield [_known_shard(row) for row in rows]
+        yield [known_shard(row) for row in rows]
         after = rows[-1].name
 
 
@@ -148,7 +148,8 @@ def _known_slice(row: Row[Any]) -> KnownSlice:
     return KnownSlice(slice_id, SliceRecord(**fields))
 
 
-def _known_shard(row: Row[Any]) -> KnownShard:
+def known_shard(row: Row[Any]) -> KnownShard:
+    """A row of des_archive_shard."""
     record = ShardRecord(
         name=row.name,
         day=day_from_stored(row.day),

@@ -27,6 +27,8 @@ class CyclePolicy:
     max_failure_ratio: float = 0.5
     max_captured: int = 100_000
     recheck_days: int = 3
+    delete_source_files: bool = False
+    grace_days: int = 30
 
     @classmethod
     def from_settings(cls, settings: Settings) -> CyclePolicy:
@@ -37,6 +39,8 @@ class CyclePolicy:
             max_failure_ratio=migration.max_failure_ratio,
             max_captured=migration.max_captured,
             recheck_days=settings.watermark.recheck_days,
+            delete_source_files=migration.delete_source_files,
+            grace_days=migration.grace_days,
         )
 
 

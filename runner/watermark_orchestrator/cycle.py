@@ -21,12 +21,14 @@ from des_core.timestamps import format_utc
 from des_core.watermark import Watermark, compute_target, read_watermark
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.commit import commit_window
+from watermark_orchestrator.deletion_pass import DeletionLimits, DeletionReport
 from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink, ignore_progress
 from watermark_orchestrator.rechecking import recheck
 from watermark_orchestrator.retrying import RetryReport, Selection, retry_exceptions
 from watermark_orchestrator.run import Run, open_run
 from watermark_orchestrator.slice_packing import PackedSlice, pack_rows
 from watermark_orchestrator.slices import Window, cut, slice_before
+from watermark_orchestrator.source_deletion import delete_sources
 from watermark_orchestrator.stopping import StopRequest
 
 log = get_logger("cycle")
@@ -70,6 +72,7 @@ class CycleReport:
     duration_s: float = 0.0
     late: int = 0
     retried: RetryReport = field(default_factory=RetryReport)
+    deleted: DeletionReport = field(default_factory=DeletionReport)
     unsure: PackedSlice | None = None
 
     @property
@@ -162,6 +165,8 @@ def run_cycle(
             watermark = _pack_slice(run, window, watermark, report)
         report.late += recheck(run, watermark).late
         report.retried.add(retry_exceptions(run, watermark, Selection(only_due=True)))
+        if archive.policy.delete_source_files:
+            report.deleted.add(delete_sources(run, watermark, DeletionLimits()))
         observed.code = ExitCode.NEW_EXCEPTIONS if report.has_new_exceptions else ExitCode.DONE
     report.duration_s += time.monotonic() - began
     return report

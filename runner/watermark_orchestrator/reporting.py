@@ -49,6 +49,8 @@ def describe_report(report: CycleReport) -> str:
             f"{retried.tried} exceptions tried again, {retried.packed} packed, "
             f"{retried.failed} still open"
         )
+    if report.deleted.shards:
+        parts.append(f"{report.deleted.files} sources deleted, {report.deleted.kept.total()} kept")
     if report.watermark is not None:
         parts.append(f"watermark {format_utc(report.watermark)}")
     return "; ".join(parts)

@@ -38,9 +38,12 @@ CREATE TABLE IF NOT EXISTS des_archive_shard (
     size_bytes bigint NOT NULL,
     sha256 char(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     verified_at datetime(6) NULL,
+    sources_deleted_at datetime(6) NULL,
+    sources_kept bigint NULL,
     KEY des_archive_shard_slice_id (slice_id),
     KEY des_archive_shard_day_bucket (day, bucket),
-    KEY des_archive_shard_verified_at (verified_at),
+    KEY des_archive_shard_verified_at (verified_at, name),
+    KEY des_archive_shard_sources (sources_deleted_at, name),
     CONSTRAINT des_archive_shard_slice FOREIGN KEY (slice_id) REFERENCES des_archive_slice (slice_id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 

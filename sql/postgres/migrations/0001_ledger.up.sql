@@ -45,7 +45,9 @@ CREATE TABLE IF NOT EXISTS des_archive_shard (
     content_bytes bigint NOT NULL,
     size_bytes bigint NOT NULL,
     sha256 character(64) NOT NULL,
-    verified_at timestamptz
+    verified_at timestamptz,
+    sources_deleted_at timestamptz,
+    sources_kept bigint
 );
 
 -- step: index_shard_slice_id
@@ -61,7 +63,14 @@ CREATE INDEX IF NOT EXISTS des_archive_shard_day_bucket ON des_archive_shard (da
 -- step: index_shard_verified_at
 -- purpose: shards by their last verification
 -- lock: none on existing tables
-CREATE INDEX IF NOT EXISTS des_archive_shard_verified_at ON des_archive_shard (verified_at);
+CREATE INDEX IF NOT EXISTS des_archive_shard_verified_at
+    ON des_archive_shard (verified_at, name);
+
+-- step: index_shard_sources
+-- purpose: shards whose sources were not deleted yet, by name
+-- lock: none on existing tables
+CREATE INDEX IF NOT EXISTS des_archive_shard_sources
+    ON des_archive_shard (sources_deleted_at, name);
 
 -- step: create_exception
 -- purpose: rows of files for which the watermark's answer is wrong; open where resolved_at is NULL
