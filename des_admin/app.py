@@ -18,6 +18,7 @@ from des_admin.commands import (
     exceptions_retry,
     exporter,
     init,
+    ledger,
     migrate,
     progress,
     reconcile,
@@ -51,6 +52,7 @@ PANELS: dict[str, tuple[Any, ...]] = {
         backup,
         verify,
         reconcile,
+        ledger,
         archive,
     ),
     "For other programs": (

@@ -1,7 +1,11 @@
-"""`des-admin verify`: every shard against ledger and checksums."""
+"""`des-admin verify`: every shard against ledger and checksums; `--repair` for what is damaged."""
 
 from __future__ import annotations
 
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,65 +19,181 @@ from des_core.errors import DamagedData
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from des_core.verify import VerifyReport
+    from des_core.verify import ShardVerdict, VerifyReport
+    from watermark_orchestrator.repair import RepairReport
 
 
 def register(root: typer.Typer) -> None:
     root.command(
         epilog=examples(
             "des-admin verify",
-            "des-admin verify --sample 5%",
-            note="Exit code 20 if a shard is missing, damaged or cannot be read. Shards that the "
-            "ledger does not know (packed the per-record way) are checked by their own checksums.",
+            "des-admin verify --sample 1/7",
+            "des-admin verify --max-duration 4h --max-age 30d",
+            "des-admin verify --repair",
+            note="Exit code 20 if a shard is missing, damaged or cannot be read, and was not "
+            "repaired in full. Shards that the ledger does not know (packed the per-record way) "
+            "are checked by their own checksums. What is sound is recorded, so that the next "
+            "run begins with what was never verified, or longest ago.",
         )
     )(verify)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What was typed."""
+
+    sample: str | None
+    max_age: timedelta | None
+    max_duration: timedelta | None
+    threads: int
 
 
 def verify(
     ctx: typer.Context,
     sample: Annotated[
         str | None,
-        typer.Option(metavar="N|P%", help="Only so many shards, or such a part, by chance."),
+        typer.Option(metavar="N|P%|n/t", help="Only so many shards by chance, or the n-th of t."),
     ] = None,
+    max_duration: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Stop after so long, e.g. 30m or 4h.")
+    ] = None,
+    max_age: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Leave out what was verified within, e.g., 30d."),
+    ] = None,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Set damaged shards aside, pack their files again."),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before repairing.")] = False,
     threads: Annotated[int, typer.Option(min=1, max=64, help="Shards read at a time.")] = 4,
 ) -> None:
-    """Read every shard whole and compare it with the ledger."""
-    from des_admin.render.activity import watch_work
-    from des_core.storage import DirectoryStorage
-    from des_core.verify import choose_sample, list_tasks, verify_shards
+    """Read every shard whole and compare it with the ledger, the least recently verified first."""
+    from des_core.durations import parse_duration
 
     context = Context.of(ctx)
+    request = _Request(
+        sample,
+        None if max_age is None else parse_duration(max_age),
+        None if max_duration is None else parse_duration(max_duration),
+        threads,
+    )
+    report = _read(context, request)
+    repaired = None
+    if repair and report.findings:
+        if not context.wants_json:
+            _draw(context.talk, report, None)
+        context.prompts.confirm(
+            f"Set {len(report.findings)} aside, and pack their files again?", yes=yes
+        )
+        repaired = _repair(context, report.findings)
+    context.emit("verify", _payload(report, repaired), lambda out: _draw(out, report, repaired))
+    _judge(report, repaired)
+
+
+def _read(context: Context, request: _Request) -> VerifyReport:
+    from des_admin.render.activity import watch_work
+    from des_core.storage import DirectoryStorage
+    from des_core.verify import Verdict, verify_shards
+    from des_core.verify_tasks import VerificationLog, choose_sample, list_tasks
+    from watermark_orchestrator.stopping import stop_on_signals
+
     storage = DirectoryStorage(context.settings.packer.output_dir)
-    tasks = choose_sample(list_tasks(storage, context.config_database), sample)
-    with watch_work(context, "verify", len(tasks), unit="shards") as work:
+    config = context.config_database
+    tasks = choose_sample(list_tasks(storage, config, max_age=request.max_age), request.sample)
+    began = time.monotonic()
+    limit_s = None if request.max_duration is None else request.max_duration.total_seconds()
+    log = VerificationLog(config)
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals(context.say))
+        stack.callback(log.flush)
+        work = stack.enter_context(watch_work(context, "verify", len(tasks), unit="shards"))
+
+        def heard(item: ShardVerdict) -> None:
+            work.advance(1, item.size_bytes)
+            if item.verdict in (Verdict.SOUND, Verdict.TRANSIENT):
+                log.add(item.shard)
+
         report = verify_shards(
             storage,
+            config,
             tasks,
-            on_verdict=lambda item: work.advance(1, item.size_bytes),
-            threads=threads,
+            on_verdict=heard,
+            should_stop=lambda: (
+                stop.is_set() or (limit_s is not None and time.monotonic() - began > limit_s)
+            ),
+            threads=request.threads,
         )
-    payload = {
+        log.flush()
+        stop.check()
+    return report
+
+
+def _repair(context: Context, findings: list[ShardVerdict]) -> RepairReport:
+    from watermark_orchestrator.archive import open_archive
+    from watermark_orchestrator.repair import repair_now
+    from watermark_orchestrator.stopping import stop_on_signals
+
+    with (
+        stop_on_signals(context.say) as stop,
+        open_archive(context.settings, actor=context.actor) as archive,
+    ):
+        return repair_now(archive, findings, stop=stop)
+
+
+def _payload(report: VerifyReport, repaired: RepairReport | None) -> dict[str, object]:
+    return {
         "sound": report.is_sound,
+        "complete": report.is_complete,
         "shards": report.shards,
         "files": report.files,
         "size_bytes": report.size_bytes,
         "extra": report.extra,
         "findings": report.findings,
+        "transient": report.transient,
+        "repaired": None
+        if repaired is None
+        else {
+            "set_aside": repaired.set_aside,
+            "files": repaired.recorded,
+            "packed": repaired.retried.packed,
+            "salvaged": repaired.salvaged,
+            "still_open": repaired.still_open,
+        },
     }
-    context.emit("verify", payload, lambda out: _draw(out, report))
-    if not report.is_sound:
-        raise DamagedData(
-            "the archive is not sound",
-            hint="keep the damaged files; see RUNBOOK.md, damaged shard",
-            shards=len(report.findings),
-        )
 
 
-def _draw(out: Console, report: VerifyReport) -> None:
-    if report.findings:
+def _draw(out: Console, report: VerifyReport, repaired: RepairReport | None) -> None:
+    shown = [*report.findings, *report.transient]
+    if shown:
         columns = [Column("shard", wraps=False), Column("verdict", wraps=False), Column("problem")]
-        print_table(out, columns, [(f.shard, f.verdict, f.problem) for f in report.findings])
+        print_table(out, columns, [(f.shard, f.verdict, f.problem) for f in shown])
     out.print(
         f"{count(report.shards)} shards, {count(report.files)} files, {size(report.size_bytes)} "
         f"read; {count(len(report.findings))} not sound; {count(report.extra)} not in the ledger"
+    )
+    if not report.is_complete:
+        out.print("the time was over: the next run begins with the rest")
+    if repaired is not None:
+        out.print(
+            f"set aside {count(len(repaired.set_aside))}; of {count(repaired.recorded)} files "
+            f"{count(repaired.retried.packed)} packed again from their sources, "
+            f"{count(repaired.salvaged)} from the damaged shards, "
+            f"{count(repaired.still_open)} are open exceptions"
+        )
+
+
+def _judge(report: VerifyReport, repaired: RepairReport | None) -> None:
+    if report.is_sound or (repaired is not None and not repaired.still_open):
+        return
+    if repaired is not None:
+        raise DamagedData(
+            "some files of the damaged shards could not be had again",
+            hint="des-admin exceptions list; the damaged shards are kept in _damaged/",
+            files=repaired.still_open,
+        )
+    raise DamagedData(
+        "the archive is not sound",
+        hint="des-admin verify --repair sets the damaged aside and packs their files again",
+        shards=len(report.findings),
     )

@@ -13,7 +13,7 @@ a comparison of all days finds those.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -109,20 +109,29 @@ class Reconciler:
                 exceptions=self._exceptions(part),
             )
 
-    def find_late(self, part: DayScope) -> Iterator[list[SourceRow]]:
-        """The late rows of one day, bucket by bucket.
+    def find_late(
+        self,
+        part: DayScope,
+        *,
+        bucket: int | None = None,
+        lost: Collection[str] = (),
+    ) -> Iterator[list[SourceRow]]:
+        """The late rows of one day, bucket by bucket, or of one bucket only.
 
-        DamagedData where the ledger has a shard of that day that is not there: its files
-        are not late, they are lost or mislaid, and `verify` is what tells.
+        `lost` are shards that are known not to be there. DamagedData where the ledger has
+        another one that is not: its files are not late, they are lost or mislaid, and `verify`
+        is what tells.
         """
         existing = self.storage.list_shards({part.day})
-        self._require_known_shards(part.day, existing)
+        self._require_known_shards(part.day, existing, lost)
         with RowSpool(self.n_bits, self.storage.output_dir) as spool:
             for page in self.source.rows(part.start, part.end):
                 self.check()
                 spool.add(page)
             for task in spool.tasks(existing):
                 self.check()
+                if bucket not in (None, task.bucket):
+                    continue
                 late = self._without_exceptions(self._without_packed(task))
                 if late:
                     yield late
@@ -147,11 +156,13 @@ class Reconciler:
         with self.config.read() as connection:
             return int(run(connection, statement, values).scalar_one())
 
-    def _require_known_shards(self, day: date, existing: ShardsByBucket) -> None:
+    def _require_known_shards(
+        self, day: date, existing: ShardsByBucket, lost: Collection[str]
+    ) -> None:
         with self.config.read() as connection:
             known = shard_names_of_day(connection, self.config.dialect, day)
         there = {name for names in existing.values() for name in names}
-        missing = sorted(known - there)
+        missing = sorted(known - there - set(lost))
         if missing:
             raise DamagedData(
                 f"{len(missing)} shards of a day are in the ledger, but not in the archive",

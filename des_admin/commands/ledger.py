@@ -1,0 +1,104 @@
+"""`des-admin ledger rebuild`: the ledger from manifests and shards alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+from uuid import uuid4
+
+import typer
+
+from des_admin.context import Context
+from des_admin.help_text import examples
+from des_admin.render.tables import Column, print_facts, print_table
+from des_admin.render.values import count, utc
+from des_core.errors import CheckFailed
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from des_core.ledger_rebuild import RebuildPlan
+
+app = typer.Typer(no_args_is_help=True, help="What was packed, as the database has it.")
+
+
+def register(root: typer.Typer) -> None:
+    root.add_typer(app, name="ledger")
+
+
+@app.command(
+    epilog=examples(
+        "des-admin ledger rebuild --dry-run",
+        "des-admin ledger rebuild --yes",
+        note="For a config database that was lost. Its tables come from des-admin migrate up, "
+        "with --seed-at the end that this command shows; then des-admin reconcile finds the rows "
+        "that were exceptions. Exit code 4 if a manifest or a shard cannot be used.",
+    )
+)
+def rebuild(
+    ctx: typer.Context,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be added, change nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Add to the ledger what lies in the archive and is missing there."""
+    from des_admin.render.activity import watch_work
+    from des_core.ledger_rebuild import execute_rebuild, plan_rebuild
+    from des_core.storage import DirectoryStorage
+    from watermark_orchestrator.stopping import stop_on_signals
+
+    context = Context.of(ctx)
+    storage = DirectoryStorage(context.settings.packer.output_dir)
+    config = context.config_database
+    with (
+        stop_on_signals(context.say) as stop,
+        watch_work(context, "reading the archive", unit="names") as work,
+    ):
+
+        def check() -> None:
+            stop.check()
+            work.advance(1)
+
+        plan = plan_rebuild(storage, config, check=check)
+    done = False
+    if plan.slices and not dry_run:
+        if not context.wants_json:
+            _draw(context.talk, plan)
+        context.prompts.confirm(f"Add {plan.shards:,} shards to the ledger?", yes=yes)
+        execute_rebuild(config, plan, actor=context.actor, run_id=uuid4().hex)
+        done = True
+    context.emit("ledger-rebuild", _payload(plan, done=done), lambda out: _draw(out, plan))
+    if plan.problems:
+        raise CheckFailed(
+            "some manifests or shards could not be used",
+            hint="des-admin verify --repair",
+            problems=len(plan.problems),
+        )
+
+
+def _payload(plan: RebuildPlan, *, done: bool) -> dict[str, object]:
+    return {
+        "done": done,
+        "known": plan.known,
+        "slices": len(plan.slices),
+        "shards": plan.shards,
+        "files": plan.files,
+        "missing": plan.missing,
+        "problems": plan.problems,
+        "manifests_end": plan.manifests_end,
+    }
+
+
+def _draw(out: Console, plan: RebuildPlan) -> None:
+    if plan.problems:
+        columns = [Column("name", wraps=False), Column("problem")]
+        print_table(out, columns, sorted(plan.problems.items()))
+    print_facts(
+        out,
+        [
+            ("in the ledger", f"{count(plan.known)} shards"),
+            ("to add", f"{count(plan.shards)} shards with {count(plan.files)} files"),
+            ("in manifests, not there", count(len(plan.missing))),
+            ("windows reach to", utc(plan.manifests_end)),
+        ],
+    )
