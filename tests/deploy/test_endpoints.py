@@ -105,7 +105,7 @@ def test_the_exporter_ends_cleanly_at_sigterm(config: Path) -> None:
     with exporter(config) as (url, process):
         wait_until(lambda: "des_migration_pending_files " in scrape(url))
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 143
+        assert process.wait(60) == 143
 
 
 def test_the_exporter_prints_once_for_a_textfile(config: Path) -> None:
