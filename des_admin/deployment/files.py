@@ -101,6 +101,11 @@ def _warnings(deployment: Deployment) -> tuple[str, ...]:
             "packer.source_roots is not set: no volume with the source files is mounted, and pods "
             "would find none of them"
         )
+    if (settings.database.shards_total or 1) > 1:
+        found.append(
+            "database.shards_total is above 1: try one worker first; a runner of a version without "
+            "static workers ends with exit code 2"
+        )
     if settings.metrics.textfile is not None:
         found.append("metrics.textfile lies in a directory that ends with the pod")
     if settings.logging.file is not None:

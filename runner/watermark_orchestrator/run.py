@@ -50,7 +50,7 @@ def open_run(
             stop.on_stop(lambda: packer.cancel(stop.error())),
         ):
             run_id = uuid.uuid4().hex
-            with bind(run_id=run_id):
+            with bind(run_id=run_id, worker=archive.source.settings.shard_id or 0):
                 run = Run(archive, packer, lock, run_id, stop, progress, metrics or NoMetrics())
                 yield run, watermark
 

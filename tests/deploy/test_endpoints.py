@@ -167,4 +167,4 @@ def test_a_run_logs_to_its_file_and_lives_through_sighup(config: Path) -> None:
         process.communicate(timeout=30)
     assert process.returncode == 143
     slices = [line for line in map(json.loads, log.read_text().splitlines()) if "slice" in line]
-    assert {"run_id", "timestamp", "level"} <= set(slices[0])
+    assert {"run_id", "timestamp", "level", "worker"} <= set(slices[0])
