@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 
 from des_core.errors import DamagedShard, StorageError
 from des_core.shard_io.bigfiles import (
@@ -42,15 +43,15 @@ class BigFileStore:
 
     def store(self, source: BigSource) -> BigFile:
         """Copy, publish. `SourceFailure` if the source changed, `StorageError` if we failed."""
-        draft = self._storage.create_draft(BIG_FILES_DIR)
-        try:
-            big = _copy(source, draft)
-            draft.sync()
-            self._read_back(draft, big)
-            self._storage.publish(draft, big_file_name(big.sha256))
-        finally:
-            source.close()
-            draft.discard()
+        with closing(source):
+            draft = self._storage.create_draft(BIG_FILES_DIR)
+            try:
+                big = _copy(source, draft)
+                draft.sync()
+                self._read_back(draft, big)
+                self._storage.publish(draft, big_file_name(big.sha256))
+            finally:
+                draft.discard()
         return big
 
     def _read_back(self, draft: Draft, big: BigFile) -> None:

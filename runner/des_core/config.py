@@ -204,6 +204,12 @@ class Settings(Section):
     backup: BackupSettings = BackupSettings()
     logging: LoggingSettings = LoggingSettings()
 
+    @model_validator(mode="after")
+    def _check(self) -> Settings:
+        if self.migration.delete_source_files and not self.packer.source_roots:
+            raise ValueError("migration.delete_source_files needs packer.source_roots")
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _drop_empty_sections(cls, tree: Any) -> Any:

@@ -115,6 +115,14 @@ def shard_names_of_day(connection: Connection, dialect: Dialect, day: date) -> s
     }
 
 
+def find_shard(config: Database, name: str) -> KnownShard | None:
+    """One shard by its name, or None where the ledger does not know it."""
+    with config.read() as connection:
+        row = run(connection, config_statement(config.dialect, "shard_by_name"), {"name": name})
+        found = row.first()
+    return None if found is None else known_shard(found)
+
+
 def iterate_shards(config: Database, *, page_size: int = PAGE_SIZE) -> Iterator[list[KnownShard]]:
     """All shards by name, in pages, each read in a short transaction of its own."""
     statement = config_statement(config.dialect, "shard_page")
@@ -125,7 +133,7 @@ def iterate_shards(config: Database, *, page_size: int = PAGE_SIZE) -> Iterator[
             rows = run(connection, statement, values).all()
         if not rows:
             return
-        yield [_known_shard(row) for row in rows]
+        yield [known_shard(row) for row in rows]
         after = rows[-1].name
 
 
@@ -148,7 +156,8 @@ def _known_slice(row: Row[Any]) -> KnownSlice:
     return KnownSlice(slice_id, SliceRecord(**fields))
 
 
-def _known_shard(row: Row[Any]) -> KnownShard:
+def known_shard(row: Row[Any]) -> KnownShard:
+    """A row of des_archive_shard."""
     record = ShardRecord(
         name=row.name,
         day=day_from_stored(row.day),

@@ -10,13 +10,14 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 from des_core.storage_errors import storage_error
 
 FILE_MODE = 0o640
 COMPARE_SIZE = 1 << 20
+MAX_SAME_NAME = 10_000
 
 _RENAME_NOREPLACE = 1
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -53,6 +54,29 @@ def give_name(path: str, target: str) -> None:
         if exc.errno not in _NO_LINKS:
             raise
         _rename_without_replacing(path, target)
+
+
+def move_without_replacing(path: str, target: str) -> str:
+    """Give a file the name `target`, or `target.1`, `target.2` …, and take its old one away."""
+    chosen = target
+    for number in range(1, MAX_SAME_NAME):
+        try:
+            give_name(path, chosen)
+        except FileExistsError:
+            if not _is_same_file(path, chosen):
+                chosen = f"{target}.{number}"
+                continue
+        with suppress(FileNotFoundError):  # where the name was given by renaming
+            os.unlink(path)
+        return chosen
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+
+
+def _is_same_file(path: str, other: str) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except FileNotFoundError:
+        return False
 
 
 def _rename_without_replacing(path: str, target: str) -> None:

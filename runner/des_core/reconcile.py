@@ -13,7 +13,7 @@ a comparison of all days finds those.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -29,10 +29,10 @@ from des_core.retriever import StorageBigFiles
 from des_core.row_spool import RowSpool, decode_rows
 from des_core.shard_io import open_shard
 from des_core.sql_catalog import config_statement
-from des_core.static_workers import Share, own_rows
 from des_core.storage import DirectoryStorage, ShardsByBucket
 from des_core.stored_time import day_from_stored, day_to_stored, optional_from_stored, to_stored
 from des_core.timestamps import floor_day, from_us
+from des_core.watermark import Watermark
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -87,17 +87,13 @@ class DayCount:
 
 @dataclass(frozen=True)
 class Reconciler:
-    """What is compared: `files`, the ledger, and the shards themselves.
-
-    With a `share`, late rows are looked for in the buckets of one static worker.
-    """
+    """What is compared: `files`, the ledger, and the shards themselves."""
 
     source: SourceReader
     config: Database
     storage: DirectoryStorage
     n_bits: int
     check: Callable[[], None] = lambda: None
-    share: Share | None = None
 
     def count_days(self, scope: Scope) -> Iterator[DayCount]:
         """Every day of the scope, oldest first; each costs one count by index."""
@@ -113,19 +109,29 @@ class Reconciler:
                 exceptions=self._exceptions(part),
             )
 
-    def find_late(self, part: DayScope) -> Iterator[list[SourceRow]]:
-        """The late rows of one day, bucket by bucket.
+    def find_late(
+        self,
+        part: DayScope,
+        *,
+        bucket: int | None = None,
+        lost: Collection[str] = (),
+    ) -> Iterator[list[SourceRow]]:
+        """The late rows of one day, bucket by bucket, or of one bucket only.
 
-        DamagedData where the ledger has a shard of that day that is not there: its files
-        are not late, they are lost or mislaid, and `verify` is what tells.
+        `lost` are shards that are known not to be there. DamagedData where the ledger has
+        another one that is not: its files are not late, they are lost or mislaid, and `verify`
+        is what tells.
         """
-        existing = self._existing_shards(part.day)
+        existing = self.storage.list_shards({part.day})
+        self._require_known_shards(part.day, existing, lost)
         with RowSpool(self.n_bits, self.storage.output_dir) as spool:
-            for page in self.source.rows(part.start, part.end, share=self.share):
+            for page in self.source.rows(part.start, part.end):
                 self.check()
-                spool.add(page if self.share is None else own_rows(page, self.share))
+                spool.add(page)
             for task in spool.tasks(existing):
                 self.check()
+                if bucket not in (None, task.bucket):
+                    continue
                 late = self._without_exceptions(self._without_packed(task))
                 if late:
                     yield late
@@ -150,12 +156,13 @@ class Reconciler:
         with self.config.read() as connection:
             return int(run(connection, statement, values).scalar_one())
 
-    def _existing_shards(self, day: date) -> ShardsByBucket:
-        # The ledger first: another worker's shard is published before it is recorded.
+    def _require_known_shards(
+        self, day: date, existing: ShardsByBucket, lost: Collection[str]
+    ) -> None:
         with self.config.read() as connection:
             known = shard_names_of_day(connection, self.config.dialect, day)
-        existing = self.storage.list_shards({day})
-        missing = sorted(known - {name for names in existing.values() for name in names})
+        there = {name for names in existing.values() for name in names}
+        missing = sorted(known - there - set(lost))
         if missing:
             raise DamagedData(
                 f"{len(missing)} shards of a day are in the ledger, but not in the archive",
@@ -163,7 +170,6 @@ class Reconciler:
                 day=day,
                 example=missing[0],
             )
-        return existing
 
     def _without_packed(self, task: ShardTask) -> list[SourceRow]:
         rows = decode_rows(task.rows)
@@ -199,7 +205,7 @@ class Reconciler:
 
 def find_scope(
     config: Database,
-    watermark: datetime,
+    watermark: Watermark,
     *,
     since: datetime | None = None,
     until: datetime | None = None,
@@ -210,7 +216,7 @@ def find_scope(
     alone that were packed without a ledger.
     """
     begins_at = ledger_begin(config)
-    end = watermark if until is None else min(until, watermark)
+    end = watermark.archived_until if until is None else min(until, watermark.archived_until)
     start = since if since is not None else begins_at
     return Scope(end if start is None else min(start, end), end, begins_at)
 

@@ -4,7 +4,8 @@
 2. payloads, index, footer;
 3. fsync, while the next shard is being written; an error means that the draft is discarded;
 4. the file is opened again and every entry is decoded and checked (`draft_check`);
-5. it gets its name without replacing anything; equal bytes under that name are as good;
+5. the names of its big files are made durable; then it gets its own, without replacing anything;
+   equal bytes under that name are as good;
 6. when all shards of the slice have got there, the parent makes the names durable
    (`Storage.sync_directory`), and only then comes the transaction with the ledger.
 """
@@ -60,6 +61,9 @@ class ShardDraft:
             raise RuntimeError("the shard is not finished")
         self._synced.result()
         self._read_back(check, self._stats)
+        if self._stats.big_files:
+            # A power cut must not leave the shard's name without those that it refers to.
+            self._storage.sync_directory()
         self._storage.publish(self._draft, self.name)
         return record_of(self._place, self.name, self._stats)
 

@@ -72,20 +72,20 @@ class SourceRoots:
 
     def _open_directory(self, path: str) -> _Directory:
         directory = _Directory(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
-        self._check_inside(directory.fd)
+        self.check_inside(directory.fd)
         return directory
 
     def _open_link(self, name: str, directory: _Directory) -> int:
         handle = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=directory.fd)
         try:
-            self._check_inside(handle)
+            self.check_inside(handle)
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise SourceFailure(Reason.NOT_REGULAR, "a symlink to something that is no file")
             return os.open(f"/proc/self/fd/{handle}", OPEN_FLAGS)
         finally:
             os.close(handle)
 
-    def _check_inside(self, fd: int) -> None:
+    def check_inside(self, fd: int) -> None:
         try:
             real = os.readlink(f"/proc/self/fd/{fd}")
         except OSError as exc:

@@ -20,6 +20,7 @@ from des_core.local_files import (
     create_locked,
     equal_files,
     give_name,
+    move_without_replacing,
     remove_dead,
     sync_path,
 )
@@ -31,6 +32,7 @@ from des_core.storage_errors import storage_error
 
 DIRECTORY_MODE = 0o750
 MANIFESTS_DIR = "_manifests"
+DAMAGED_DIR = "_damaged"
 SUBDIRECTORIES = (BIG_FILES_DIR, MANIFESTS_DIR)
 
 _DRAFT = re.compile(r"\.tmp-(?P<run>[0-9A-Za-z]{1,32})-[0-9]+-[0-9a-f]{16}")
@@ -82,6 +84,9 @@ class Storage(Protocol):
 
     def clean_leftovers(self, run_id: str | None = None) -> int:
         """Remove the drafts of writers that no longer live; how many. Only those of `run_id`."""
+
+    def set_aside(self, name: str) -> str:
+        """Move a damaged shard or manifest to `_damaged/`, durably; its new name there."""
 
 
 class LocalDraft:
@@ -184,6 +189,17 @@ class DirectoryStorage:
                 if draft and run_id in (None, draft["run"]):
                     removed += remove_dead(f"{self.output_dir}/{directory}/{name}")
         return removed
+
+    def set_aside(self, name: str) -> str:
+        directory = self._directory(DAMAGED_DIR)
+        base = name.rpartition("/")[2]
+        try:
+            aside = move_without_replacing(f"{self.output_dir}/{name}", f"{directory}/{base}")
+        except OSError as exc:
+            raise storage_error("cannot set a file aside", exc, name) from exc
+        sync_path(directory)
+        self.sync_directory()
+        return f"{DAMAGED_DIR}/{os.path.basename(aside)}"
 
     def probe_writable(self) -> None:
         """Write and sync a tiny file, and remove it. `StorageError` tells what fails."""

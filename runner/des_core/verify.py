@@ -1,29 +1,40 @@
-"""Every shard against the ledger and against its own checksums."""
+"""Every shard against the ledger and against its own checksums, every manifest against its own.
+
+What looks damaged is read once more from the medium: a fault of memory, cable or network passes,
+damage stays. Only what was found sound is recorded as verified, so the next run begins with
+what was not, and then with what was verified longest ago.
+"""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
 
 from des_core.database import Database
-from des_core.errors import DamagedShard, DesError, StorageError, UsageError
-from des_core.ledger import iterate_shards
+from des_core.errors import DamagedData, DamagedShard, DesError, StorageError
+from des_core.ledger import find_shard
+from des_core.manifests import read_manifest
 from des_core.packer_planner import ShardRecord
 from des_core.retriever import StorageBigFiles
-from des_core.shard_io import ShardCheck, open_shard, verify_shard
-from des_core.storage import Storage
+from des_core.shard_io import LocalBlob, ShardCheck, open_shard, verify_shard
+from des_core.storage import MANIFESTS_DIR, Storage
+from des_core.verify_tasks import Task
 
 DEFAULT_THREADS = 4
 
 
 class Verdict(StrEnum):
-    """What was found about a shard. `extra`: sound, but the ledger does not know it."""
+    """What was found about a shard or a manifest.
+
+    `extra`: sound, but the ledger does not know it. `transient`: the first reading failed, the
+    second did not.
+    """
 
     SOUND = "sound"
+    TRANSIENT = "transient"
     MISSING = "missing"
     DAMAGED = "damaged"
     UNREADABLE = "unreadable"
@@ -43,75 +54,46 @@ class ShardVerdict:
     files: int = 0
     size_bytes: int = 0
 
+    @property
+    def is_bad(self) -> bool:
+        return self.verdict in BAD
+
 
 @dataclass
 class VerifyReport:
-    """What a verification came to. `findings` are the shards that are not sound."""
+    """What a verification came to. `findings` are what is not sound, `transient` what recovered."""
 
     shards: int = 0
     files: int = 0
     size_bytes: int = 0
     extra: int = 0
     findings: list[ShardVerdict] = field(default_factory=list)
+    transient: list[ShardVerdict] = field(default_factory=list)
+    is_complete: bool = True
 
     def add(self, item: ShardVerdict) -> None:
-        self.shards += 1
+        self.shards += not is_manifest(item.shard)
         self.files += item.files
         self.size_bytes += item.size_bytes
         self.extra += item.verdict is Verdict.EXTRA
-        if item.verdict in BAD:
+        if item.is_bad:
             self.findings.append(item)
+        if item.verdict is Verdict.TRANSIENT:
+            self.transient.append(item)
 
     @property
     def is_sound(self) -> bool:
         return not self.findings
 
 
-@dataclass(frozen=True)
-class Task:
-    """A shard to be read; `record` is the ledger's, or None for one that it does not know."""
-
-    name: str
-    record: ShardRecord | None
-
-
-def list_tasks(storage: Storage, config: Database | None) -> list[Task]:
-    """Every shard of the ledger and every shard that lies in the archive, by name."""
-    records: dict[str, ShardRecord | None] = {
-        name: None for names in storage.list_shards().values() for name in names
-    }
-    if config is not None:
-        for page in iterate_shards(config):
-            records.update((known.record.name, known.record) for known in page)
-    return [Task(name, records[name]) for name in sorted(records)]
-
-
-def choose_sample(tasks: list[Task], sample: str | None, *, seed: int | None = None) -> list[Task]:
-    """All tasks, or some of them by chance: `sample` is `100` shards or `5%` of them."""
-    if sample is None:
-        return tasks
-    number = sample_size(sample, len(tasks))
-    chosen = random.Random(seed).sample(tasks, number)  # noqa: S311 - not for secrets
-    return sorted(chosen, key=lambda task: task.name)
-
-
-def sample_size(sample: str, total: int) -> int:
-    """How many `N` or `P%` of `total` are: at least one, at most all."""
-    text = sample.strip()
-    try:
-        wanted = total * float(text[:-1]) / 100 if text.endswith("%") else int(text)
-    except ValueError:
-        wanted = 0
-    if not wanted > 0:  # also true of nan
-        raise UsageError(
-            f"not a sample that can be taken: {sample!r}", hint="write it like 100 or 5%"
-        )
-    return min(max(1, round(min(wanted, total))), total)
+def is_manifest(name: str) -> bool:
+    return name.startswith(f"{MANIFESTS_DIR}/")
 
 
 def verify_shards(
     storage: Storage,
-    tasks: list[Task],
+    config: Database | None,
+    tasks: Sequence[Task],
     *,
     on_verdict: Callable[[ShardVerdict], None],
     should_stop: Callable[[], bool] = lambda: False,
@@ -119,64 +101,95 @@ def verify_shards(
 ) -> VerifyReport:
     """Read every shard of `tasks` whole. `on_verdict` hears each; a stop ends between shards."""
     report = VerifyReport()
+    left = len(tasks)
     with ThreadPoolExecutor(threads, thread_name_prefix="des-verify") as pool:
-        for item in _in_parallel(pool, storage, tasks, threads, should_stop):
+        for item in _in_parallel(pool, storage, config, iter(tasks), threads, should_stop):
             report.add(item)
             on_verdict(item)
+            left -= 1
+    report.findings.sort(key=lambda item: item.shard)
+    report.is_complete = left == 0
     return report
 
 
-def verify_one(storage: Storage, task: Task) -> ShardVerdict:
-    """One shard, read whole. Never raises for what is wrong with the shard."""
+def verify_one(storage: Storage, config: Database | None, task: Task) -> ShardVerdict:
+    """One shard or manifest, read whole. Never raises for what is wrong with it."""
+    if is_manifest(task.name):
+        return _verify_manifest(storage, task)
+    known = find_shard(config, task.name) if config is not None and task.is_known else None
+    if task.is_known and config is not None and known is None:
+        return ShardVerdict(task.name, Verdict.SOUND, "it was set aside meanwhile")
+    record = None if known is None else known.record
+    first = _read_whole(storage, task.name, record, is_second=False)
+    if first.verdict not in (Verdict.DAMAGED, Verdict.UNREADABLE):
+        return first
+    second = _read_whole(storage, task.name, record, is_second=True)
+    if second.is_bad:
+        return second
+    return ShardVerdict(
+        task.name, Verdict.TRANSIENT, first.problem, second.files, second.size_bytes
+    )
+
+
+def _verify_manifest(storage: Storage, task: Task) -> ShardVerdict:
     try:
-        blob = storage.open(task.name)
-    except FileNotFoundError:
-        return ShardVerdict(task.name, Verdict.MISSING, "the ledger has it, the archive has not")
-    except StorageError as exc:
-        return ShardVerdict(task.name, Verdict.UNREADABLE, str(exc))
-    try:
-        with open_shard(blob, StorageBigFiles(storage)) as reader:
-            check = verify_shard(reader)
-    except DamagedShard as exc:
+        read_manifest(storage, task.name)
+    except DamagedData as exc:
         return ShardVerdict(task.name, Verdict.DAMAGED, str(exc))
     except DesError as exc:
         return ShardVerdict(task.name, Verdict.UNREADABLE, str(exc))
-    return _compare(task, check)
+    return ShardVerdict(task.name, Verdict.SOUND)
 
 
-def _compare(task: Task, check: ShardCheck) -> ShardVerdict:
-    if task.record is None:
-        return ShardVerdict(task.name, Verdict.EXTRA, None, check.files, check.size_bytes)
-    expected = {
-        "size_bytes": task.record.size_bytes,
-        "sha256": task.record.sha256,
-        "files": task.record.files,
-        "content_bytes": task.record.content_bytes,
-    }
-    for name, value in expected.items():
-        found = getattr(check, name)
-        if found != value:
-            problem = f"{name} is {found}, the ledger says {value}"
-            return ShardVerdict(task.name, Verdict.DAMAGED, problem, check.files, check.size_bytes)
-    return ShardVerdict(task.name, Verdict.SOUND, None, check.files, check.size_bytes)
+def _read_whole(
+    storage: Storage, name: str, record: ShardRecord | None, *, is_second: bool
+) -> ShardVerdict:
+    try:
+        blob = storage.open(name)
+    except FileNotFoundError:
+        return ShardVerdict(name, Verdict.MISSING, "the ledger has it, the archive has not")
+    except StorageError as exc:
+        return ShardVerdict(name, Verdict.UNREADABLE, str(exc))
+    try:
+        if is_second and isinstance(blob, LocalBlob):
+            blob.forget_cached()
+        with open_shard(blob, StorageBigFiles(storage)) as reader:
+            check = verify_shard(reader)
+    except DamagedShard as exc:
+        return ShardVerdict(name, Verdict.DAMAGED, str(exc))
+    except DesError as exc:
+        return ShardVerdict(name, Verdict.UNREADABLE, str(exc))
+    return _compare(name, record, check)
+
+
+def _compare(name: str, record: ShardRecord | None, check: ShardCheck) -> ShardVerdict:
+    if record is None:
+        return ShardVerdict(name, Verdict.EXTRA, None, check.files, check.size_bytes)
+    for field_name in ("size_bytes", "sha256", "files", "content_bytes"):
+        found, expected = getattr(check, field_name), getattr(record, field_name)
+        if found != expected:
+            problem = f"{field_name} is {found}, the ledger says {expected}"
+            return ShardVerdict(name, Verdict.DAMAGED, problem, check.files, check.size_bytes)
+    return ShardVerdict(name, Verdict.SOUND, None, check.files, check.size_bytes)
 
 
 def _in_parallel(
     pool: ThreadPoolExecutor,
     storage: Storage,
-    tasks: list[Task],
+    config: Database | None,
+    waiting: Iterator[Task],
     threads: int,
     should_stop: Callable[[], bool],
 ) -> Iterator[ShardVerdict]:
     """Verdicts as they come, with a few tasks in flight: a stop waits for those only."""
-    waiting = iter(tasks)
     flying: set[Future[ShardVerdict]] = set()
     while not should_stop():
         for task in islice(waiting, 2 * threads - len(flying)):
-            flying.add(pool.submit(verify_one, storage, task))
+            flying.add(pool.submit(verify_one, storage, config, task))
         if not flying:
             return
         done, flying = wait(flying, return_when=FIRST_COMPLETED)
         yield from (future.result() for future in done)
     for future in flying:
-        future.cancel()
+        if not future.cancel():
+            yield future.result()

@@ -11,7 +11,6 @@ from des_core.config import Settings
 from des_core.database import Database, open_database, wrap_connection
 from des_core.database_source import SourceDatabaseConfig, SourceReader
 from des_core.packer_planner import PackerConfig
-from des_core.static_workers import Share, share_of
 from des_core.storage import DirectoryStorage
 from watermark_orchestrator.slices import SliceKind
 
@@ -28,6 +27,8 @@ class CyclePolicy:
     max_failure_ratio: float = 0.5
     max_captured: int = 100_000
     recheck_days: int = 3
+    delete_source_files: bool = False
+    grace_days: int = 30
 
     @classmethod
     def from_settings(cls, settings: Settings) -> CyclePolicy:
@@ -38,6 +39,8 @@ class CyclePolicy:
             max_failure_ratio=migration.max_failure_ratio,
             max_captured=migration.max_captured,
             recheck_days=settings.watermark.recheck_days,
+            delete_source_files=migration.delete_source_files,
+            grace_days=migration.grace_days,
         )
 
 
@@ -51,12 +54,6 @@ class Archive:
     packer_config: PackerConfig
     policy: CyclePolicy
     actor: str = "runner"
-
-    @property
-    def share(self) -> Share | None:
-        """The buckets of this static worker; None for all. ConfigError where it has no index."""
-        settings = self.source.settings
-        return share_of(settings.shard_id, settings.shards_total, self.packer_config.n_bits)
 
 
 @contextmanager

@@ -14,11 +14,17 @@ class ProgressEvent:
     """One step of a run.
 
     `kind`: `slice_started` (files_total is known), `files_packed` (files and bytes so far in the
-    slice), `slice_committed`, `retry_started`, `reconnecting` (message says why).
+    slice), `slice_committed`, `retry_started`, `sources_deleted` (files and bytes so far),
+    `reconnecting` (message says why).
     """
 
     kind: Literal[
-        "slice_started", "files_packed", "slice_committed", "retry_started", "reconnecting"
+        "slice_started",
+        "files_packed",
+        "slice_committed",
+        "retry_started",
+        "sources_deleted",
+        "reconnecting",
     ]
     window: Window | None = None
     files: int = 0

@@ -1,6 +1,7 @@
 """Fixtures of the backup tests: a database with rows, backups of it, and ways to damage them."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -22,8 +23,17 @@ from des_core.backup.store import list_backups, load_entry, previous_of
 from des_core.config import DatabaseSettings
 from support.database import TestDatabase
 from support.filesdata import FilesTableFactory
+from support.postgres_server import find_postgres
 
 BOTH = ("source", "config")
+
+
+@pytest.fixture(autouse=True)
+def tools_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pg_dump and pg_restore of the version under test come first in PATH."""
+    binaries = find_postgres()
+    if binaries is not None:
+        monkeypatch.setenv("PATH", f"{binaries.directory}{os.pathsep}{os.environ['PATH']}")
 
 
 @dataclass

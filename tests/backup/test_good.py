@@ -15,10 +15,12 @@ import pytest
 from backup.conftest import Bench, codes, data_file
 from des_core.backup.dump import Layout, Squeeze, Stored
 from des_core.backup.findings import Level, Status
+from des_core.backup.postgres import _only_unknown_parameters
+from des_core.backup.progress import Progress
 from des_core.errors import Refused
 from support.bulk import insert_rows
 from support.database import TestDatabase
-from support.filesdata import FileRow
+from support.filesdata import FileRow, FilesTableFactory
 
 ROUNDS = 34
 NASTY = (
@@ -241,3 +243,42 @@ def test_jobs_do_not_change_the_verdict(bench: Bench) -> None:
     for jobs in (1, 4):
         report = bench.check(stored.path, jobs=jobs)
         assert set(report.statuses.values()) <= {Status.OK, Status.WARNING}
+
+
+def test_limit_meant_for_others_does_not_cut_a_backup_off(
+    make_database: Callable[[str], TestDatabase],
+    make_bench: Callable[[TestDatabase], Bench],
+    files_table: FilesTableFactory,
+) -> None:
+    """The snapshot is held, idle, until pg_dump has ended, however long that takes."""
+    database = make_database("postgres")
+    files_table(database, rows=300, files=False)
+    database.execute("CREATE TABLE locked (id INTEGER PRIMARY KEY)")
+    name = database.quote(database.name)
+    database.execute(f"ALTER DATABASE {name} SET idle_in_transaction_session_timeout = '1s'")
+    blocker = database.connect()
+    blocker.execute("SET idle_in_transaction_session_timeout = 0")
+    blocker.execute("LOCK TABLE locked IN ACCESS EXCLUSIVE MODE")
+    ticks: list[Progress] = []
+
+    def release_late(progress: Progress) -> None:
+        ticks.append(progress)
+        if len(ticks) == 4:
+            blocker.rollback()
+
+    bench = make_bench(database)
+    assert codes(bench.check(bench.create(release_late).path)) == set()
+    assert len(ticks) > 4
+
+
+def test_newer_pg_restore_on_an_older_server() -> None:
+    """What pg_restore 17 and later say to a server before 17."""
+    unknown = (
+        "pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter"
+        ' "transaction_timeout"\nCommand was: SET transaction_timeout = 0;\n'
+    )
+    ending = "pg_restore: warning: errors ignored on restore: 1"
+    other = "pg_restore: error: could not execute query: ERROR:  relation does not exist\n"
+    assert _only_unknown_parameters(unknown + ending)
+    assert not _only_unknown_parameters(unknown + other + ending)
+    assert not _only_unknown_parameters("")

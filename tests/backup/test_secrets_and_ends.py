@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from backup.conftest import Bench, codes
-from des_core.backup.private import write_option_file, write_pgpass
+from des_core.backup.private import private_directory, write_option_file, write_pgpass
 from des_core.backup.progress import Progress
 from des_core.errors import CheckFailed, DesError
 from support.archive import make_settings
@@ -240,3 +240,17 @@ def _wait_until_dumping(pid: int) -> None:
                     return
         threading.Event().wait(0.05)
     raise AssertionError("the dumper did not start")
+
+
+def test_what_a_killed_process_left_is_swept(private_tmp: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    left = private_tmp / f"des-admin-private-{ended.pid}-abc"
+    left.mkdir()
+    (left / "pgpass").write_text("secret")
+    mine = private_tmp / f"des-admin-private-{os.getpid()}-abc"
+    mine.mkdir()
+    with private_directory() as path:
+        assert path.stat().st_mode & 0o777 == 0o700
+        assert sorted(private_tmp.iterdir()) == sorted([mine, path])
+    assert list(private_tmp.iterdir()) == [mine]

@@ -97,6 +97,7 @@ LINES = (
     *("migrate sql down", "migrate up --yes", "backup create --dir backups"),
     *("backup list --dir backups", "backup check --dir backups"),
     *("migrate plan --drop-archived", "reconcile", "deploy render --to deployed"),
+    *("verify --sample 1/2 --repair", "ledger rebuild --dry-run", "sources delete --dry-run"),
     *("migrate plan --down", "migrate down --dry-run", "migrate down --yes", "migrate status"),
     "init other.yaml --url sqlite:////x.db --output-dir out --no-check",
 )
@@ -105,6 +106,9 @@ LINES = (
 def test_every_command_prints_what_is_documented(sqlite_archive: Archive, program: Program) -> None:
     *_, packed, lost = sorted(sqlite_archive.table.rows.values(), key=lambda r: r.created_at)
     Path(lost.location).unlink()
+    config = sqlite_archive.project / "des-admin.yaml"
+    roots = f"packer:\n  source_roots: [{sqlite_archive.table.root}]\n"
+    config.write_text(config.read_text().replace("packer:\n", roots))
     seen = set()
     for line in LINES:
         words = line.replace("UID", packed.uid).split()

@@ -5,6 +5,8 @@ import io
 from datetime import datetime
 from typing import Any
 
+import pytest
+
 from cli.conftest import Archive, Program
 from support.database import TestDatabase, to_microseconds
 from support.filesdata import FilesTableFactory
@@ -82,3 +84,19 @@ def test_without_tables_the_next_step_is_named(
     files_table(configured, rows=3)
     done = program("progress", "--output", "json", expect=12)
     assert "des-admin" in done.error["hint"]
+
+
+def test_a_large_window_is_estimated_from_a_sample(
+    archive: Archive, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("des_core.progress.SAMPLE_SIZE", 20)
+    shown = program("progress", "--output", "json").json
+    pending = shown["pending"]
+    waiting = sizes(archive, SEED, "2024-02-01T00:00Z")
+    assert pending["precision"] == "estimated"
+    assert abs(pending["files"] - len(waiting)) <= 0.15 * len(waiting)
+    assert 0.5 < pending["size_bytes"] / sum(waiting) < 2
+    newest = max(row.created_at for row in archive.table.rows.values())
+    assert datetime.fromisoformat(pending["newest"]) == newest
+    text = program("progress").out
+    assert "estimated; --exact counts" in text

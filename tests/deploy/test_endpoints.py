@@ -105,7 +105,7 @@ def test_the_exporter_ends_cleanly_at_sigterm(config: Path) -> None:
     with exporter(config) as (url, process):
         wait_until(lambda: "des_migration_pending_files " in scrape(url))
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 143
+        assert process.wait(60) == 143
 
 
 def test_the_exporter_prints_once_for_a_textfile(config: Path) -> None:
@@ -167,4 +167,4 @@ def test_a_run_logs_to_its_file_and_lives_through_sighup(config: Path) -> None:
         process.communicate(timeout=30)
     assert process.returncode == 143
     slices = [line for line in map(json.loads, log.read_text().splitlines()) if "slice" in line]
-    assert {"run_id", "timestamp", "level"} <= set(slices[0])
+    assert {"run_id", "timestamp", "level", "worker"} <= set(slices[0])

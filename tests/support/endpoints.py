@@ -27,20 +27,24 @@ def exporter(config: Path, *arguments: str) -> Iterator[tuple[str, subprocess.Po
         stderr=subprocess.PIPE,
         text=True,
     )
+    assert process.stderr is not None
+    drain = threading.Thread(target=process.stderr.read)
     try:
-        assert process.stderr is not None
         first = process.stderr.readline()
         found = re.search(r"https?://\S+", first)
         assert found, first + process.stderr.read()
-        drain = threading.Thread(target=process.stderr.read)
         drain.start()
         yield found[0], process
     finally:
-        if process.poll() is None:
-            process.terminate()
-        process.wait(20)
-        drain.join()
-        process.stderr.close()
+        process.terminate()
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
+            process.wait()
+            if drain.ident is not None:
+                drain.join()
+            process.stderr.close()
 
 
 def scrape(url: str) -> str:
@@ -49,7 +53,7 @@ def scrape(url: str) -> str:
     return text
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = 90.0) -> None:
     ticker = threading.Event()
     for _ in range(int(timeout_s / 0.05)):
         if condition():

@@ -2,11 +2,13 @@
 
 import base64
 import subprocess
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -296,3 +298,28 @@ def test_what_cannot_be_left_behind_does_not_fail_the_job(tmp_path: Path) -> Non
     nowhere = str(tmp_path / "missing" / "des.prom")
     url = "http://user:secret@127.0.0.1:9/"
     leave_behind(CollectorRegistry(), MetricsSettings(textfile=nowhere, pushgateway_url=url))
+
+
+def test_metrics_are_pushed_with_the_password_of_the_url(metrics: PrometheusMetrics) -> None:
+    received: list[tuple[str, str, str | None, bytes]] = []
+
+    class Gateway(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            received.append((self.command, self.path, self.headers["Authorization"], body))
+            self.send_response(202)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Keep quiet."""
+
+    with HTTPServer(("127.0.0.1", 0), Gateway) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        url = f"http://pusher:se%40cret@127.0.0.1:{server.server_port}"
+        leave_behind(metrics.registry, MetricsSettings(pushgateway_url=url))
+        thread.join()
+    [(method, path, login, body)] = received
+    assert (method, path) == ("PUT", "/metrics/job/des-runner")
+    assert login == "Basic " + base64.b64encode(b"pusher:se@cret").decode()
+    assert b"des_migration_files_total 0.0" in body

@@ -151,7 +151,10 @@ def _counting_connection(order: DumpOrder) -> Iterator[Connection]:
     """A connection of its own: its isolation level must not go back to the pool."""
     with order.target.database.engine.connect() as connection:
         connection.detach()
-        run(connection, BackupCatalog(Dialect.MYSQL).backup("isolation"))
+        catalog = BackupCatalog(Dialect.MYSQL)
+        run(connection, catalog.backup("isolation"))
+        is_mariadb = order.server.identity.product == "MariaDB"
+        run(connection, catalog.backup("patience_mariadb" if is_mariadb else "patience_mysql"))
         yield connection
 
 

@@ -54,6 +54,7 @@ class PostgresEngine:
         program = find_postgres_program("pg_dump", order.server.version)
         catalog = BackupCatalog(Dialect.POSTGRES)
         with _open_snapshot(order) as connection:
+            run(connection, catalog.backup("patience"))
             snapshot = str(run(connection, catalog.backup("snapshot")).scalar_one())
             command = _dump_command(order, program, snapshot, connection)
             with (
@@ -202,22 +203,33 @@ def _create_schemas(stored: Stored, restored: Target) -> None:
 def _restore(
     program: Program, stored: Stored, target: Target, name: str, scratch: Path, jobs: int
 ) -> None:
-    # Publications and subscriptions would reach out of the scratch database.
+    # Publications and subscriptions would reach out of the scratch database. A newer pg_restore
+    # sets parameters that an older server does not know, which is no fault of the backup.
+    is_newer = program.version[:1] > read_version(stored.manifest.server.version)[:1]
     command = [
         program.path,
         f"--dbname={_conninfo(target, scratch, dbname=name)}",
         *("--no-password", "--no-owner", "--no-privileges", "--no-tablespaces"),
-        *("--no-publications", "--no-subscriptions", "--exit-on-error", f"--jobs={jobs}"),
+        *("--no-publications", "--no-subscriptions", f"--jobs={jobs}"),
+        *([] if is_newer else ["--exit-on-error"]),
         str(_data_path(stored)),
     ]
     with start(command, scratch) as running:
         running.process.wait()
+    if is_newer and _only_unknown_parameters(running.stderr):
+        return
     if running.process.returncode != 0:
         raise CheckFailed(
             "the backup cannot be restored",
             hint="make another backup: des-admin backup create",
             stderr=running.stderr,
         )
+
+
+def _only_unknown_parameters(stderr: str) -> bool:
+    """Whether all that failed were settings of a later version of the server."""
+    errors = [line for line in stderr.splitlines() if "pg_restore: error:" in line]
+    return bool(errors) and all("unrecognized configuration parameter" in line for line in errors)
 
 
 def _data_path(stored: Stored) -> Path:

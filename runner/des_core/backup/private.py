@@ -5,6 +5,7 @@ Nothing secret is ever an argument or a variable of a process. The directory is 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -12,15 +13,30 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+PREFIX = "des-admin-private-"
+
 
 @contextmanager
 def private_directory() -> Iterator[Path]:
-    """A directory that only we can enter, removed with everything in it."""
-    path = Path(tempfile.mkdtemp(prefix="des-admin-"))
+    """A directory that only we can enter, removed with everything in it.
+
+    What a killed process of ours left behind, with a password in it, goes at the next occasion.
+    """
+    _sweep(Path(tempfile.gettempdir()))
+    path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
     try:
         yield path
     finally:
         shutil.rmtree(path)
+
+
+def _sweep(parent: Path) -> None:
+    for path in parent.glob(f"{PREFIX}*"):
+        pid = path.name.removeprefix(PREFIX).partition("-")[0]
+        with contextlib.suppress(OSError):
+            is_ours = path.is_dir() and not path.is_symlink() and path.stat().st_uid == os.geteuid()
+            if is_ours and pid.isdecimal() and not Path("/proc", pid).exists():
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def write_pgpass(directory: Path, password: str) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from des_core.errors import Refused
-from des_core.migration.index_build import find_builds, watch_build
+from des_core.migration.index_build import find_builds
 from des_core.migration.jobs import JOB_TABLE, Job, forget_job, read_job, write_job
 from des_core.migration.live_state import (
     IndexState,
@@ -32,7 +32,7 @@ def upgrade(migration: MigrationRun) -> None:
     names = steps_to_build(migration)
     _remember_ours(migration)
     for name in names:
-        _build(migration, UP, name)
+        run_named(migration, migration.source, UP, name)
 
 
 def downgrade(migration: MigrationRun) -> None:
@@ -81,12 +81,7 @@ def was_built_by_us(migration: MigrationRun) -> bool:
 def restore_created_archived_index(migration: MigrationRun) -> None:
     """The index on (created_at, archived), where it is missing."""
     for name in steps_to_restore(migration):
-        _build(migration, DOWN, name)
-
-
-def _build(migration: MigrationRun, file_name: str, step_name: str) -> None:
-    with watch_build(migration, CREATED_AT_INDEX.name, step_name):
-        run_named(migration, migration.source, file_name, step_name)
+        run_named(migration, migration.source, DOWN, name)
 
 
 def _remember_ours(migration: MigrationRun) -> None:

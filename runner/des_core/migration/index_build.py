@@ -11,6 +11,7 @@ from typing import Any
 from des_core.database import run
 from des_core.errors import DesError
 from des_core.identifiers import Dialect
+from des_core.migration.blockers import find_blockers
 from des_core.migration.live_state import table_values
 from des_core.migration.run import MigrationRun
 
@@ -19,18 +20,16 @@ WATCH_EVERY_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class IndexBuild:
-    """One build that goes on right now. `waits_for` names the session that it waits for."""
+    """One build that goes on right now."""
 
     session: int
     phase: str
     done_blocks: int
     total_blocks: int
-    waits_for: str | None
 
     def __str__(self) -> str:
         share = f", {self.done_blocks * 100 // self.total_blocks} %" if self.total_blocks else ""
-        waits = f", waiting for {self.waits_for}" if self.waits_for else ""
-        return f"{self.phase}{share}{waits}"
+        return f"{self.phase}{share}"
 
 
 def find_builds(migration: MigrationRun) -> list[IndexBuild]:
@@ -38,14 +37,12 @@ def find_builds(migration: MigrationRun) -> list[IndexBuild]:
     statement = migration.source_catalog.get("migration_index_builds")
     with migration.source.read() as connection:
         rows: list[Any] = list(run(connection, statement, table_values(migration)))
-    return [
-        IndexBuild(int(r.session), r.phase, int(r.done), int(r.total), r.waits_for) for r in rows
-    ]
+    return [IndexBuild(int(r.session), r.phase, int(r.done), int(r.total)) for r in rows]
 
 
 @contextmanager
 def watch_build(migration: MigrationRun, revision: str, step: str) -> Iterator[None]:
-    """Report progress while the block runs; silent where nothing can be seen."""
+    """Report progress and blockers while the block runs; silent where nothing can be seen."""
     if migration.source.dialect is not Dialect.POSTGRES:
         yield
         return
@@ -54,11 +51,11 @@ def watch_build(migration: MigrationRun, revision: str, step: str) -> Iterator[N
     def watch() -> None:
         while not stop.wait(WATCH_EVERY_S):
             try:
-                builds = find_builds(migration)
+                texts = _see(migration)
             except DesError:
                 return
-            for build in builds:
-                migration.tell(revision, step, str(build))
+            for text in texts:
+                migration.tell(revision, step, text)
 
     thread = threading.Thread(target=watch, name="des-index-watch", daemon=True)
     thread.start()
@@ -67,3 +64,10 @@ def watch_build(migration: MigrationRun, revision: str, step: str) -> Iterator[N
     finally:
         stop.set()
         thread.join()
+
+
+def _see(migration: MigrationRun) -> list[str]:
+    waits = find_blockers(migration, "migration_own_waits")
+    if waits:
+        return ["waiting: " + "; ".join(map(str, waits))]
+    return [str(build) for build in find_builds(migration)]

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from des_core.database import Database, run
 from des_core.database_errors import is_busy
 from des_core.errors import DesError, Refused
 from des_core.identifiers import Dialect
-from des_core.migration.live_state import table_values
+from des_core.migration.blockers import find_blockers
 from des_core.migration.run import MigrationRun
 
 if TYPE_CHECKING:
@@ -29,39 +28,6 @@ INDEX_LOCK_TIMEOUT_S = 3600.0
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Blocker:
-    """A session that holds `files` and for how long its transaction has been open."""
-
-    session: int | None
-    user: str | None
-    age_s: float
-    state: str | None
-    query: str | None
-
-    def __str__(self) -> str:
-        who = "a prepared transaction" if self.session is None else f"session {self.session}"
-        query = " ".join((self.query or "").split())
-        return f"{who} of {self.user or '?'}, open for {self.age_s:.0f} s ({self.state}): {query}"
-
-
-def find_blockers(migration: MigrationRun) -> list[Blocker]:
-    """Who holds `files` right now, oldest first; as far as this user may see."""
-    statement = migration.source_catalog.get("migration_blockers")
-    with migration.source.read() as connection:
-        rows: list[Any] = list(run(connection, statement, table_values(migration)))
-    return [
-        Blocker(
-            session=None if row.session is None else int(row.session),
-            user=row.user_name,
-            age_s=float(row.age_s or 0),
-            state=row.state,
-            query=row.query,
-        )
-        for row in rows
-    ]
-
-
 def patiently(
     migration: MigrationRun,
     database: Database,
@@ -71,9 +37,10 @@ def patiently(
     in_transaction: bool = True,
     timeout_s: float | None = None,
 ) -> T:
-    """`work` in a transaction of its own (or outside any), tried again while others hold locks.
+    """`work` in a transaction of its own, tried again while others hold locks.
 
-    `work` may run several times. Refused after ten minutes, with the blockers named.
+    `work` may run several times. Refused after ten minutes, with the blockers named. Outside a
+    transaction it is tried once: what it leaves when it gives up must be looked at first.
     """
     import tenacity
 
@@ -93,7 +60,9 @@ def patiently(
         retry=tenacity.retry_if_exception(is_busy),
         wait=tenacity.wait_random_exponential(multiplier=2 * limit, max=LONGEST_PAUSE_S)
         + tenacity.wait_fixed(limit),
-        stop=tenacity.stop_after_delay(PATIENCE_S),
+        stop=tenacity.stop_after_delay(PATIENCE_S)
+        if in_transaction
+        else tenacity.stop_after_attempt(1),
         before_sleep=before_sleep,
         reraise=True,
     )
@@ -103,7 +72,7 @@ def patiently(
         if not is_busy(exc):
             raise
         raise Refused(
-            f"{what}: others held the table for longer than {PATIENCE_S / 60:.0f} minutes",
+            f"{what}: others held the table for too long",
             hint="end what holds it, then run the same command again; what is done stays done",
             blockers=_describe_blockers(migration, database),
             database=database.label,

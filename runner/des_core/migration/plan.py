@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from des_core.database import run
 from des_core.errors import Refused
+from des_core.migration.blockers import Blocker, find_blockers
 from des_core.migration.environment import all_heads
 from des_core.migration.gate import GateFinding, check_gate, preview_gate
 from des_core.migration.live_state import table_values
-from des_core.migration.patience import Blocker, find_blockers
 from des_core.migration.planned import PlannedStatement, statements_down, statements_up
 from des_core.migration.revisions import (
     BY_NAME,

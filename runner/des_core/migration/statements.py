@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from des_core.database import Database, run
+from des_core.migration.index_build import watch_build
 from des_core.migration.patience import INDEX_LOCK_TIMEOUT_S, patiently
 from des_core.migration.run import MigrationRun
 from des_core.migration.steps import Step, get_step, load_steps
@@ -49,16 +50,20 @@ def _run_steps(
         for step in steps:
             run(connection, step.statement)
 
-    in_transaction = all(step.in_transaction for step in steps)
-    patiently(
-        migration,
-        database,
-        ", ".join(step.name for step in steps),
-        work,
-        in_transaction=in_transaction,
+    what = ", ".join(step.name for step in steps)
+    revision = file_name.partition(".")[0]
+    if all(step.in_transaction for step in steps):
+        patiently(migration, database, what, work)
+    else:
         # Such a statement waits for old snapshots, and nobody waits for it meanwhile.
-        timeout_s=None if in_transaction else INDEX_LOCK_TIMEOUT_S,
-    )
+        with watch_build(migration, revision, what):
+            patiently(
+                migration,
+                database,
+                what,
+                work,
+                in_transaction=False,
+                timeout_s=INDEX_LOCK_TIMEOUT_S,
+            )
     for step in steps:
-        revision = file_name.partition(".")[0]
         migration.tell(revision, step.name, step.statement.purpose, is_detail=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -66,6 +67,11 @@ class LocalBlob:
                 "cannot read the file", path=self.name, offset=offset, reason=exc
             ) from exc
         return data
+
+    def forget_cached(self) -> None:
+        """Have the next reads come from the medium, where the system can do that."""
+        with suppress(OSError):
+            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
         if self._fd >= 0:

@@ -45,7 +45,9 @@ CREATE TABLE IF NOT EXISTS des_archive_shard (
     content_bytes bigint NOT NULL,
     size_bytes bigint NOT NULL,
     sha256 character(64) NOT NULL,
-    verified_at timestamptz
+    verified_at timestamptz,
+    sources_deleted_at timestamptz,
+    sources_kept bigint
 );
 
 -- step: index_shard_slice_id
@@ -61,7 +63,14 @@ CREATE INDEX IF NOT EXISTS des_archive_shard_day_bucket ON des_archive_shard (da
 -- step: index_shard_verified_at
 -- purpose: shards by their last verification
 -- lock: none on existing tables
-CREATE INDEX IF NOT EXISTS des_archive_shard_verified_at ON des_archive_shard (verified_at);
+CREATE INDEX IF NOT EXISTS des_archive_shard_verified_at
+    ON des_archive_shard (verified_at, name);
+
+-- step: index_shard_sources
+-- purpose: shards whose sources were not deleted yet, by name
+-- lock: none on existing tables
+CREATE INDEX IF NOT EXISTS des_archive_shard_sources
+    ON des_archive_shard (sources_deleted_at, name);
 
 -- step: create_exception
 -- purpose: rows of files for which the watermark's answer is wrong; open where resolved_at is NULL
@@ -90,12 +99,6 @@ CREATE TABLE IF NOT EXISTS des_archive_exception (
 CREATE INDEX IF NOT EXISTS des_archive_exception_open
     ON des_archive_exception (created_at) WHERE resolved_at IS NULL;
 
--- step: index_exception_held
--- purpose: exceptions that static workers hold back until the watermark has come to them
--- lock: none on existing tables
-CREATE INDEX IF NOT EXISTS des_archive_exception_held
-    ON des_archive_exception (created_at) WHERE resolution = 'awaits_watermark';
-
 -- step: create_event
 -- purpose: the audit trail; prev_hash is unique, so that it cannot fork
 -- lock: none on existing tables
@@ -119,7 +122,6 @@ CREATE TABLE IF NOT EXISTS des_archive_event (
 CREATE TABLE IF NOT EXISTS des_archive_worker (
     worker_id integer NOT NULL,
     workers_total integer NOT NULL,
-    n_bits integer NOT NULL,
     packed_until timestamptz NOT NULL,
     fence bigint NOT NULL,
     updated_at timestamptz NOT NULL,

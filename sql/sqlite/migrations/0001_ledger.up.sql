@@ -45,7 +45,9 @@ CREATE TABLE IF NOT EXISTS des_archive_shard (
     content_bytes INTEGER NOT NULL,
     size_bytes INTEGER NOT NULL,
     sha256 TEXT NOT NULL,
-    verified_at TEXT
+    verified_at TEXT,
+    sources_deleted_at TEXT,
+    sources_kept INTEGER
 );
 
 -- step: index_shard_slice_id
@@ -61,7 +63,14 @@ CREATE INDEX IF NOT EXISTS des_archive_shard_day_bucket ON des_archive_shard (da
 -- step: index_shard_verified_at
 -- purpose: shards by their last verification
 -- lock: the database, for a moment
-CREATE INDEX IF NOT EXISTS des_archive_shard_verified_at ON des_archive_shard (verified_at);
+CREATE INDEX IF NOT EXISTS des_archive_shard_verified_at
+    ON des_archive_shard (verified_at, name);
+
+-- step: index_shard_sources
+-- purpose: shards whose sources were not deleted yet, by name
+-- lock: the database, for a moment
+CREATE INDEX IF NOT EXISTS des_archive_shard_sources
+    ON des_archive_shard (sources_deleted_at, name);
 
 -- step: create_exception
 -- purpose: rows of files for which the watermark's answer is wrong; open where resolved_at is NULL
@@ -90,12 +99,6 @@ CREATE TABLE IF NOT EXISTS des_archive_exception (
 CREATE INDEX IF NOT EXISTS des_archive_exception_open
     ON des_archive_exception (created_at) WHERE resolved_at IS NULL;
 
--- step: index_exception_held
--- purpose: exceptions that static workers hold back until the watermark has come to them
--- lock: the database, for a moment
-CREATE INDEX IF NOT EXISTS des_archive_exception_held
-    ON des_archive_exception (created_at) WHERE resolution = 'awaits_watermark';
-
 -- step: create_event
 -- purpose: the audit trail; prev_hash is unique, so that it cannot fork
 -- lock: the database, for a moment
@@ -119,7 +122,6 @@ CREATE TABLE IF NOT EXISTS des_archive_event (
 CREATE TABLE IF NOT EXISTS des_archive_worker (
     worker_id INTEGER NOT NULL,
     workers_total INTEGER NOT NULL,
-    n_bits INTEGER NOT NULL,
     packed_until TEXT NOT NULL,
     fence INTEGER NOT NULL,
     updated_at TEXT NOT NULL,

@@ -1,7 +1,6 @@
--- purpose: who holds a lease, in words: the only writer, or a worker
--- index: none: a table of one row per lease
--- touches: des_archive_lock
-SELECT name, holder, token, acquired_at, expires_at
+-- purpose: who holds the lock, in words
+-- index: none: system views
+-- touches: system views
+SELECT holder, token, acquired_at, expires_at
 FROM des_archive_lock
-WHERE token <> ''
-ORDER BY name;
+WHERE name = :name AND token <> '';

@@ -1,0 +1,300 @@
+"""One pass over the shards whose sources are due: what may go, compared and removed."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+from des_core.database import run as execute
+from des_core.errors import DamagedShard, Refused, StorageError
+from des_core.exceptions import iterate_open, uid_digest
+from des_core.ledger import KnownShard, known_shard
+from des_core.packer_planner import ShardTask, SourceRow
+from des_core.pending_locations import PendingLocations
+from des_core.retriever import StorageBigFiles
+from des_core.row_spool import RowSpool, decode_rows
+from des_core.shard_io import ShardReader, open_shard, verify_shard
+from des_core.source_removal import Kept, KeptSourceError, SourceRemover
+from des_core.sql_catalog import config_statement
+from des_core.stored_time import day_to_stored, to_stored
+from des_core.timestamps import LATEST, US_PER_DAY, from_us
+from des_core.watermark import Watermark
+from watermark_orchestrator.archive import Archive
+from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink
+from watermark_orchestrator.stopping import StopRequest
+
+PAGE_SIZE = 1000
+# So many sources gone one after another look like a disk that is not mounted.
+GONE_LIMIT = 1000
+_TICK = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionPlan:
+    """What waits: shards older than the grace period, what they hold, and what limits the job."""
+
+    shards: int
+    files: int
+    content_bytes: int
+    finished_before: datetime
+    before_day: date
+
+
+@dataclass(slots=True)
+class DeletionReport:
+    """What came of it. `gone` had no source any more; `kept` are the others that stay, by why."""
+
+    shards: int = 0
+    files: int = 0
+    size_bytes: int = 0
+    gone: int = 0
+    kept: Counter[str] = field(default_factory=Counter)
+    damaged: list[str] = field(default_factory=list)
+    is_complete: bool = True
+
+    def add(self, other: DeletionReport) -> None:
+        self.shards += other.shards
+        self.files += other.files
+        self.size_bytes += other.size_bytes
+        self.gone += other.gone
+        self.kept += other.kept
+        self.damaged += other.damaged
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionLimits:
+    """When to stop, and whether sources that are gone already are a reason to."""
+
+    max_duration_s: float | None = None
+    accept_gone: bool = False
+
+    def is_over(self, elapsed_s: float) -> bool:
+        return self.max_duration_s is not None and elapsed_s > self.max_duration_s
+
+
+def find_due(archive: Archive, watermark: Watermark) -> DeletionPlan:
+    """Shards old enough, of days that lie wholly below the watermark."""
+    grace = timedelta(days=archive.policy.grace_days)
+    finished_before = datetime.now(UTC) - grace
+    before_day = (watermark.archived_until + _TICK).astimezone(UTC).date()
+    statement = config_statement(archive.config.dialect, "shard_deletable_count")
+    with archive.config.read() as connection:
+        row = execute(connection, statement, due_values(archive, finished_before, before_day)).one()
+    return DeletionPlan(
+        shards=int(row.shards),
+        files=int(row.files),
+        content_bytes=int(row.content_bytes),
+        finished_before=finished_before,
+        before_day=before_day,
+    )
+
+
+def due_values(archive: Archive, finished_before: datetime, before_day: date) -> dict[str, Any]:
+    """What the statements on due shards bind."""
+    dialect = archive.config.dialect
+    return {
+        "finished_before": to_stored(finished_before, dialect),
+        "before_day": day_to_stored(before_day, dialect),
+    }
+
+
+class DeletionPass:
+    """One pass over the shards that are due, day by day."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        watermark: Watermark,
+        stop: StopRequest,
+        progress: ProgressSink,
+        *,
+        dry_run: bool = False,
+    ) -> None:
+        self.archive, self.watermark = archive, watermark
+        self.stop, self.progress = stop, progress
+        self.plan = find_due(archive, watermark)
+        self.remover = SourceRemover(
+            archive.packer_config.source_roots, dry_run=dry_run, check=stop.check
+        )
+        self.pending = PendingLocations()
+        self.gone_in_a_row = 0
+
+    def work(
+        self, limits: DeletionLimits, record: Callable[[KnownShard, DeletionReport], None]
+    ) -> DeletionReport:
+        report = DeletionReport()
+        if self.plan.shards:
+            with closing(self.remover):
+                self._work(report, limits, record)
+        return report
+
+    def _work(
+        self,
+        report: DeletionReport,
+        limits: DeletionLimits,
+        record: Callable[[KnownShard, DeletionReport], None],
+    ) -> None:
+        began = time.monotonic()
+        self._learn_pending()
+        for shard, task in self._shards_with_rows():
+            self.stop.check()
+            if limits.is_over(time.monotonic() - began):
+                report.is_complete = False
+                return
+            done = self._delete_shard(shard, task, limits)
+            if not done.damaged:
+                record(shard, done)
+            report.add(done)
+            self.progress(
+                ProgressEvent("sources_deleted", files=report.files, bytes=report.size_bytes)
+            )
+
+    def _learn_pending(self) -> None:
+        """Locations of rows that are not archived: above the watermark, and open exceptions."""
+        for page in self.archive.source.rows(self.watermark.archived_until, LATEST):
+            self.stop.check()
+            self.pending.add(row.location for row in page)
+        for items in iterate_open(self.archive.config):
+            self.pending.add(item.location for item in items)
+
+    def _shards_with_rows(self) -> Iterator[tuple[KnownShard, ShardTask | None]]:
+        for day, shards in groupby(self._due_shards(), key=lambda shard: shard.record.day):
+            by_bucket: dict[int, list[KnownShard]] = {}
+            for shard in shards:
+                by_bucket.setdefault(shard.record.bucket, []).append(shard)
+            yield from self._of_day(day, by_bucket)
+
+    def _of_day(
+        self, day: date, by_bucket: dict[int, list[KnownShard]]
+    ) -> Iterator[tuple[KnownShard, ShardTask | None]]:
+        start = datetime(day.year, day.month, day.day, tzinfo=UTC) - _TICK
+        end = min(start + timedelta(days=1), self.watermark.archived_until)
+        config = self.archive.packer_config
+        with RowSpool(config.n_bits, config.output_dir) as spool:
+            for page in self.archive.source.rows(start, end):
+                self.stop.check()
+                spool.add(page)
+            for task in spool.tasks():
+                for shard in by_bucket.pop(task.bucket, ()):
+                    yield shard, task
+        for shards in by_bucket.values():
+            for shard in shards:
+                yield shard, None
+
+    def _due_shards(self) -> Iterator[KnownShard]:
+        config = self.archive.config
+        statement = config_statement(config.dialect, "shard_deletable")
+        values = due_values(self.archive, self.plan.finished_before, self.plan.before_day)
+        after = ""
+        while True:
+            page = values | {"after_name": after, "page_size": PAGE_SIZE}
+            with config.read() as connection:
+                rows = execute(connection, statement, page).all()
+            if not rows:
+                return
+            yield from map(known_shard, rows)
+            after = rows[-1].name
+
+    def _delete_shard(
+        self, shard: KnownShard, task: ShardTask | None, limits: DeletionLimits
+    ) -> DeletionReport:
+        done = DeletionReport(shards=1)
+        rows = [] if task is None else decode_rows(task.rows)
+        try:
+            with self._open_checked(shard) as reader:
+                self._delete_rows(reader, rows, done, limits)
+        except (DamagedShard, StorageError):
+            if self._is_readable(shard):
+                raise
+            return DeletionReport(shards=1, damaged=[shard.record.name])
+        self.remover.settle()
+        return done
+
+    def _is_readable(self, shard: KnownShard) -> bool:
+        """Whether the shard itself is sound, so that the fault lies elsewhere."""
+        try:
+            with self._open_checked(shard):
+                return True
+        except (DamagedShard, StorageError):
+            return False
+
+    def _open_checked(self, shard: KnownShard) -> ShardReader:
+        """A reader of the shard, after all of it was read and compared with the ledger."""
+        storage = self.archive.storage
+        try:
+            reader = open_shard(storage.open(shard.record.name), StorageBigFiles(storage))
+        except FileNotFoundError as exc:
+            raise DamagedShard("a shard is missing", shard=shard.record.name) from exc
+        try:
+            _require_as_recorded(reader, shard)
+        except BaseException:
+            reader.close()
+            raise
+        return reader
+
+    def _delete_rows(
+        self,
+        reader: ShardReader,
+        rows: list[SourceRow],
+        done: DeletionReport,
+        limits: DeletionLimits,
+    ) -> None:
+        found = reader.find_many({row.uid for row in rows})
+        exceptions = self._open_exceptions(rows) if found else set()
+        for row in rows:
+            entry = found.get(row.uid)
+            if entry is None:
+                continue
+            self.stop.check()
+            if uid_digest(row.uid) in exceptions:
+                done.kept[Kept.EXCEPTION] += 1
+            elif row.location in self.pending:
+                done.kept[Kept.STILL_NEEDED] += 1
+            else:
+                self._delete_one(row, entry.size, reader.stream(entry), done)
+                self._refuse_unmounted(limits)
+
+    def _delete_one(
+        self, row: SourceRow, size: int, content: Iterator[bytes], done: DeletionReport
+    ) -> None:
+        try:
+            was_there = self.remover.remove(row.location, content)
+        except KeptSourceError as exc:
+            done.kept[exc.reason] += 1
+            return
+        if was_there:
+            self.gone_in_a_row = 0
+            done.files += 1
+            done.size_bytes += size
+        else:
+            self.gone_in_a_row += 1
+            done.gone += 1
+
+    def _refuse_unmounted(self, limits: DeletionLimits) -> None:
+        if self.gone_in_a_row >= GONE_LIMIT and not limits.accept_gone:
+            raise Refused(
+                f"{self.gone_in_a_row} sources one after another are gone already",
+                hint="is their disk mounted? If they were deleted by other means: --accept-gone",
+            )
+
+    def _open_exceptions(self, rows: list[SourceRow]) -> set[str]:
+        day_us = rows[0].created_us // US_PER_DAY * US_PER_DAY
+        config = self.archive.config
+        values = {
+            "start_at": to_stored(from_us(day_us - 1), config.dialect),
+            "end_at": to_stored(from_us(day_us + US_PER_DAY - 1), config.dialect),
+        }
+        statement = config_statement(config.dialect, "exception_digests_of_range")
+        with config.read() as connection:
+            return {row.uid_sha256 for row in execute(connection, statement, values)}
+
+
+def _require_as_recorded(reader: ShardReader, shard: KnownShard) -> None:
+    if verify_shard(reader).sha256 != shard.record.sha256:
+        raise DamagedShard("not what the ledger says", shard=shard.record.name)

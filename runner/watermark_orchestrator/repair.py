@@ -1,0 +1,202 @@
+"""Repairing damage: the damaged shard is set aside, its files are packed again from what is left.
+
+Order of execution, which is the safety argument:
+
+1. The shards are read again, under the lock: what is sound after all stays.
+2. They are moved to `_damaged/`, never deleted. From here on readers find no shard instead of a
+   bad one, which is no less true.
+3. One transaction for each: the ledger forgets it, and each row of `files` that was in it and is
+   in no other shard becomes an open exception, `damaged`. Now the formula tells the truth.
+4. These exceptions are tried: where the source still exists, it is packed as a new part.
+5. Where it does not, the file is taken from the damaged shard, if its own checksum there still
+   proves it; else the exception stays open.
+
+A crash after any step is cured by running the repair again: step 5 begins with whatever lies in
+`_damaged/`, and step 3 with shards that the ledger has and the archive has not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
+
+from des_core.database import run as execute
+from des_core.errors import Refused
+from des_core.events import record_event
+from des_core.exceptions import NewException, record_exceptions
+from des_core.ledger import KnownShard, find_shard
+from des_core.packer_planner import SourceRow
+from des_core.reconcile import DayScope
+from des_core.routing import parse_shard_name
+from des_core.sql_catalog import config_statement
+from des_core.timestamps import from_us
+from des_core.verify import ShardVerdict, Verdict, is_manifest, verify_one
+from des_core.verify_tasks import Task
+from des_core.watermark import Watermark, confirm_watermark
+from watermark_orchestrator.archive import Archive
+from watermark_orchestrator.progress_events import ProgressSink, ignore_progress
+from watermark_orchestrator.rechecking import reconciler_of
+from watermark_orchestrator.retrying import RetryReport, Selection, retry_exceptions
+from watermark_orchestrator.run import Run, open_run
+from watermark_orchestrator.salvage import salvage_damaged
+from watermark_orchestrator.stopping import StopRequest
+
+DAMAGED = "damaged"
+# Of so many shards, that all of them are missing is no accident.
+MISSING_COUNTS_FROM = 3
+_TICK = timedelta(microseconds=1)
+
+
+@dataclass(slots=True)
+class RepairReport:
+    """What came of it. `recorded` rows were in the shards set aside; `salvaged` came from those."""
+
+    set_aside: list[str] = field(default_factory=list)
+    recorded: int = 0
+    salvaged: int = 0
+    retried: RetryReport = field(default_factory=RetryReport)
+
+    @property
+    def still_open(self) -> int:
+        return self.retried.failed - self.salvaged
+
+
+@dataclass(frozen=True, slots=True)
+class _Bad:
+    """A shard or manifest that is not sound; `aside` is its new name."""
+
+    verdict: ShardVerdict
+    known: KnownShard | None
+    aside: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.verdict.shard
+
+
+def repair_now(
+    archive: Archive,
+    findings: Iterable[ShardVerdict],
+    *,
+    stop: StopRequest | None = None,
+    progress: ProgressSink = ignore_progress,
+) -> RepairReport:
+    """Repair what a verification found. Refused where the whole archive seems to be missing."""
+    stop = stop or StopRequest()
+    report = RepairReport()
+    found = list(findings)
+    _refuse_unmounted(archive, found)
+    with open_run(archive, stop, progress, "verify --repair") as (run, watermark):
+        bad = _set_aside(run, found, report)
+        for item in bad:
+            stop.check()
+            _forget(run, watermark, item, bad, report)
+        report.retried.add(
+            retry_exceptions(run, watermark, Selection(reasons=frozenset({DAMAGED})))
+        )
+        report.salvaged = salvage_damaged(run, watermark)
+    return report
+
+
+def _refuse_unmounted(archive: Archive, findings: list[ShardVerdict]) -> None:
+    missing = [finding for finding in findings if finding.verdict is Verdict.MISSING]
+    if len(missing) >= MISSING_COUNTS_FROM and not archive.storage.list_shards():
+        raise Refused(
+            "there is not one shard in the output directory: nothing was changed",
+            hint="is the archive mounted at packer.output_dir?",
+            path=archive.packer_config.output_dir,
+        )
+
+
+def _set_aside(run: Run, findings: list[ShardVerdict], report: RepairReport) -> list[_Bad]:
+    """What is bad still, all of it out of the way before anything is looked up."""
+    bad = []
+    for finding in findings:
+        run.stop.check()
+        item = _look_again(run.archive, finding.shard)
+        if item is None:
+            continue
+        if item.verdict.verdict is not Verdict.MISSING:
+            item = replace(item, aside=run.archive.storage.set_aside(finding.shard))
+            report.set_aside.append(str(item.aside))
+        bad.append(item)
+    return bad
+
+
+def _look_again(archive: Archive, name: str) -> _Bad | None:
+    known = None if is_manifest(name) else find_shard(archive.config, name)
+    verdict = verify_one(archive.storage, archive.config, Task(name, is_known=known is not None))
+    return _Bad(verdict, known) if verdict.is_bad else None
+
+
+def _forget(
+    run: Run, watermark: Watermark, item: _Bad, bad: list[_Bad], report: RepairReport
+) -> None:
+    rows = _rows_lost(run, watermark, item.name, [other.name for other in bad])
+    _commit(run, watermark, item, rows)
+    report.recorded += len(rows)
+
+
+def _rows_lost(run: Run, watermark: Watermark, name: str, lost: list[str]) -> list[SourceRow]:
+    """The rows of the shard's day and bucket, below the watermark, that nobody else holds."""
+    place = parse_shard_name(name)
+    if place is None:
+        return []
+    midnight = datetime(place.day.year, place.day.month, place.day.day, tzinfo=UTC)
+    end = min(midnight + timedelta(days=1) - _TICK, watermark.archived_until)
+    scope = DayScope(place.day, midnight - _TICK, end)
+    reconciler = reconciler_of(run.archive, run.stop)
+    found = reconciler.find_late(scope, bucket=place.bucket, lost=lost)
+    limit = run.archive.policy.max_captured
+    rows = list(islice(chain.from_iterable(found), limit + 1))
+    if len(rows) > limit:
+        raise Refused(
+            f"the shard's files are more than the {limit:,} that can be recorded as exceptions",
+            hint="raise migration.max_captured, then run the same command again",
+            shard=name,
+        )
+    return rows
+
+
+def _commit(run: Run, watermark: Watermark, item: _Bad, rows: list[SourceRow]) -> None:
+    verdict, known = item.verdict, item.known
+    config, actor, now = run.archive.config, run.archive.actor, datetime.now(UTC)
+    run.lock.check()
+    with config.write() as connection:
+        record_exceptions(connection, config.dialect, _exceptions(rows, verdict), now=now)
+        if known is not None:
+            forget = config_statement(config.dialect, "shard_forget")
+            execute(connection, forget, {"name": verdict.shard})
+        confirm_watermark(connection, config.dialect, expected=watermark, actor=actor, now=now)
+        record_event(
+            connection,
+            config.dialect,
+            action="damage_set_aside",
+            actor=actor,
+            now=now,
+            reason=verdict.problem,
+            details={
+                "run_id": run.run_id,
+                "name": verdict.shard,
+                "verdict": str(verdict.verdict),
+                "set_aside": item.aside,
+                "sha256": None if known is None else known.record.sha256,
+                "files": None if known is None else known.record.files,
+                "recorded": len(rows),
+            },
+        )
+
+
+def _exceptions(rows: list[SourceRow], verdict: ShardVerdict) -> Iterable[NewException]:
+    for row in rows:
+        yield NewException(
+            uid=row.uid,
+            created_at=from_us(row.created_us),
+            location=row.location,
+            archived=False,
+            reason=DAMAGED,
+            error=f"{verdict.shard}: {verdict.problem}",
+            attempts=0,
+        )
