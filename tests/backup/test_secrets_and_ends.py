@@ -1,5 +1,6 @@
 """Passwords stay in private files; whatever happens, nothing is left behind."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -36,12 +37,21 @@ def private_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
-def children() -> list[int]:
-    """Processes started by any of our threads."""
-    found = []
-    for task in Path("/proc/self/task").iterdir():
-        found += [int(pid) for pid in (task / "children").read_text().split()]
+def children(pid: int | str = "self") -> list[int]:
+    """Processes started by any thread of a process."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        # A thread may end while we look.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found += [int(child) for child in (task / "children").read_text().split()]
     return found
+
+
+def program_of(pid: int) -> str:
+    """The first word of a process's command line; nothing where it is gone."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]
+    return ""
 
 
 class Watcher:
@@ -147,7 +157,7 @@ def test_dumper_killed(bench: Bench, private_tmp: Path, number: int) -> None:
 
     def kill_dumper(_progress: Progress) -> None:
         for pid in children():
-            if "dump" in Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]:
+            if "dump" in program_of(pid):
                 os.kill(pid, number)
                 killed.append(pid)
 
@@ -234,10 +244,8 @@ def test_ctrl_c_leaves_nothing(bench: Bench, tmp_path: Path) -> None:
 def _wait_until_dumping(pid: int) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                if b"dump" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0]:
-                    return
+        if any("dump" in program_of(child) for child in children(pid)):
+            return
         threading.Event().wait(0.05)
     raise AssertionError("the dumper did not start")
 
