@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from des_admin.render.tables import Column, print_facts, print_table
 from des_admin.render.values import duration, foreign, size, utc
-from des_core.backup.findings import CheckReport, Level, Severity, Status
+from des_core.backup.findings import CheckReport, Finding, Level, Severity, Status
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from des_core.backup.record import BackupEvidence
     from des_core.backup.store import Entry
 
+HEAD_WIDTH = 12
 NAGIOS_CODES = {
     Status.OK: 0,
     Status.WARNING: 1,
@@ -57,12 +58,21 @@ def draw_report(out: Console, report: CheckReport) -> None:
     print_facts(out, [*facts, ("levels", levels_line(report))])
     if report.findings:
         out.print()
-        columns = [Column("level", wraps=False), Column("what"), Column("next")]
-        rows = [
-            (f"L{f.level.value} {_word(f.severity)}", f.message, f.next_command)
-            for f in report.findings
-        ]
-        print_table(out, columns, rows)
+    for finding in report.findings:
+        _draw_finding(out, finding)
+
+
+def _draw_finding(out: Console, finding: Finding) -> None:
+    """What, and below it what to type, unbroken so that it can be copied."""
+    from rich.text import Text
+
+    is_warning = finding.severity is Severity.WARNING
+    head = f"L{finding.level.value} {_word(finding.severity)}"
+    style = "yellow" if is_warning else "bold red"
+    line = Text.assemble((f"{head:<{HEAD_WIDTH}}", style), foreign(finding.message))
+    out.print(line, soft_wrap=not out.is_terminal)
+    arrow = f"{'':<{HEAD_WIDTH}}→ {foreign(finding.next_command)}"
+    out.print(Text(arrow, "cyan"), soft_wrap=True)
 
 
 def report_json(report: CheckReport) -> dict[str, object]:
