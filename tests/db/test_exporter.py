@@ -18,6 +18,7 @@ from des_core.config import (
     WatermarkSettings,
 )
 from des_core.database import Database, open_database
+from des_core.database_source import SourceClock, SourceReader
 from des_core.errors import ExitCode
 from des_core.events import record_event
 from des_core.exceptions import NewException, record_exceptions
@@ -149,6 +150,18 @@ def test_nothing_waits_when_the_watermark_is_at_or_past_the_target(
         "des_watermark_window_size_seconds",
     ):
         assert value(exporter, name) == 0
+
+
+def test_a_transaction_that_holds_the_target_back_hides_nothing(
+    exporter: Exporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten = NOW - 30 * DAY
+    clock = SourceClock(now=NOW, oldest_transaction=forgotten, hidden_sessions=0)
+    monkeypatch.setattr(SourceReader, "clock", lambda _self: clock)
+    read(exporter)
+    assert value(exporter, "des_watermark_window_size_seconds") == 0, "nothing can be packed"
+    assert value(exporter, "des_watermark_lag_seconds") > 8 * 86_400
+    assert value(exporter, "des_migration_pending_files") == 140
 
 
 def test_totals_grow_by_what_is_new(exporter: Exporter, config: Database) -> None:

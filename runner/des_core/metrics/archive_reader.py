@@ -87,11 +87,12 @@ class ArchiveReader:
         clock = self._reader.clock()
         offset_s = clock.now.timestamp() - (before + time.time()) / 2
         values.set("des_database_clock_offset_seconds", offset_s, "source")
-        target = compute_target(clock.now, watermark.lag_days, clock.oldest_transaction)
-        lag_s = max((target - watermark.archived_until).total_seconds(), 0.0)
+        # Without the transaction that may hold the target back: it must not hide what waits for it.
+        target = compute_target(clock.now, watermark.lag_days)
+        held_back = compute_target(clock.now, watermark.lag_days, clock.oldest_transaction)
         values.set_moment("des_watermark_target_timestamp_seconds", target)
-        values.set("des_watermark_lag_seconds", lag_s)
-        values.set("des_watermark_window_size_seconds", lag_s)
+        values.set("des_watermark_lag_seconds", _seconds(watermark, target))
+        values.set("des_watermark_window_size_seconds", _seconds(watermark, held_back))
         self._read_pending(values, watermark, target)
         return values
 
@@ -118,6 +119,10 @@ class ArchiveReader:
         values.set("des_migration_pending_files_limit", PENDING_LIMIT)
         due = None if oldest is None else due_since(oldest, watermark.lag_days)
         values.set_moment("des_migration_oldest_pending_timestamp_seconds", due)
+
+
+def _seconds(watermark: Watermark, end: datetime) -> float:
+    return max((end - watermark.archived_until).total_seconds(), 0.0)
 
 
 def due_since(created_at: datetime, lag_days: int) -> datetime:
