@@ -325,6 +325,16 @@ def test_cycles_of_processes_that_are_gone(exporter: Exporter, config: Database)
     assert last == NOW.timestamp()
 
 
+def test_a_worker_that_was_given_up_fails_no_more(exporter: Exporter, config: Database) -> None:
+    for worker, code in ((0, ExitCode.DONE), (1, ExitCode.REFUSED), (1, ExitCode.REFUSED)):
+        JournaledMetrics(config, worker=worker, clock=lambda: NOW).cycle_finished(code)
+    read(exporter)
+    assert value(exporter, "des_migration_cycles_total", "refused") == 2
+    assert value(exporter, "des_migration_failed_cycles") == 0
+    last = value(exporter, "des_migration_last_success_timestamp_seconds")
+    assert last == NOW.timestamp()
+
+
 def test_a_journal_that_cannot_be_written_does_not_stop_a_cycle(
     config: Database, database: TestDatabase
 ) -> None:

@@ -72,8 +72,8 @@ class ArchiveReader:
             values.set_moment("des_watermark_timestamp_seconds", watermark.archived_until)
             _set_totals(values, self._totals.read(connection, dialect, now=now))
             _set_exceptions(values, connection, dialect)
-            _set_cycles(values, read_journals(connection, self._config))
-            expected = self._settings.database.shards_total
+            expected = self._settings.database.shards_total or 1
+            _set_cycles(values, read_journals(connection, self._config), expected)
             values.update(read_workers(connection, dialect, expected))
             values.update(self._backups.read(connection, dialect, self._settings.backup))
         return values, watermark
@@ -148,11 +148,13 @@ def _set_exceptions(values: MetricValues, connection: Connection, dialect: Diale
         values.add("des_archive_exceptions_open", int(row.files), cause_of(row.reason))
 
 
-def _set_cycles(values: MetricValues, journals: list[CycleJournal]) -> None:
+def _set_cycles(values: MetricValues, journals: list[CycleJournal], workers: int) -> None:
+    """Totals of all workers that ever were; how it stands, of those that there are."""
     values.zero("des_migration_cycles_total")
     for journal in journals:
         for status, count in journal.totals.items():
             values.add("des_migration_cycles_total", count, status)
+    journals = [journal for journal in journals if journal.worker < workers]
     failed = max((journal.failed_in_a_row for journal in journals), default=0)
     duration_s = max((journal.duration_s for journal in journals), default=0.0)
     successes = [journal.last_success for journal in journals]

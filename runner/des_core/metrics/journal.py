@@ -23,7 +23,7 @@ from des_core.stored_time import from_stored, to_stored
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-_PREFIX = "cycle"
+_PREFIX = "cycle-"
 _NO_NEWS = ("locked", "stopped")
 
 
@@ -36,6 +36,11 @@ class CycleJournal:
     failed_in_a_row: int = 0
     last_success: datetime | None = None
     duration_s: float = 0.0
+
+    @property
+    def worker(self) -> int:
+        """The number of its worker; 0 for the one runner."""
+        return int(self.name.removeprefix(_PREFIX))
 
     def after(self, code: ExitCode, *, now: datetime, duration_s: float) -> CycleJournal:
         """With one more cycle in it. A cycle that was locked out or stopped is no news."""
@@ -61,7 +66,7 @@ class JournaledMetrics:
         self, config: Database, *, worker: int = 0, clock: Callable[[], datetime] | None = None
     ) -> None:
         self._config = config
-        self._name = f"{_PREFIX}-{worker}"
+        self._name = f"{_PREFIX}{worker}"
         self._clock = clock or (lambda: datetime.now(UTC))
         self._began: datetime | None = None
 

@@ -14,12 +14,9 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 
-def read_workers(connection: Connection, dialect: Dialect, expected: int | None) -> MetricValues:
-    """The worker metrics. `expected` None: as many as the newest of them say there are."""
+def read_workers(connection: Connection, dialect: Dialect, expected: int) -> MetricValues:
+    """The worker metrics for `expected` workers; rows of another number of them do not count."""
     rows: list[Any] = list(run(connection, config_statement(dialect, "metrics_workers")))
-    if expected is None:
-        newest = max(rows, key=lambda row: from_stored(row.updated_at), default=None)
-        expected = 1 if newest is None else int(newest.workers_total)
     values = MetricValues()
     values.set("des_workers_expected", expected)
     values.set("des_workers_behind", 0)
