@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from des_core.errors import DatabaseUnreachable, UsageError
+from des_core.object_config import is_object_url
 
 if TYPE_CHECKING:
     from des_admin.context import Context
@@ -118,6 +119,7 @@ class BackupSession:
             previous=None if entry.stored is None else previous_of(entries, entry.stored),
             live=live,
             unreachable=problem,
+            made_hash=None if live is None else self._made_hash(entry.name),
         )
 
     def foreign_surroundings(self, *, max_age_hours: float | None, offline: bool) -> Surroundings:
@@ -161,6 +163,14 @@ class BackupSession:
                 "afterwards run: des-admin backup check"
             )
 
+    def _made_hash(self, name: str) -> str | None:
+        from des_core.backup.record import made_hash
+
+        try:
+            return made_hash(self.open(self.context.settings.config_url).database, name)
+        except DatabaseUnreachable:
+            return None  # `record` warns of it
+
     def _live(self, roles: tuple[str, ...], *, offline: bool) -> tuple[Live | None, str | None]:
         from des_core.backup.live import read_live
 
@@ -172,7 +182,8 @@ class BackupSession:
         if place is None:
             return None, "the configuration names no such database"
         try:
-            near = (Path(self.context.settings.packer.output_dir),)
+            output_dir = self.context.settings.packer.output_dir
+            near = () if is_object_url(output_dir) else (Path(output_dir),)
             return read_live(self.open(place.url_text), near), None
         except DatabaseUnreachable as exc:
             return None, exc.message

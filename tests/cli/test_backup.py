@@ -1,12 +1,18 @@
 """`des-admin backup` as an operator meets it."""
 
 import json
+import os
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from cli.conftest import Archive, Program, write_config
+from des_core.backup.manifest import seal
+from des_core.backup.store import load_entry
 from support.database import TestDatabase
 from support.filesdata import FilesTableFactory
 
@@ -166,3 +172,55 @@ def test_other_tools_want_a_name_and_an_answer(
     assert "is not JSON" in done.err
     nagios = program(*line, "wal-g", "--answer", str(strange), "--output", "nagios", expect=3)
     assert nagios.out.startswith("BACKUP UNKNOWN")
+
+
+def test_manifest_sealed_anew_is_not_the_one_that_was_recorded(
+    program: Program, project: Path, sqlite_archive: Archive, backups: Path
+) -> None:
+    _configure(project, sqlite_archive.source, backups)
+    program("backup", "create", "--database", "source")
+    stored = load_entry(next(backups.iterdir())).stored
+    assert stored is not None
+    forged = replace(stored.manifest, des_admin="99")
+    (stored.path / "manifest.json").write_text(seal(forged)[0])
+    for _ in range(2):
+        done = program("backup", "check", "--output", "json", expect=4)
+        codes = [finding["code"] for finding in done.json["backups"][0]["findings"]]
+        assert "resealed" in codes
+
+
+def test_dump_without_a_manifest_is_explained(
+    program: Program, project: Path, sqlite_archive: Archive
+) -> None:
+    write_config(project, sqlite_archive.source.url)
+    (project / "backup_20241203.sql").write_text("-- PostgreSQL database dump\n")
+    done = program("backup", "check", "./backup_20241203.sql", expect=2)
+    assert "nobody wrote down" in done.err
+
+
+def test_restores_are_tried_on_the_scratch_server(
+    program: Program,
+    project: Path,
+    make_database: Callable[[str], TestDatabase],
+    files_table: FilesTableFactory,
+    backups: Path,
+) -> None:
+    database, scratch = make_database("postgres"), make_database("postgres")
+    files_table(database, rows=40, files=False)
+    extra = (
+        f"backup:\n  dir: {json.dumps(str(backups))}\n  scratch_url: {json.dumps(scratch.url)}\n"
+    )
+    write_config(project, database.url, extra=extra)
+    program("backup", "create")
+    user = f"reader_{os.urandom(4).hex()}"
+    database.execute(f"CREATE ROLE {user} LOGIN PASSWORD 'x'")
+    database.execute(f"GRANT SELECT ON files TO {user}")
+    url = sa.make_url(database.url).set(username=user, password="x")
+    reader = url.render_as_string(hide_password=False)
+    write_config(project, reader, extra=extra)
+    [report] = program("backup", "check", "--deep", "--output", "json").json["backups"]
+    assert report["good_to_level"] == 3
+    write_config(project, reader, extra=f"backup:\n  dir: {json.dumps(str(backups))}\n")
+    [report] = program("backup", "check", "--deep", "--output", "json", expect=4).json["backups"]
+    assert (report["good_to_level"], report["levels"]["L3"]) == (2, "unknown")
+    assert report["is_good"] is True

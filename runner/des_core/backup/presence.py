@@ -23,17 +23,22 @@ ENTERABLE_BY_OTHERS = 0o001
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a backup is held against. Without a live database that part stays untold."""
+    """What a backup is held against. Without a live database that part stays untold.
+
+    `made_hash` is the manifest's hash in the audit trail, if it was recorded there.
+    """
 
     now: datetime
     max_age_hours: float
     previous: Stored | None = None
     live: Live | None = None
     unreachable: str | None = None
+    made_hash: str | None = None
 
 
 def check_presence(stored: Stored, around: Surroundings) -> Iterator[Finding]:
     """Everything that L0 finds."""
+    yield from _seal(stored, around)
     yield from _files(stored)
     yield from _dumper(stored)
     yield from _age(stored, around)
@@ -49,6 +54,14 @@ def check_presence(stored: Stored, around: Surroundings) -> Iterator[Finding]:
             *(Severity.WARNING, "not_compared"),
             f"server and revision were not compared: {around.unreachable}",
             "check it from where the database can be reached: des-admin backup check",
+        )
+
+
+def _seal(stored: Stored, around: Surroundings) -> Iterator[Finding]:
+    if around.made_hash is not None and around.made_hash != stored.manifest_sha256:
+        message = "its manifest is not the one that was recorded when it was made"
+        yield _finding(
+            *(Severity.ERROR, "resealed", message), "see who made it: des-admin watermark history"
         )
 
 

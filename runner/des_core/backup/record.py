@@ -127,16 +127,30 @@ def last_checks(config: Database) -> list[BackupEvidence]:
     return list(seen.values())
 
 
+def made_hash(config: Database, name: str) -> str | None:
+    """The manifest's hash as it was recorded when the backup was made; None where it was not."""
+    for _at, details in _read_events(config, CREATE):
+        if details.get("name") == name:
+            return str(details.get("manifest_sha256"))
+    return None
+
+
 def _read_checks(config: Database) -> Iterator[BackupEvidence]:
-    with config.read() as connection:
-        if not sa.inspect(connection).has_table(EVENT_TABLE):
-            return
-        statement = config_statement(config.dialect, "backup_checks")
-        rows = run(connection, statement, {"page_size": MAX_CHECKS}).all()
-    for row in rows:
-        evidence = _evidence(json.loads(row.details or "{}"), from_stored(row.at))
+    for at, details in _read_events(config, CHECK):
+        evidence = _evidence(details, at)
         if evidence is not None:
             yield evidence
+
+
+def _read_events(config: Database, action: str) -> list[tuple[datetime, dict[str, Any]]]:
+    """Newest first; [] without an audit trail."""
+    with config.read() as connection:
+        if not sa.inspect(connection).has_table(EVENT_TABLE):
+            return []
+        statement = config_statement(config.dialect, "backup_events")
+        values = {"action": action, "page_size": MAX_CHECKS}
+        rows = run(connection, statement, values).all()
+    return [(from_stored(row.at), json.loads(row.details or "{}")) for row in rows]
 
 
 def _evidence(details: Mapping[str, Any], at: datetime) -> BackupEvidence | None:

@@ -54,6 +54,12 @@ def find_backup(directory: Path | None, name: str) -> Path:
         path = Path(name)
         if path.is_dir():
             return path
+        if path.is_file():
+            raise UsageError(
+                "a dump by itself cannot be checked: nobody wrote down what it should hold",
+                hint="make one with a manifest: des-admin backup create",
+                path=name,
+            )
         raise UsageError("there is no backup directory here", path=name)
     if directory is None:
         raise UsageError(
