@@ -10,6 +10,7 @@ import typer
 from des_admin.commands import (
     archive,
     backup,
+    compliance,
     config,
     demo,
     deploy,
@@ -47,6 +48,7 @@ PANELS: dict[str, tuple[Any, ...]] = {
         exceptions,
         exceptions_retry,
         sources,
+        compliance,
     ),
     "Check and read back": (
         backup,

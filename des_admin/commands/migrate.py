@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from des_admin.commands.compliance import LagOption, LimitOption, LoadOption, SleepOption
 from des_admin.commands.migrate_run import MigrateRequest
 from des_admin.context import Context
 from des_admin.help_text import examples
@@ -131,14 +132,54 @@ def down(
     yes: YesOption = False,
     plan_hash: PlanOption = None,
     reason: ReasonOption = None,
+    sleep: SleepOption = 0.0,
+    max_lag: LagOption = 10.0,
+    max_load: LoadOption = None,
+    max_load_limit: LimitOption = 0.0,
 ) -> None:
     """Write what is archived into the column archived, then retire the watermark.
 
     Ledger, exceptions and audit trail stay, unless --purge. After a crash, run it again.
     """
     MigrateRequest(
-        "down", purge=purge, dry_run=dry_run, yes=yes, plan_hash=plan_hash, reason=reason
+        "down",
+        purge=purge,
+        dry_run=dry_run,
+        yes=yes,
+        plan_hash=plan_hash,
+        reason=reason,
+        sleep_s=sleep,
+        max_lag_s=max_lag,
+        max_load=max_load,
+        max_load_limit=max_load_limit,
     ).run(Context.of(ctx))
+
+
+@app.command(epilog=examples("des-admin migrate pause"))
+def pause(ctx: typer.Context) -> None:
+    """Let the rollback or the compliance sync that runs elsewhere wait after its next chunk."""
+    _change_state(Context.of(ctx), "running", "paused")
+
+
+@app.command(epilog=examples("des-admin migrate resume"))
+def resume(ctx: typer.Context) -> None:
+    """Let a paused rollback or compliance sync go on."""
+    _change_state(Context.of(ctx), "paused", "running")
+
+
+def _change_state(context: Context, expected: str, state: str) -> None:
+    from des_core.errors import Refused
+    from des_core.migration.flag_jobs import change_flag_jobs
+
+    changed = change_flag_jobs(context.config_database, expected, state, context.now)
+    if not changed:
+        raise Refused(
+            f"no job is {expected}: nothing was changed",
+            hint="see what is at work: des-admin migrate status",
+        )
+    payload = {"jobs": changed, "state": state}
+    text = f"{', '.join(changed)}: {state}"
+    context.emit("migrate-job", payload, lambda out: out.print(text, markup=False))
 
 
 @app.command(epilog=examples("des-admin migrate status", "des-admin migrate status --output json"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from des_admin.context import Context
 from des_admin.render.migration import print_plan
-from des_admin.render.values import count
+from des_admin.render.values import count, duration
 from des_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ class MigrateRequest:
     yes: bool = False
     plan_hash: str | None = None
     reason: str | None = None
+    sleep_s: float = 0.0
+    max_lag_s: float = 10.0
+    max_load: str | None = None
+    max_load_limit: float = 0.0
 
     def options(self, context: Context) -> MigrationOptions:
         from des_core.migration.run import MigrationOptions
@@ -46,6 +50,10 @@ class MigrateRequest:
             backup=self.backup,
             purge=self.purge,
             reason=self.reason,
+            sleep_s=self.sleep_s,
+            max_lag_s=self.max_lag_s,
+            max_load=self.max_load,
+            max_load_limit=self.max_load_limit,
         )
 
     def make_plan(self, context: Context) -> MigrationPlan:
@@ -89,7 +97,7 @@ class MigrateRequest:
             actor=context.actor,
             options=self.options(context),
             plan=plan,
-            report=_Talk(context),
+            report=Talk(context),
         )
 
     def _report(self, context: Context, plan: MigrationPlan, revisions: tuple[str, ...]) -> None:
@@ -104,7 +112,7 @@ class MigrateRequest:
 
 
 @dataclass
-class _Talk:
+class Talk:
     """Tells the operator what happens; counting rows only every two seconds."""
 
     context: Context
@@ -118,4 +126,6 @@ class _Talk:
             self.context.say(f"{place}{notice.step}: {notice.text}")
         elif time.monotonic() - self._last >= PROGRESS_EVERY_S:
             self._last = time.monotonic()
-            self.context.say(f"{place}{notice.text}: {count(notice.done_rows)}")
+            share = "" if notice.share is None else f", {notice.share:.0%} of the range"
+            eta = "" if notice.eta_s is None else f", about {duration(notice.eta_s)} left"
+            self.context.say(f"{place}{notice.text}: {count(notice.done_rows)}{share}{eta}")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from des_core.events import record_event
 from des_core.identifiers import Dialect
-from des_core.migration.flags import begin_tail, write_formula
+from des_core.migration.flag_jobs import COMPLIANCE_JOB, ROLLBACK_JOB, begin_anew
+from des_core.migration.flags import write_formula
 from des_core.migration.gate import pass_gate
+from des_core.migration.jobs import forget_job
 from des_core.migration.live_state import find_index, read_archived_column
 from des_core.migration.revisions import DROP_ARCHIVED
 from des_core.migration.run import MigrationRun
@@ -34,6 +38,8 @@ def upgrade(migration: MigrationRun) -> None:
     backup = next(finding.text for finding in findings if finding.check == "backup")
     now = migration.now()
     with migration.config.write() as connection:
+        for name in (COMPLIANCE_JOB, ROLLBACK_JOB):
+            forget_job(connection, migration.config, name)
         record_event(
             connection,
             migration.config.dialect,
@@ -57,8 +63,7 @@ def upgrade(migration: MigrationRun) -> None:
 
 def downgrade(migration: MigrationRun) -> None:
     """The column again, agreeing with the watermark."""
-    with migration.config.read() as connection:
-        watermark = read_watermark(connection, migration.config.dialect).archived_until
+    watermark = _watermark(migration)
     restore_archived_column(migration)
     write_formula(migration, watermark, None)
     migration.tell(
@@ -70,30 +75,24 @@ def restore_archived_column(migration: MigrationRun) -> None:
     """Add the column where it is missing; finish what a cut-off run began.
 
     On PostgreSQL, MySQL and MariaDB every row that is there reads TRUE from the catalogue, which
-    is right up to the watermark; a job remembers that the rest is to be written.
+    is right up to the watermark; on SQLite FALSE. A job remembers what is to be written.
     """
+    is_sqlite = migration.source.dialect is Dialect.SQLITE
+    if read_archived_column(migration) is None:
+        begin_anew(migration, _watermark(migration), all_true=not is_sqlite)
+        names = ["add_archived"]
+        if migration.source.dialect is Dialect.POSTGRES:
+            names.append("default_false")
+        run_named(migration, migration.source, DOWN, *names)
     column = read_archived_column(migration)
-    if migration.source.dialect is Dialect.SQLITE:
-        if column is None:
-            run_named(migration, migration.source, DOWN, "add_archived")
-    elif migration.source.dialect is Dialect.POSTGRES:
-        if column is None:
-            _begin(migration)
-            run_named(migration, migration.source, DOWN, "add_archived", "default_false")
-    else:
-        if column is None:
-            _begin(migration)
-            run_named(migration, migration.source, DOWN, "add_archived")
-            column = read_archived_column(migration)
-        if column is not None and _reads_true(column.default):
-            run_named(migration, migration.source, DOWN, "default_false")
+    if migration.source.dialect is Dialect.MYSQL and column and _reads_true(column.default):
+        run_named(migration, migration.source, DOWN, "default_false")
     migration.forget_schema()
 
 
-def _begin(migration: MigrationRun) -> None:
+def _watermark(migration: MigrationRun) -> datetime:
     with migration.config.read() as connection:
-        watermark = read_watermark(connection, migration.config.dialect).archived_until
-    begin_tail(migration, watermark)
+        return read_watermark(connection, migration.config.dialect).archived_until
 
 
 def _reads_true(default: str | None) -> bool:

@@ -18,17 +18,25 @@ from typing import TYPE_CHECKING, Any
 from des_core.database import run
 from des_core.exceptions import iterate_open
 from des_core.identifiers import Dialect
-from des_core.migration.jobs import Job, read_job, write_job
+from des_core.migration.flag_jobs import (
+    ROLLBACK_JOB,
+    Progress,
+    below_is_true,
+    resume_job,
+    with_false_below,
+)
+from des_core.migration.jobs import Job, advance_job, write_job
 from des_core.migration.patience import patiently
-from des_core.migration.run import MigrationRun, Notice
+from des_core.migration.run import MigrationRun
+from des_core.migration.seed import newest_row, oldest_row
+from des_core.migration.throttle import wait_for_turn
 from des_core.sql_catalog import config_statement
 from des_core.stored_time import from_stored, to_stored
-from des_core.timestamps import EARLIEST, LATEST, from_us, to_us
+from des_core.timestamps import EARLIEST, LATEST, from_us
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-JOB_NAME = "rollback_flags"
 CHUNK_TIME_S = 0.1
 FIRST_CHUNK_ROWS = 1000
 MOST_CHUNK_ROWS = 50_000
@@ -44,69 +52,31 @@ class Chunk:
     last: dict[str, Any]
 
 
-def write_formula(migration: MigrationRun, watermark: datetime, base: datetime | None) -> int:
+def write_formula(
+    migration: MigrationRun,
+    watermark: datetime,
+    base: datetime | None,
+    job_name: str = ROLLBACK_JOB,
+) -> int:
     """Make the column agree with watermark and exceptions; how many flags changed above `base`.
 
     `base` None means that nothing in the column can be believed.
     """
-    base = min(base or EARLIEST, watermark)
-    job = _resume(migration, watermark, base)
+    job = resume_job(migration, job_name, watermark, min(base or EARLIEST, watermark))
     job = _write_chunks(migration, watermark, job)
     # Once the exceptions are FALSE, what is resolved later must be written TRUE.
-    write_job(migration.config, _with_false_below(job), migration.now())
+    write_job(migration.config, with_false_below(job), migration.now())
     _write_exceptions(migration, watermark, job)
-    _write_unseen(migration)
-    write_job(migration.config, replace(_with_false_below(job), state="done"), migration.now())
+    _write_unseen(migration, job_name)
+    write_job(migration.config, replace(with_false_below(job), state="done"), migration.now())
     return job.rows_done
 
 
-def begin_tail(migration: MigrationRun, watermark: datetime) -> None:
-    """Remember, before the column is added with TRUE in every row, from where on that is wrong."""
-    job = read_job(migration.config, JOB_NAME)
-    if job is None or job.state != "running":
-        job = _new_job(watermark, watermark, all_true=True)
-        write_job(migration.config, job, migration.now())
-
-
-def _resume(migration: MigrationRun, watermark: datetime, base: datetime) -> Job:
-    """The job that was begun, if it was for this watermark; else a new one from the lower base.
-
-    Where a job for this very watermark is done, only what lies above it is looked at again.
-    """
-    job = read_job(migration.config, JOB_NAME)
-    if job is not None and job.state == "running":
-        if job.details.get("watermark_us") == to_us(watermark):
-            return job
-        base = min(from_us(job.details["base_us"]), watermark)
-    elif job is not None and job.details.get("watermark_us") == to_us(watermark):
-        base = watermark
-    job = _new_job(watermark, base, all_true=job is not None and _below_is_true(job))
-    write_job(migration.config, job, migration.now())
-    return job
-
-
-def _new_job(watermark: datetime, base: datetime, *, all_true: bool = False) -> Job:
-    details = {
-        "watermark_us": to_us(watermark),
-        "base_us": to_us(base),
-        "below_base_is_true": all_true,
-    }
-    return Job(JOB_NAME, "running", None, 0, None, details)
-
-
-def _below_is_true(job: Job) -> bool:
-    """Whether every row up to the base reads TRUE, so that what was resolved needs no writing."""
-    return job.state == "running" and bool(job.details.get("below_base_is_true"))
-
-
-def _with_false_below(job: Job) -> Job:
-    return replace(job, details={**job.details, "below_base_is_true": False})
-
-
 def _write_chunks(migration: MigrationRun, watermark: datetime, job: Job) -> Job:
-    start = from_us(job.details["base_us"])
+    start = base = from_us(job.details["base_us"])
     if job.cursor is not None:
         start = max(start, job.cursor - _resume_margin(migration))
+    progress = Progress(job.name, max(base, oldest_row(migration)), newest_row(migration))
     size: int = FIRST_CHUNK_ROWS
     key: dict[str, Any] | None = None
     while True:
@@ -114,11 +84,13 @@ def _write_chunks(migration: MigrationRun, watermark: datetime, job: Job) -> Job
         if last is None:
             return job
         began = time.monotonic()
-        changed = _write_chunk(migration, watermark, start, Chunk(key, last))
+        changed = _write_chunk(migration, watermark, start, Chunk(key, last), job.name)
+        took_s = time.monotonic() - began
         job = job.advanced(_cursor(migration, last), changed)
-        write_job(migration.config, job, migration.now())
-        migration.report(Notice("", JOB_NAME, "flags written", job.rows_done))
-        size = _next_size(size, time.monotonic() - began)
+        advance_job(migration.config, job, migration.now())
+        migration.report(progress.notice(job))
+        wait_for_turn(migration, job.name)
+        size = _next_size(size, took_s)
         key = last
 
 
@@ -144,7 +116,7 @@ def _find_end(
 
 
 def _write_chunk(
-    migration: MigrationRun, watermark: datetime, start: datetime, chunk: Chunk
+    migration: MigrationRun, watermark: datetime, start: datetime, chunk: Chunk, job_name: str
 ) -> int:
     name = "migration_flags_first" if chunk.first is None else "migration_flags_next"
     statement = migration.source_catalog.get(name)
@@ -163,7 +135,7 @@ def _write_chunk(
             write_flag(migration, connection, uid, created_at, archived=archived)
         return changed
 
-    return patiently(migration, migration.source, JOB_NAME, work)
+    return patiently(migration, migration.source, job_name, work)
 
 
 def _exceptions_of(
@@ -202,19 +174,22 @@ def write_flag(
 
 def _write_exceptions(migration: MigrationRun, watermark: datetime, job: Job) -> None:
     """Resolved ones first: an exception that was opened again is open."""
-    if not _below_is_true(job):
+    if not below_is_true(job):
         for page in _resolved(migration, from_us(job.details["base_us"])):
-            _write_page(migration, [(uid, at, at <= watermark) for uid, at in page])
+            _write_page(migration, job.name, [(uid, at, at <= watermark) for uid, at in page])
     for opened in iterate_open(migration.config):
-        _write_page(migration, [(item.uid, item.created_at, item.archived) for item in opened])
+        rows = [(item.uid, item.created_at, item.archived) for item in opened]
+        _write_page(migration, job.name, rows)
 
 
-def _write_page(migration: MigrationRun, page: list[tuple[str, datetime, bool]]) -> None:
+def _write_page(
+    migration: MigrationRun, job_name: str, page: list[tuple[str, datetime, bool]]
+) -> None:
     def work(connection: Connection) -> None:
         for uid, created_at, archived in page:
             write_flag(migration, connection, uid, created_at, archived=archived)
 
-    patiently(migration, migration.source, JOB_NAME, work)
+    patiently(migration, migration.source, job_name, work)
 
 
 def _resolved(migration: MigrationRun, base: datetime) -> Iterator[list[tuple[str, datetime]]]:
@@ -230,9 +205,9 @@ def _resolved(migration: MigrationRun, base: datetime) -> Iterator[list[tuple[st
         values |= {"after_id": rows[-1].exception_id}
 
 
-def _write_unseen(migration: MigrationRun) -> None:
+def _write_unseen(migration: MigrationRun, job_name: str) -> None:
     statement = migration.source_catalog.get("migration_flags_unseen")
-    patiently(migration, migration.source, JOB_NAME, lambda connection: run(connection, statement))
+    patiently(migration, migration.source, job_name, lambda connection: run(connection, statement))
 
 
 def _cursor(migration: MigrationRun, key: dict[str, Any]) -> datetime:

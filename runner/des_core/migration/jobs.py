@@ -30,6 +30,10 @@ class Job:
     rows_total: int | None
     details: Mapping[str, Any]
 
+    @property
+    def is_unfinished(self) -> bool:
+        return self.state in ("running", "paused")
+
     def advanced(self, cursor: datetime | None, rows: int) -> Job:
         return replace(self, cursor=cursor, rows_done=self.rows_done + rows)
 
@@ -70,3 +74,35 @@ def write_job(database: Database, job: Job, now: datetime) -> None:
 def forget_job(connection: Connection, database: Database, name: str) -> None:
     """Drop the row, in the caller's transaction."""
     run(connection, config_statement(database.dialect, "job_forget"), {"name": name})
+
+
+def advance_job(database: Database, job: Job, now: datetime) -> None:
+    """Record how far the job is; that somebody has paused it meanwhile stays."""
+    values = {
+        "name": job.name,
+        "cursor_created_at": optional_to_stored(job.cursor, database.dialect),
+        "rows_done": job.rows_done,
+        "now": to_stored(now, database.dialect),
+    }
+    with database.write() as connection:
+        run(connection, config_statement(database.dialect, "job_advance"), values)
+
+
+def change_state(database: Database, name: str, expected: str, state: str, now: datetime) -> bool:
+    """From one state to another; False where the job was in none or in another one."""
+    values = {
+        "name": name,
+        "expected": expected,
+        "state": state,
+        "now": to_stored(now, database.dialect),
+    }
+    with database.write() as connection:
+        statement = config_statement(database.dialect, "job_change_state")
+        return run(connection, statement, values).rowcount == 1
+
+
+def unfinished_jobs(database: Database) -> list[str]:
+    """The names of the jobs that are running, paused or were cut off."""
+    with database.read() as connection:
+        rows = run(connection, config_statement(database.dialect, "job_unfinished"))
+        return [str(row.name) for row in rows]

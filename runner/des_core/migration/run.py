@@ -25,13 +25,21 @@ DEFAULT_ACTOR = "alembic"
 
 @dataclass(frozen=True, slots=True)
 class MigrationOptions:
-    """What the operator asked for beyond the configuration. Times are aware UTC."""
+    """What the operator asked for beyond the configuration. Times are aware UTC.
+
+    Between chunks of rows: `sleep_s` always; longer while replicas are `max_lag_s` behind, or
+    while the number that the query `max_load` returns is above `max_load_limit`.
+    """
 
     drop_archived: bool = False
     seed_at: datetime | None = None
     backup: str | None = None
     purge: bool = False
     reason: str | None = None
+    sleep_s: float = 0.0
+    max_lag_s: float = 10.0
+    max_load: str | None = None
+    max_load_limit: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,8 @@ class Notice:
     step: str
     text: str
     done_rows: int | None = None
+    share: float | None = None
+    eta_s: float | None = None
     is_detail: bool = False
 
 

@@ -27,7 +27,7 @@ from des_core.migration.run import MigrationRun
 from des_core.migration.statements import execute_steps
 from des_core.sql_catalog import config_statement
 from des_core.stored_time import to_stored
-from des_core.timestamps import floor_day, format_utc
+from des_core.timestamps import EARLIEST, floor_day, format_utc
 from des_core.watermark import compute_target
 
 if TYPE_CHECKING:
@@ -285,6 +285,16 @@ def _page(
         return list(run(connection, statement, values))
     with migration.source.read() as own:
         return list(run(own, statement, values))
+
+
+def oldest_row(migration: MigrationRun) -> datetime:
+    """created_at of the oldest row; the beginning of time for an empty table."""
+    return _extreme(migration, "oldest") or EARLIEST
+
+
+def newest_row(migration: MigrationRun) -> datetime:
+    """created_at of the newest row; the beginning of time for an empty table."""
+    return _extreme(migration, "newest") or EARLIEST
 
 
 def _extreme(migration: MigrationRun, which: str) -> datetime | None:

@@ -10,7 +10,7 @@ from des_core.config import Settings
 from des_core.exceptions import ReasonCount, count_open
 from des_core.lock import lock_holder
 from des_core.migration.environment import all_heads
-from des_core.migration.flags import JOB_NAME
+from des_core.migration.flag_jobs import ROLLBACK_JOB
 from des_core.migration.jobs import JOB_TABLE, Job, read_job
 from des_core.migration.live_state import (
     CONFIG_TABLE,
@@ -86,7 +86,7 @@ def _read(migration: MigrationRun) -> MigrationStatus:
         exceptions=_exceptions(config),
         has_archived_column=read_archived_column(migration) is not None,
         created_at_index=None if index is None else index.name,
-        rollback=read_job(config, JOB_NAME) if jobs else None,
+        rollback=read_job(config, ROLLBACK_JOB) if jobs else None,
         lock_holder=lock_holder(config),
     )
 

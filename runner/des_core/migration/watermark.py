@@ -18,6 +18,7 @@ from des_core.events import record_event
 from des_core.migration.adoption import adopt_config_table
 from des_core.migration.created_at_index import restore_created_archived_index
 from des_core.migration.drop_archived import restore_archived_column
+from des_core.migration.flag_jobs import synced_until
 from des_core.migration.flags import write_formula
 from des_core.migration.jobs import read_job
 from des_core.migration.live_state import CONFIG_TABLE, has_table, read_archived_column
@@ -100,6 +101,8 @@ def _roll_back(migration: MigrationRun) -> None:
     seed = read_job(migration.config, SEED_JOB)
     column_was_kept = read_archived_column(migration) is not None
     base = seed.cursor if seed is not None and column_was_kept else None
+    if base is not None:
+        base = max(base, synced_until(migration) or base)
     restore_archived_column(migration)
     changed = write_formula(migration, watermark.archived_until, base)
     restore_created_archived_index(migration)

@@ -1,0 +1,76 @@
+"""`des-admin compliance sync`: keep the column archived in step, once a night."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from des_admin.commands.migrate_run import Talk
+from des_admin.context import Context
+from des_admin.help_text import examples
+from des_admin.render.tables import print_facts
+from des_admin.render.values import count, utc
+
+app = typer.Typer(
+    no_args_is_help=True, help="Keep the column archived in step, for who must read it."
+)
+
+SleepOption = Annotated[
+    float, typer.Option("--sleep", metavar="S", min=0, help="Seconds to rest after each chunk.")
+]
+LagOption = Annotated[
+    float,
+    typer.Option("--max-lag", metavar="S", min=0, help="Wait while a replica is further behind."),
+]
+LoadOption = Annotated[
+    str | None,
+    typer.Option(metavar="SQL", help="A query for one number: wait while it is above the limit."),
+]
+LimitOption = Annotated[float, typer.Option(metavar="N", help="The limit for --max-load.")]
+
+
+def register(root: typer.Typer) -> None:
+    root.add_typer(app, name="compliance")
+
+
+@app.command(
+    epilog=examples(
+        "des-admin compliance sync",
+        "des-admin compliance sync --sleep 0.1 --max-lag 5",
+        note="Every night, from cron or a Kubernetes CronJob.",
+    )
+)
+def sync(
+    ctx: typer.Context,
+    sleep: SleepOption = 0.0,
+    max_lag: LagOption = 10.0,
+    max_load: LoadOption = None,
+    max_load_limit: LimitOption = 0.0,
+) -> None:
+    """Write into the column archived what watermark and exceptions say, in small chunks.
+
+    Only what changed since the last time is written. `des-admin migrate pause` and `resume` work
+    here, too; after a crash, run it again.
+    """
+    from des_core.migration.compliance import sync_flags
+    from des_core.migration.run import MigrationOptions
+
+    context = Context.of(ctx)
+    options = MigrationOptions(
+        sleep_s=sleep, max_lag_s=max_lag, max_load=max_load, max_load_limit=max_load_limit
+    )
+    report = sync_flags(
+        context.settings, actor=context.actor, options=options, report=Talk(context)
+    )
+    facts = [
+        ("archived up to", utc(report.archived_until)),
+        ("in step before up to", utc(report.since)),
+        ("flags changed", count(report.changed)),
+    ]
+    payload = {
+        "archived_until": report.archived_until,
+        "since": report.since,
+        "changed": report.changed,
+    }
+    context.emit("compliance-sync", payload, lambda out: print_facts(out, facts))

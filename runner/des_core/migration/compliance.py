@@ -1,0 +1,84 @@
+"""The nightly job of the guide: the column archived, kept for others to read, gets the formula.
+
+Only what was archived since the last time is written. It holds the lock, so that no window is
+closed meanwhile and no second one of it runs; it may be paused, and goes on where it was killed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from des_core.config import Settings
+from des_core.errors import WrongSchema
+from des_core.events import record_event
+from des_core.lock import hold_lock
+from des_core.migration.flag_jobs import COMPLIANCE_JOB, synced_until
+from des_core.migration.flags import write_formula
+from des_core.migration.jobs import read_job
+from des_core.migration.live_state import read_archived_column
+from des_core.migration.run import (
+    DEFAULT_ACTOR,
+    MigrationOptions,
+    MigrationRun,
+    Notice,
+    ignore_notice,
+    open_run,
+)
+from des_core.timestamps import format_utc
+from des_core.watermark import read_watermark
+
+
+@dataclass(frozen=True, slots=True)
+class ComplianceReport:
+    """How far the column is right now. `since` is None where all of it was looked at."""
+
+    archived_until: datetime
+    since: datetime | None
+    changed: int
+
+
+def sync_flags(
+    settings: Settings,
+    *,
+    actor: str = DEFAULT_ACTOR,
+    options: MigrationOptions | None = None,
+    report: Callable[[Notice], None] = ignore_notice,
+) -> ComplianceReport:
+    """Write what watermark and exceptions say into the column archived.
+
+    WrongSchema where the column is gone or there is no watermark; LockHeld while somebody works.
+    """
+    with (
+        open_run(settings, actor=actor, options=options, report=report) as migration,
+        hold_lock(migration.config, "compliance sync"),
+    ):
+        return _sync(migration)
+
+
+def _sync(migration: MigrationRun) -> ComplianceReport:
+    with migration.config.read() as connection:
+        until = read_watermark(connection, migration.config.dialect).archived_until
+    if read_archived_column(migration) is None:
+        raise WrongSchema(
+            "files has no column archived to keep in step",
+            hint="the watermark alone says what is archived: des-admin progress",
+            table=str(migration.settings.database.table),
+        )
+    seed = read_job(migration.config, "seed")
+    since = synced_until(migration) or (seed.cursor if seed else None)
+    changed = write_formula(migration, until, since, COMPLIANCE_JOB)
+    with migration.config.write() as connection:
+        record_event(
+            connection,
+            migration.config.dialect,
+            action="compliance.sync",
+            actor=migration.actor,
+            now=migration.now(),
+            from_value=None if since is None else format_utc(since),
+            to_value=format_utc(until),
+            reason=migration.options.reason,
+            details={"changed": changed},
+        )
+    return ComplianceReport(until, since, changed)
