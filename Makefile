@@ -69,8 +69,8 @@ bench: venv ## Run every benchmark; BENCH=name runs one
 		echo "== $$file"; $(BIN)/python "$$file"; done
 
 .PHONY: soak
-soak: venv test-tools ## Repeat the crash proofs; ROUNDS=1000 times unless told otherwise
-	DES_TEST_ROUNDS=$(or $(ROUNDS),1000) $(PYTEST) --timeout=0 tests/crash $(PYTEST_ARGS)
+soak: venv test-tools ## Repeat the crash and scale proofs; ROUNDS=1000 times unless told otherwise
+	DES_TEST_ROUNDS=$(or $(ROUNDS),1000) $(PYTEST) --timeout=0 tests/crash tests/scale $(PYTEST_ARGS)
 
 .PHONY: clean
 clean: ## Remove environments, caches and built files

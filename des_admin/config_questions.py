@@ -20,7 +20,7 @@ class Answers:
     url: str | None = None
     config_url: str | None = None
     table: str | None = None
-    output_dir: Path | None = None
+    output_dir: str | None = None
     lag_days: int | None = None
 
 
@@ -49,7 +49,7 @@ def _ask(context: Context, answers: Answers) -> Answers:
     ask = context.prompts.ask
     url = answers.url or _ask_url(context)
     table = answers.table or ask("Table with one row per file", "files")
-    output = answers.output_dir or Path(ask("Directory for the shards", "/mnt/des/output"))
+    output = answers.output_dir or ask("Directory for the shards", "/mnt/des/output")
     lag = answers.lag_days
     while lag is None:
         text = ask("Pack files older than how many days", "7")

@@ -33,12 +33,14 @@ database:
   # page_size: 10000
 
 packer:
-  # Where the shards go. One file system, with room for the archive.
+  # Where the shards go: one file system with room for the archive, or s3://bucket/prefix.
   output_dir: @output_dir@
   # max_shard_size: 1000000000
   # n_bits: 8                       # 2**n_bits buckets; do not change it later
   # workers: null                   # processes; null is one per core
   # source_roots: []                # allowed roots of source files; needed before any is deleted
+  # scratch_dir: null               # for shards on their way to a bucket; null is TMPDIR
+  # object_store: {endpoint: null, region: null, requests_in_flight: 64}
   # compression: {enabled: true, codec: zstd, level: 3}
 
 watermark:

@@ -12,8 +12,10 @@ from des_admin.help_text import examples
 from des_core.errors import UsageError
 
 OutputDirOption = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="The archive's directory, without any configuration."),
+    str | None,
+    typer.Option(
+        metavar="DIR", help="The archive's directory or bucket, without any configuration."
+    ),
 ]
 BitsOption = Annotated[
     int | None,

@@ -30,17 +30,19 @@ MAX_NAME_BYTES = 200
 class Place:
     """Where the archive is, if no configuration says so."""
 
-    output_dir: Path | None = None
+    output_dir: str | None = None
     n_bits: int | None = None
 
 
 def open_retriever(context: Context, place: Place) -> Retriever:
     """The archive of the configuration, or the one that the options name."""
+    from des_core.packer_planner import PackerConfig
     from des_core.retriever import Retriever
-    from des_core.storage import DirectoryStorage
+    from des_core.storage import open_storage
 
     if place.output_dir is not None:
-        return Retriever(DirectoryStorage(str(place.output_dir)), place.n_bits or DEFAULT_BITS)
+        config = PackerConfig(place.output_dir, n_bits=place.n_bits or DEFAULT_BITS)
+        return Retriever(open_storage(config), config.n_bits)
     try:
         packer = context.settings.packer
     except ConfigError as exc:
@@ -49,7 +51,8 @@ def open_retriever(context: Context, place: Place) -> Retriever:
         raise ConfigError(
             exc.message, hint="name the archive: --output-dir DIR [--n-bits N]", **exc.facts
         ) from exc
-    return Retriever(DirectoryStorage(packer.output_dir), place.n_bits or packer.n_bits)
+    storage = open_storage(PackerConfig.from_settings(packer))
+    return Retriever(storage, place.n_bits or packer.n_bits)
 
 
 def read_list(path: Path) -> list[Wanted]:

@@ -10,6 +10,7 @@ import typer
 from des_admin.context import PROJECT_FILES, Context
 from des_admin.help_text import examples
 from des_core.errors import Refused, UsageError
+from des_core.object_config import is_object_url
 
 EPILOG = examples(
     "des-admin init",
@@ -39,7 +40,7 @@ def init(
     ] = None,
     table: Annotated[str | None, typer.Option(help="The table with a row per file.")] = None,
     output_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the shards go.")
+        str | None, typer.Option(metavar="DIR", help="Where the shards go.")
     ] = None,
     lag_days: Annotated[
         int | None, typer.Option(min=0, help="Only files older than this are packed.")
@@ -94,8 +95,9 @@ def _try_out(context: Context, text: str) -> None:
     finally:
         database.close()
     context.say(f"connected; the table {settings.database.table} is as expected")
-    if not Path(settings.packer.output_dir).is_dir():
-        context.warn(f"the output directory is not there yet: {settings.packer.output_dir}")
+    output_dir = settings.packer.output_dir
+    if not is_object_url(output_dir) and not Path(output_dir).is_dir():
+        context.warn(f"the output directory is not there yet: {output_dir}")
 
 
 class _Anything(dict[str, str]):

@@ -7,7 +7,6 @@ dictionary.
 from __future__ import annotations
 
 from datetime import UTC, datetime, tzinfo
-from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -22,6 +21,7 @@ from pydantic import (
 )
 
 from des_core.identifiers import TableName, parse_table
+from des_core.object_config import ObjectStoreConfig
 from des_core.packer_planner import ALREADY_COMPRESSED, MIB
 from des_core.timestamps import parse_stored, require_range
 
@@ -114,8 +114,37 @@ class CompressionSettings(Section):
     level: Annotated[Whole, Field(ge=1, le=19)] = 3
 
 
+class ObjectStoreSettings(Section):
+    """How to reach an object store, where the environment does not say. Sizes in bytes."""
+
+    endpoint: str | None = None
+    region: str | None = None
+    allow_http: bool = False
+    virtual_hosted: bool = False
+    requests_in_flight: Annotated[Whole, Field(ge=1, le=1024)] = 64
+    timeout: Seconds = 30.0
+    retry_for: Seconds = 120.0
+    single_put: Annotated[Whole, Field(ge=0, le=5 << 30)] = 64 * MIB
+
+    def to_config(self) -> ObjectStoreConfig:
+        """The same as the packer wants it."""
+        return ObjectStoreConfig(
+            endpoint=self.endpoint,
+            region=self.region,
+            allow_http=self.allow_http,
+            virtual_hosted=self.virtual_hosted,
+            requests_in_flight=self.requests_in_flight,
+            timeout_s=self.timeout,
+            retry_for_s=self.retry_for,
+            single_put_bytes=self.single_put,
+        )
+
+
 class PackerSettings(Section):
-    """What a shard is made like, and where it goes. Sizes in bytes."""
+    """What a shard is made like, and where it goes. Sizes in bytes.
+
+    `output_dir` may be a URL like `s3://bucket/prefix`, and so may source roots.
+    """
 
     output_dir: Annotated[str, Field(min_length=1)]
     max_shard_size: Annotated[Whole, Field(ge=1 << 16)] = 1_000_000_000
@@ -123,7 +152,9 @@ class PackerSettings(Section):
     compression: CompressionSettings = CompressionSettings()
     workers: Annotated[Whole, Field(ge=1, le=256)] | None = None
     read_concurrency: Annotated[Whole, Field(ge=1, le=1024)] = 4
-    source_roots: tuple[Path, ...] = ()
+    source_roots: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    scratch_dir: str | None = None
+    object_store: ObjectStoreSettings = ObjectStoreSettings()
     big_file_threshold: Annotated[Whole, Field(ge=1)] = 10 * MIB
     skip_extensions: frozenset[str] = ALREADY_COMPRESSED
 

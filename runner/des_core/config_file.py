@@ -71,6 +71,7 @@ def load_settings(
         *layers,
     ]
     merged, origins = _merge(layers)
+    _take_completion_index(merged, origins, env)
     expanded = _expand(merged, env, origins, ())
     if adapt is not None:
         adapt(expanded)
@@ -174,6 +175,18 @@ def _environment_tree(env: Mapping[str, str]) -> Tree:
         if name.startswith(ENV_PREFIX)
     }
     return _tree_of_dotted(dotted)
+
+
+def _take_completion_index(merged: Tree, origins: dict[str, str], env: Mapping[str, str]) -> None:
+    """In an Indexed Job of Kubernetes, let the pod's index say which static worker this is."""
+    index, key = env.get("JOB_COMPLETION_INDEX", ""), "database.shard_id"
+    database = merged.get("database")
+    if not index.isdecimal() or not isinstance(database, dict):
+        return
+    if str(database.get("shards_total", 1)) == "1" or origins.get(key) in {"flag", "environment"}:
+        return
+    database["shard_id"] = int(index)
+    origins[key] = "JOB_COMPLETION_INDEX"
 
 
 def _looks_structured(value: str) -> bool:

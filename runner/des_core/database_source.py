@@ -15,8 +15,11 @@ from des_core.database import Database, run
 from des_core.errors import WrongSchema
 from des_core.identifiers import Dialect
 from des_core.packer_planner import SourceRow
+from des_core.routing import bucket_count
+from des_core.source_filter import Filtering, filtering_of
 from des_core.source_schema import SourceSchema, inspect_source, source_catalog
 from des_core.sql_catalog import Catalog, Statement
+from des_core.static_workers import Share
 from des_core.stored_time import from_stored, optional_from_stored
 from des_core.timestamps import from_us, localize, to_us
 
@@ -66,6 +69,8 @@ class SourceDatabaseConfig:
     page_size: int = 10_000
     timezone: str = "UTC"
     schema: str | None = None
+    shard_id: int | None = None
+    shards_total: int | None = None
 
     def to_settings(self) -> DatabaseSettings:
         """The same as validated settings."""
@@ -81,6 +86,8 @@ class SourceDatabaseConfig:
             lag_days=self.lag_days,
             page_size=self.page_size,
             timezone=self.timezone,
+            shard_id=self.shard_id,
+            shards_total=self.shards_total,
         )
 
 
@@ -94,23 +101,41 @@ class SourceReader:
         self.catalog: Catalog = source_catalog(self.schema, settings)
 
     def rows(
-        self, start: datetime, end: datetime, *, statement: str = "window_rows"
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        statement: str = "window_rows",
+        share: Share | None = None,
     ) -> Iterator[list[SourceRow]]:
         """The rows of `(start, end]` in pages of `page_size`, in no promised order.
 
-        `statement` may name another one of the same shape, as `pending_rows` is.
+        `statement` may name another one of the same shape, as `pending_rows` is. With a `share`,
+        rows of other workers are left out as far as the database can tell: see `filtering`.
         PostgreSQL and MySQL stream one statement, which sees one snapshot and blocks no writer;
         SQLite, where a reader would block writers, reads each page on its own.
         """
         if start >= end:
             return
-        chosen = self.catalog.get(statement)
+        chosen = self.catalog.get(statement if share is None else "worker_rows")
+        values = self.schema.window(start, end)
+        if share is not None:
+            values |= {
+                "bucket_mask": bucket_count(share.n_bits) - 1,
+                "workers_total": share.workers_total,
+                "worker_id": share.worker_id,
+            }
         if self.database.dialect is Dialect.POSTGRES:
-            yield from self._copied_rows(chosen, start, end)
+            yield from self._copied_rows(chosen, values)
         elif self.database.dialect is Dialect.MYSQL:
-            yield from self._streamed_rows(chosen, start, end)
+            yield from self._streamed_rows(chosen, values)
         else:
-            yield from self._paged_rows(chosen, start, end)
+            yield from self._paged_rows(chosen, values)
+
+    @property
+    def filtering(self) -> Filtering:
+        """Who leaves out the rows of other static workers."""
+        return filtering_of(self.schema)
 
     def stats(self, start: datetime, end: datetime) -> WindowStats:
         """Count, oldest, newest and bytes of `(start, end]`, by the index on created_at."""
@@ -217,14 +242,13 @@ class SourceReader:
         return SourceRow(str(row.uid), to_us(created_at), row.location, _size(row.size_bytes))
 
     def _copied_rows(
-        self, statement: Statement, start: datetime, end: datetime
+        self, statement: Statement, values: dict[str, object]
     ) -> Iterator[list[SourceRow]]:
         sql = str(statement.clause.compile(dialect=self.database.engine.dialect))
         page: list[SourceRow] = []
         with self.database.read() as connection:
             cursor = connection.connection.cursor()
-            bounds = self.schema.window(start, end)
-            with cursor.copy(f"COPY ({sql}) TO STDOUT", bounds) as copy:
+            with cursor.copy(f"COPY ({sql}) TO STDOUT", values) as copy:
                 copy.set_types(["text", "int8", "text", "int8"])
                 for row in copy.rows():
                     page.append(SourceRow._make(row))
@@ -235,11 +259,11 @@ class SourceReader:
             yield self._localized(page)
 
     def _streamed_rows(
-        self, statement: Statement, start: datetime, end: datetime
+        self, statement: Statement, values: dict[str, object]
     ) -> Iterator[list[SourceRow]]:
         with self.database.read() as connection:
             streaming = connection.execution_options(stream_results=True)
-            result = run(streaming, statement, self.schema.window(start, end))
+            result = run(streaming, statement, values)
             rows: Any
             for rows in result.partitions(self.settings.page_size):
                 yield self._localized(
@@ -247,9 +271,8 @@ class SourceReader:
                 )
 
     def _paged_rows(
-        self, statement: Statement, start: datetime, end: datetime
+        self, statement: Statement, values: dict[str, object]
     ) -> Iterator[list[SourceRow]]:
-        values = self.schema.window(start, end)
         values |= {"page_size": self.settings.page_size, "page_key": 0}
         values["page_created_at"] = values.pop("net_start")
         while True:

@@ -81,10 +81,19 @@ def retry_after(attempts: int) -> timedelta:
 
 
 def record_exceptions(
-    connection: Connection, dialect: Dialect, items: Iterable[NewException], *, now: datetime
+    connection: Connection,
+    dialect: Dialect,
+    items: Iterable[NewException],
+    *,
+    now: datetime,
+    held: bool = False,
 ) -> int:
-    """Open these exceptions (again), in the caller's transaction; how many they were."""
-    statement = config_statement(dialect, "exception_record")
+    """Open these exceptions (again), in the caller's transaction; how many they were.
+
+    `held` ones lie above the watermark, where an open exception would read as archived: they stay
+    closed until `open_held` finds the watermark above them.
+    """
+    statement = config_statement(dialect, "exception_hold" if held else "exception_record")
     total = 0
     for batch in _in_batches(exception_values(items, dialect, now)):
         connection.execute(statement.clause, batch)
@@ -137,6 +146,17 @@ def resolve_range(
         "now": to_stored(now, dialect),
     }
     return run(connection, config_statement(dialect, "exception_resolve_range"), values).rowcount
+
+
+def open_held(connection: Connection, dialect: Dialect, *, end: datetime) -> int:
+    """Open what was held back up to and including `end`; how many."""
+    values = {"end_at": to_stored(end, dialect)}
+    return run(connection, config_statement(dialect, "exception_open_held"), values).rowcount
+
+
+def drop_held(connection: Connection, dialect: Dialect) -> int:
+    """Give up what is held back, because its rows will be read again; how many."""
+    return run(connection, config_statement(dialect, "exception_drop_held")).rowcount
 
 
 def count_open(connection: Connection, dialect: Dialect) -> list[ReasonCount]:

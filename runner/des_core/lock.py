@@ -1,10 +1,9 @@
-"""One writer: a lock in the config database, held by a connection of its own.
+"""Who may write: a lock in the config database, held by a connection of its own.
 
-PostgreSQL: a session's advisory lock, polled and never waited for (a waiter would hold a snapshot
-and block CREATE INDEX CONCURRENTLY). MySQL and MariaDB: GET_LOCK. Both end with the session.
-SQLite: a lease row with a heartbeat, since there is no session to end; it is taken over when it has
-expired, or when its process is gone from this machine. The lock is courtesy between well-meaning
-processes; what makes a late writer harmless is the fence.
+Either one holder is alone (a single runner, an edit, a migration), or static workers are at work,
+each index once. PostgreSQL, MySQL and MariaDB end a lock with its session (`session_locks`);
+SQLite has a lease with a heartbeat (`lease`). The lock is courtesy between well-meaning processes;
+what makes a late writer harmless is the fence.
 """
 
 from __future__ import annotations
@@ -13,30 +12,53 @@ import os
 import socket
 import threading
 import time
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from des_core.database import SQLITE_BUSY_TIMEOUT_S, Database, run
+from des_core.database import Database
 from des_core.errors import FenceLost, LockHeld
 from des_core.identifiers import Dialect
-from des_core.sql_catalog import config_statement
-from des_core.timestamps import canonical_text
+from des_core.lease import Lease
+from des_core.session_locks import MysqlLock, PostgresLock
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-LOCK_KEY = 0x646573  # "des"; the second key of the pair is the schema's hash
-LEASE_NAME = "writer"
-LEASE = timedelta(seconds=60)
 HEARTBEAT_S = 10.0
-BUSY_HEARTBEAT_S = 0.5
 POLL_S = 0.2
+# How long a worker waits for others that are registering at the same moment.
+REGISTERING_S = 5.0
 HELD_HINT = "wait for it to end, or see what it does: des-admin doctor"
+
+Registered = TypeVar("Registered")
+
+
+class Keeper(Protocol):
+    """How a dialect keeps a lock; used by one thread at a time."""
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the last try failed because this very worker is at work elsewhere."""
+
+    def prepare(self) -> None:
+        """Once, before anything else."""
+
+    def acquire(self) -> bool:
+        """Try once."""
+
+    def admit(self) -> None:
+        """The worker is registered in des_archive_worker, where others can see it."""
+
+    def is_held(self) -> bool:
+        """Whether it still is."""
+
+    def release(self) -> None:
+        """Give it back."""
+
+    def holder(self) -> str | None:
+        """Who is in the way, in words; None where nobody is."""
 
 
 @dataclass
@@ -44,14 +66,13 @@ class Lock:
     """A lock that is held. `check` says whether it still is."""
 
     config: Database
-    connection: Connection
-    values: Mapping[str, Any]
+    keeper: Keeper
     guard: threading.Lock = field(default_factory=threading.Lock)
 
     def check(self) -> None:
         """FenceLost where the lock is gone: the session died, or the lease was taken over."""
         with self.guard:
-            if not _still_held(self.config, self.connection, self.values):
+            if not self.keeper.is_held():
                 raise FenceLost(
                     "the lock was lost while the job ran; nothing more was written",
                     hint="the database may have restarted; run the same command again",
@@ -71,44 +92,73 @@ def hold_lock(config: Database, purpose: str, *, wait_s: float = 0.0) -> Iterato
     `purpose` is a short word for the holder's name, like `run`. LockHeld (exit 11) names the
     holder when the lock cannot be had within `wait_s` seconds. Needs no table of ours.
     """
-    token = uuid.uuid4().hex
-    values = {"key": LOCK_KEY, "name": LEASE_NAME, "token": token, "holder": holder_name(purpose)}
-    with config.translated(), config.engine.connect() as connection:
-        _prepare(config, connection, values)
-        _acquire(config, connection, values, wait_s)
-        lock = Lock(config, connection, values)
-        try:
-            with _heartbeat(lock):
-                yield lock
-        finally:
-            _release(config, connection, values)
+    with _held(config, purpose, None, wait_s, lambda: None) as (lock, _):
+        yield lock
+
+
+@contextmanager
+def hold_worker_lock(
+    config: Database,
+    purpose: str,
+    worker: int,
+    register: Callable[[], Registered],
+    *,
+    wait_s: float = REGISTERING_S,
+) -> Iterator[tuple[Lock, Registered]]:
+    """Be the only worker with this index, beside other workers, and beside nobody else.
+
+    `register` writes the worker into des_archive_worker; what it returns is handed on, and if it
+    raises, the lock is given back. LockHeld as in `hold_lock`, and at once where another process
+    is this worker: `wait_s` is for others that are registering.
+    """
+    with _held(config, purpose, worker, wait_s, register) as held:
+        yield held
 
 
 def lock_holder(config: Database) -> str | None:
     """Who holds the lock, in words; None where nobody does."""
     with config.read() as connection:
-        return _holder(config, connection)
+        return _keeper(config, connection, "", None).holder()
 
 
-def _prepare(config: Database, connection: Connection, values: Mapping[str, Any]) -> None:
-    if config.dialect is Dialect.SQLITE:
-        connection.execution_options(des_begin="IMMEDIATE")
-    prepare = config_statement(config.dialect, "lock_prepare")
-    shown = str(values["holder"])[:63]
-    run(connection, prepare, {"holder": shown} if config.dialect is Dialect.POSTGRES else {})
-    if config.dialect is Dialect.SQLITE:
-        seed = config_statement(config.dialect, "lock_seed")
-        run(connection, seed, {"name": LEASE_NAME, "now": canonical_text(datetime.now(UTC))})
-    connection.commit()
+@contextmanager
+def _held(
+    config: Database,
+    purpose: str,
+    worker: int | None,
+    wait_s: float,
+    register: Callable[[], Registered],
+) -> Iterator[tuple[Lock, Registered]]:
+    with config.translated(), config.engine.connect() as connection:
+        keeper = _keeper(config, connection, holder_name(purpose), worker)
+        keeper.prepare()
+        _acquire(config, connection, keeper, wait_s)
+        lock = Lock(config, keeper)
+        try:
+            with _heartbeat(lock):
+                registered = register()
+                with lock.guard:
+                    keeper.admit()
+                yield lock, registered
+        finally:
+            if not connection.invalidated:
+                connection.rollback()
+                keeper.release()
 
 
-def _acquire(
-    config: Database, connection: Connection, values: Mapping[str, Any], wait_s: float
-) -> None:
+def _keeper(config: Database, connection: Connection, holder: str, worker: int | None) -> Keeper:
+    if config.dialect is Dialect.POSTGRES:
+        return PostgresLock(connection, holder, worker)
+    if config.dialect is Dialect.MYSQL:
+        return MysqlLock(connection, worker)
+    return Lease(connection, holder, worker)
+
+
+def _acquire(config: Database, connection: Connection, keeper: Keeper, wait_s: float) -> None:
     deadline = time.monotonic() + wait_s
-    while not _try(config, connection, values):
-        if time.monotonic() >= deadline:
-            holder = _holder(config, connection)
+    while not keeper.acquire():
+        if keeper.is_taken or time.monotonic() >= deadline:
+            holder = keeper.holder()
             connection.rollback()
             raise LockHeld(
                 "somebody else is at work on this archive",
@@ -119,100 +169,19 @@ def _acquire(
         time.sleep(POLL_S)
 
 
-def _try(config: Database, connection: Connection, values: Mapping[str, Any]) -> bool:
-    statement = config_statement(config.dialect, "lock_try")
-    if config.dialect is not Dialect.SQLITE:
-        keys = {"key": values["key"]} if config.dialect is Dialect.POSTGRES else {}
-        held = run(connection, statement, keys).scalar_one()
-        connection.commit()
-        return bool(held)
-    now = datetime.now(UTC)
-    lease = {
-        **_lease_times(now),
-        **{key: values[key] for key in ("name", "token", "holder")},
-        "dead_token": _token_of_dead_process(connection),
-    }
-    taken = run(connection, statement, lease).rowcount == 1
-    connection.commit()
-    return taken
-
-
-def _still_held(config: Database, connection: Connection, values: Mapping[str, Any]) -> bool:
-    statement = config_statement(config.dialect, "lock_check")
-    if config.dialect is Dialect.SQLITE:
-        lease = {**_lease_times(datetime.now(UTC)), "name": LEASE_NAME, "token": values["token"]}
-        held = run(connection, statement, lease).rowcount
-    else:
-        keys = {"key": values["key"]} if config.dialect is Dialect.POSTGRES else {}
-        held = run(connection, statement, keys).scalar_one()
-    connection.commit()
-    return bool(held)
-
-
-def _release(config: Database, connection: Connection, values: Mapping[str, Any]) -> None:
-    statement = config_statement(config.dialect, "lock_release")
-    given: dict[str, Any] = {}
-    if config.dialect is Dialect.POSTGRES:
-        given = {"key": values["key"]}
-    elif config.dialect is Dialect.SQLITE:
-        now = canonical_text(datetime.now(UTC))
-        given = {"now": now, "name": LEASE_NAME, "token": values["token"]}
-    if not connection.invalidated:
-        connection.rollback()
-        run(connection, statement, given)
-        connection.commit()
-
-
-def _holder(config: Database, connection: Connection) -> str | None:
-    if config.dialect is Dialect.SQLITE:
-        row = _lease(connection)
-        if row is None or row.expires_at < canonical_text(datetime.now(UTC)):
-            return None
-        return None if _process_is_gone(row.holder) else f"{row.holder}, since {row.acquired_at}Z"
-    keys = {"key": LOCK_KEY} if config.dialect is Dialect.POSTGRES else {}
-    holder = run(connection, config_statement(config.dialect, "lock_holder"), keys).scalar()
-    return None if holder is None else str(holder)
-
-
-def _lease(connection: Connection) -> Any:
-    from sqlalchemy import inspect
-
-    if not inspect(connection).has_table("des_archive_lock"):
-        return None
-    statement = config_statement(Dialect.SQLITE, "lock_holder")
-    return run(connection, statement, {"name": LEASE_NAME}).first()
-
-
-def _lease_times(now: datetime) -> dict[str, str]:
-    return {"now": canonical_text(now), "expires_at": canonical_text(now + LEASE)}
-
-
-def _token_of_dead_process(connection: Connection) -> str:
-    """The token in the lease if its process ran on this machine and is gone; else no token."""
-    row = _lease(connection)
-    return row.token if row is not None and _process_is_gone(row.holder) else "-"
-
-
-def _process_is_gone(holder: str) -> bool:
-    """Whether `holder` names a process of this machine that does not exist any more."""
-    place, _, pid = holder.rpartition(", pid ")
-    if not place.endswith(f" on {socket.gethostname()}") or not pid.isdecimal():
-        return False
-    return not Path(f"/proc/{pid}").exists() if Path("/proc/self").exists() else False
-
-
 @contextmanager
 def _heartbeat(lock: Lock) -> Iterator[None]:
     """On SQLite, renew the lease until the block ends; a lost lease is noticed by `Lock.check`."""
-    if lock.config.dialect is not Dialect.SQLITE or lock.config.shared_connection:
+    keeper = lock.keeper
+    if not isinstance(keeper, Lease) or lock.config.shared_connection:
         yield
         return
     stop = threading.Event()
 
     def beat() -> None:
         while not stop.wait(HEARTBEAT_S):
-            with lock.guard, _hurried(lock.connection):
-                _renew(lock)
+            with lock.guard:
+                keeper.renew()
 
     thread = threading.Thread(target=beat, name="des-lease", daemon=True)
     thread.start()
@@ -221,27 +190,3 @@ def _heartbeat(lock: Lock) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-
-
-def _renew(lock: Lock) -> None:
-    """One heartbeat. While somebody reads for long it cannot commit; the next one tries again.
-
-    A commit that waits keeps new readers out, also our own, so that it must not wait for long.
-    """
-    from sqlalchemy.exc import OperationalError
-
-    try:
-        _still_held(lock.config, lock.connection, lock.values)
-    except OperationalError:
-        lock.connection.rollback()
-
-
-@contextmanager
-def _hurried(connection: Connection) -> Iterator[None]:
-    """SQLite waits no longer than a heartbeat may while the block lasts."""
-    driver = connection.connection
-    driver.cursor().execute(f"PRAGMA busy_timeout={int(BUSY_HEARTBEAT_S * 1000)}")
-    try:
-        yield
-    finally:
-        driver.cursor().execute(f"PRAGMA busy_timeout={int(SQLITE_BUSY_TIMEOUT_S * 1000)}")

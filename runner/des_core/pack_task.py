@@ -39,6 +39,8 @@ from des_core.storage import Storage
 UNSETTLED_SHARDS = 8
 UNSETTLED_BYTES = 16 * MIB
 SYNC_THREADS = 4
+# Where publishing takes many milliseconds, drafts wait for it on disk, not in memory.
+UNSETTLED_BYTES_APART = 64 * MIB
 
 
 class TaskPacker:
@@ -57,9 +59,17 @@ class TaskPacker:
         self._storage = storage
         self._bigfiles = BigFileStore(storage, check)
         self._tools = PackingTools(config, storage, encoder, self._bigfiles)
-        self._reader = ReadAhead(sources, config.read_concurrency, check)
+        self._reader = ReadAhead(
+            sources,
+            config.read_concurrency,
+            check,
+            remote_concurrency=config.object_store.requests_in_flight,
+        )
         self._draft_check = DraftCheck()
-        self._syncer = ThreadPoolExecutor(SYNC_THREADS, "sync-shard")
+        apart = storage.publishes_at_once
+        self._syncer = ThreadPoolExecutor(apart or SYNC_THREADS, "sync-shard")
+        self._max_unsettled = 2 * apart if apart else UNSETTLED_SHARDS
+        self._max_unsettled_bytes = UNSETTLED_BYTES_APART if apart else UNSETTLED_BYTES
         self._unsettled: deque[tuple[ShardDraft, Tally]] = deque()
 
     def __enter__(self) -> Self:
@@ -115,10 +125,11 @@ class TaskPacker:
         """Let the shard, if there is one, become durable while the next one is written."""
         if draft is None:
             return
+        last, its_tally = self._unsettled[-1] if self._unsettled else (None, None)
         self._unsettled.append((draft, tally))
-        draft.finish(self._syncer)
+        draft.finish(self._syncer, last if its_tally is tally else None)
         held_bytes = sum(draft.held_bytes for draft, _ in self._unsettled)
-        self._settle(UNSETTLED_SHARDS if held_bytes < UNSETTLED_BYTES else 1)
+        self._settle(self._max_unsettled if held_bytes < self._max_unsettled_bytes else 1)
 
     def _settle(self, leave: int) -> None:
         while len(self._unsettled) > leave:

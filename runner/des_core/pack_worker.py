@@ -19,8 +19,8 @@ from typing import BinaryIO
 from des_core.errors import DesError
 from des_core.pack_task import TaskPacker
 from des_core.packer_planner import PackerConfig, ShardTask, TaskOutcome
-from des_core.source_files import LocalSources
-from des_core.storage import DirectoryStorage
+from des_core.sources import MixedSources
+from des_core.storage import open_storage
 
 Batch = list[ShardTask]
 
@@ -77,8 +77,7 @@ class _Worker:
 
 def _start_packer(setup: WorkerSetup) -> TaskPacker:
     config = setup.config
-    storage = DirectoryStorage(config.output_dir, setup.run_id)
-    return TaskPacker(config, storage, LocalSources(config.big_file_threshold, config.source_roots))
+    return TaskPacker(config, open_storage(config, setup.run_id), MixedSources(config))
 
 
 def _take_standard_streams() -> tuple[BinaryIO, BinaryIO]:

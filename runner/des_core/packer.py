@@ -18,8 +18,8 @@ from des_core.pack_task import TaskPacker
 from des_core.pack_worker import Batch, WorkerSetup
 from des_core.packer_planner import MIB, PackerConfig, ShardTask, TaskOutcome
 from des_core.processors import usable_processors
-from des_core.source_files import LocalSources
-from des_core.storage import DirectoryStorage, new_run_id
+from des_core.sources import MixedSources
+from des_core.storage import new_run_id, open_storage
 from des_core.worker_pool import Engine, WorkerPool
 
 BATCH_ROW_BYTES = 256 << 10
@@ -42,13 +42,13 @@ class Packer:
         run_id: str | None = None,
         start_engine: Callable[[WorkerSetup, int], Engine] = WorkerPool,
     ) -> None:
+        self._cancelled: DesError | None = None
         self.run_id = run_id or new_run_id()
         self.config = config
-        self.storage = DirectoryStorage(config.output_dir, self.run_id)
+        self.storage = open_storage(config, self.run_id, self._check)
         self._workers = config.workers or usable_processors()
         self._start_engine = start_engine
         self._engine: Engine | None = None
-        self._cancelled: DesError | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -90,7 +90,7 @@ class Packer:
 
     def _pack_here(self, tasks: Iterable[ShardTask]) -> Iterator[TaskOutcome]:
         config, check = self.config, self._check
-        sources = LocalSources(config.big_file_threshold, config.source_roots, check=check)
+        sources = MixedSources(config, check)
         with TaskPacker(config, self.storage, sources, check) as packer:
             for batch in make_batches(tasks, self._workers):
                 yield from packer.pack(batch)

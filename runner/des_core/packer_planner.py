@@ -6,12 +6,13 @@ Pure: nothing here opens a file. Worker processes import this module, so it stay
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from des_core.errors import UsageError
+from des_core.object_config import ObjectStoreConfig
 from des_core.routing import (
     MAX_UID_BYTES,
     UnusableUid,
@@ -61,6 +62,7 @@ class PackerConfig:
     """What shards are made like and where they go. Sizes in bytes; `workers` None means all cores.
 
     `read_concurrency` bounds the reads in flight per worker when sources turn out to be slow.
+    `output_dir` may be a URL of an object store; drafts then go to `scratch_dir`.
     """
 
     output_dir: str
@@ -73,6 +75,8 @@ class PackerConfig:
     source_roots: tuple[str, ...] = ()
     workers: int | None = None
     read_concurrency: int = 4
+    scratch_dir: str | None = None
+    object_store: ObjectStoreConfig = field(default_factory=ObjectStoreConfig)
 
     def __post_init__(self) -> None:
         bucket_count(self.n_bits)
@@ -96,9 +100,11 @@ class PackerConfig:
             level=compression.level,
             big_file_threshold=settings.big_file_threshold,
             skip_extensions=settings.skip_extensions,
-            source_roots=tuple(str(root) for root in settings.source_roots),
+            source_roots=settings.source_roots,
             workers=settings.workers,
             read_concurrency=settings.read_concurrency,
+            scratch_dir=settings.scratch_dir,
+            object_store=settings.object_store.to_config(),
         )
 
 

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from time import perf_counter
 
+from des_core.object_config import is_object_url
 from des_core.packer_planner import MIB, SourceRow
 from des_core.source_files import BigSource, SourceOpener
 from des_core.source_roots import SourceFailure
@@ -38,13 +39,18 @@ class ReadAhead:
         concurrency: int,
         check: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = perf_counter,
+        *,
+        remote_concurrency: int = 1,
     ) -> None:
         """`check` is called before each file, and raises to interrupt the packing.
 
         `clock` (seconds) is read before and after each read, in the thread that reads.
+        `remote_concurrency` counts once a location is in an object store.
         """
         self._sources = sources
         self._concurrency = concurrency
+        self._remote_concurrency = max(concurrency, remote_concurrency)
+        self._limit = concurrency
         self._check = check
         self._clock = clock
         self._threads: ThreadPoolExecutor | None = None
@@ -53,7 +59,11 @@ class ReadAhead:
 
     def read(self, rows: Iterable[SourceRow]) -> Generator[tuple[SourceRow, Content], None, None]:
         """Each row with its content, or with why there is none. Close the iterator when done."""
-        rest = iter(rows)
+        known = list(rows)
+        is_remote = any(is_object_url(row[2]) for row in known)
+        self._limit = self._remote_concurrency if is_remote else self._concurrency
+        self.is_slow = self.is_slow or is_remote
+        rest = iter(known)
         if not self.is_slow:
             yield from self._read_singly(rest)
         if self.is_slow:
@@ -97,7 +107,7 @@ class ReadAhead:
                 self._check()
                 expected = self._largest if row[3] is None else row[3]
                 while window and (
-                    len(window) >= self._concurrency or bytes_in_flight + expected > BYTES_IN_FLIGHT
+                    len(window) >= self._limit or bytes_in_flight + expected > BYTES_IN_FLIGHT
                 ):
                     content, taken_s = self._take(window)
                     yield window[0][0], content
@@ -116,7 +126,7 @@ class ReadAhead:
 
     def _submit(self, row: SourceRow) -> Future[tuple[Content, float]]:
         if self._threads is None:
-            self._threads = ThreadPoolExecutor(self._concurrency, "read-source")
+            self._threads = ThreadPoolExecutor(self._remote_concurrency, "read-source")
         return self._threads.submit(self._attempt, row)
 
     def _attempt(self, row: SourceRow) -> tuple[Content, float]:

@@ -29,10 +29,10 @@ from des_core.retriever import StorageBigFiles
 from des_core.row_spool import RowSpool, decode_rows
 from des_core.shard_io import open_shard
 from des_core.sql_catalog import config_statement
-from des_core.storage import DirectoryStorage, ShardsByBucket
+from des_core.static_workers import Share, own_rows
+from des_core.storage import ShardsByBucket, Storage
 from des_core.stored_time import day_from_stored, day_to_stored, optional_from_stored, to_stored
 from des_core.timestamps import floor_day, from_us
-from des_core.watermark import Watermark
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -87,13 +87,17 @@ class DayCount:
 
 @dataclass(frozen=True)
 class Reconciler:
-    """What is compared: `files`, the ledger, and the shards themselves."""
+    """What is compared: `files`, the ledger, and the shards themselves.
+
+    With a `share`, late rows are looked for in the buckets of one static worker.
+    """
 
     source: SourceReader
     config: Database
-    storage: DirectoryStorage
+    storage: Storage
     n_bits: int
     check: Callable[[], None] = lambda: None
+    share: Share | None = None
 
     def count_days(self, scope: Scope) -> Iterator[DayCount]:
         """Every day of the scope, oldest first; each costs one count by index."""
@@ -122,12 +126,11 @@ class Reconciler:
         another one that is not: its files are not late, they are lost or mislaid, and `verify`
         is what tells.
         """
-        existing = self.storage.list_shards({part.day})
-        self._require_known_shards(part.day, existing, lost)
-        with RowSpool(self.n_bits, self.storage.output_dir) as spool:
-            for page in self.source.rows(part.start, part.end):
+        existing = self._existing_shards(part.day, lost)
+        with RowSpool(self.n_bits, self.storage.scratch_dir) as spool:
+            for page in self.source.rows(part.start, part.end, share=self.share):
                 self.check()
-                spool.add(page)
+                spool.add(page if self.share is None else own_rows(page, self.share))
             for task in spool.tasks(existing):
                 self.check()
                 if bucket not in (None, task.bucket):
@@ -156,11 +159,11 @@ class Reconciler:
         with self.config.read() as connection:
             return int(run(connection, statement, values).scalar_one())
 
-    def _require_known_shards(
-        self, day: date, existing: ShardsByBucket, lost: Collection[str]
-    ) -> None:
+    def _existing_shards(self, day: date, lost: Collection[str]) -> ShardsByBucket:
+        # The ledger first: another worker's shard is published before it is recorded.
         with self.config.read() as connection:
             known = shard_names_of_day(connection, self.config.dialect, day)
+        existing = self.storage.list_shards({day})
         there = {name for names in existing.values() for name in names}
         missing = sorted(known - there - set(lost))
         if missing:
@@ -170,6 +173,7 @@ class Reconciler:
                 day=day,
                 example=missing[0],
             )
+        return existing
 
     def _without_packed(self, task: ShardTask) -> list[SourceRow]:
         rows = decode_rows(task.rows)
@@ -205,7 +209,7 @@ class Reconciler:
 
 def find_scope(
     config: Database,
-    watermark: Watermark,
+    watermark: datetime,
     *,
     since: datetime | None = None,
     until: datetime | None = None,
@@ -216,7 +220,7 @@ def find_scope(
     alone that were packed without a ledger.
     """
     begins_at = ledger_begin(config)
-    end = watermark.archived_until if until is None else min(until, watermark.archived_until)
+    end = watermark if until is None else min(until, watermark)
     start = since if since is not None else begins_at
     return Scope(end if start is None else min(start, end), end, begins_at)
 

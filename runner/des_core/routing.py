@@ -40,7 +40,7 @@ class ShardName:
         return int(self.hex, 16)
 
     def __str__(self) -> str:
-        return f"{_day_text(self.day)}_{self.hex}_{self.part:04d}.des"
+        return f"{day_text(self.day)}_{self.hex}_{self.part:04d}.des"
 
 
 def encode_uid(uid: str) -> bytes:
@@ -104,7 +104,7 @@ def shard_name(day: date, bucket: int, part: int, n_bits: int) -> str:
 
 def shard_prefix(day: date, bucket: int, n_bits: int) -> str:
     """What the names of all parts of a (day, bucket) begin with: `{YYYYMMDD}_{HEX}_`."""
-    return f"{_day_text(day)}_{bucket_hex(bucket, n_bits)}_"
+    return f"{day_text(day)}_{bucket_hex(bucket, n_bits)}_"
 
 
 def parse_shard_name(name: str) -> ShardName | None:
@@ -120,5 +120,6 @@ def parse_shard_name(name: str) -> ShardName | None:
     return ShardName(day, match["hex"], int(match["part"]))
 
 
-def _day_text(day: date) -> str:
+def day_text(day: date) -> str:
+    """`YYYYMMDD`, as names of shards begin."""
     return f"{day.year:04d}{day.month:02d}{day.day:02d}"

@@ -3,6 +3,8 @@
 1. a draft in the output directory, exclusive and locked;
 2. payloads, index, footer;
 3. fsync, while the next shard is being written; an error means that the draft is discarded;
+   where publishing takes long (an object store), steps 4 and 5 happen then and there too, a part
+   after the part before it;
 4. the file is opened again and every entry is decoded and checked (`draft_check`);
 5. the names of its big files are made durable; then it gets its own, without replacing anything;
    equal bytes under that name are as good;
@@ -36,6 +38,7 @@ class ShardDraft:
         self._writer = ShardWriter(self._draft.file, encoder=encoder)
         self._stats: ShardStats | None = None
         self._synced: Future[None] | None = None
+        self._is_published = False
 
     def add_many(self, files: list[tuple[str, bytes, bool]]) -> None:
         """Add files, each `(uid, content, store_raw)`. `StorageError`: the shard is lost."""
@@ -50,28 +53,45 @@ class ShardDraft:
         """What it holds in memory until it is settled."""
         return len(self._writer.whole or b"")
 
-    def finish(self, syncer: Executor) -> None:
-        """Write the index, and begin to make the shard durable."""
+    def finish(self, syncer: Executor, before: ShardDraft | None = None) -> None:
+        """Write the index, and begin to make the shard durable; `before` is the part before it."""
         self._stats = self._writer.finish()
-        self._synced = syncer.submit(self._draft.sync)
+        if self._storage.publishes_at_once is None:
+            self._synced = syncer.submit(self._draft.sync)
+        else:
+            self._synced = syncer.submit(self._publish_after, before)
 
     def settle(self, check: DraftCheck) -> ShardRecord:
         """Wait until it is durable, read it back, publish it."""
         if self._stats is None or self._synced is None:
             raise RuntimeError("the shard is not finished")
         self._synced.result()
+        if not self._is_published:
+            self._publish(check)
+        return record_of(self._place, self.name, self._stats)
+
+    def discard(self) -> None:
+        """Leave nothing behind; harmless after `settle`."""
+        if self._synced is not None and not self._synced.cancel():
+            self._synced.exception()
+        self._draft.discard()
+
+    def _publish_after(self, before: ShardDraft | None) -> None:
+        """In a thread of its own. The part before was begun earlier, so nobody waits for ever."""
+        if before is not None and before._synced is not None:
+            before._synced.result()
+        self._draft.sync()
+        self._publish(DraftCheck())
+
+    def _publish(self, check: DraftCheck) -> None:
+        if self._stats is None:
+            raise RuntimeError("the shard is not finished")
         self._read_back(check, self._stats)
         if self._stats.big_files:
             # A power cut must not leave the shard's name without those that it refers to.
             self._storage.sync_directory()
         self._storage.publish(self._draft, self.name)
-        return record_of(self._place, self.name, self._stats)
-
-    def discard(self) -> None:
-        """Leave nothing behind; harmless after `settle`."""
-        if self._synced is not None:
-            self._synced.exception()
-        self._draft.discard()
+        self._is_published = True
 
     def _read_back(self, check: DraftCheck, stats: ShardStats) -> None:
         blob = LocalBlob(self._draft.path)

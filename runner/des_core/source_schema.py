@@ -20,7 +20,7 @@ from des_core.sql_catalog import Catalog
 from des_core.timestamps import canonical_text, localize, naive_bound, parse_stored
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Inspector
+    from sqlalchemy.engine import Connection, Inspector
 
 # An offset in a stored text can move its first ten characters by a day; one more for the floor.
 NET_MARGIN = timedelta(days=2)
@@ -54,6 +54,7 @@ class SourceSchema:
     has_archived: bool
     has_size: bool
     row_key: str
+    has_crc32: bool = False
 
     def to_db(self, moment: datetime) -> object:
         """The value against which created_at is compared, so that `<=` means `<=` in UTC."""
@@ -102,6 +103,7 @@ def inspect_source(database: Database, settings: DatabaseSettings) -> SourceSche
             for column in inspector.get_columns(table.name, schema=table.schema)
         }
         row_key = _row_key(inspector, database.dialect, settings, columns)
+        has_crc32 = _has_crc32(connection)
     required = [
         ("uid_column", settings.uid_column),
         ("created_at_column", settings.created_at_column),
@@ -130,6 +132,7 @@ def inspect_source(database: Database, settings: DatabaseSettings) -> SourceSche
         has_archived=settings.archived_column in columns,
         has_size=settings.size_column in columns,
         row_key=row_key,
+        has_crc32=has_crc32,
     )
 
 
@@ -137,7 +140,22 @@ def source_catalog(schema: SourceSchema, settings: DatabaseSettings) -> Catalog:
     """The statements for this table; a size column that is not there reads as NULL."""
     if not schema.has_size and settings.size_column is not None:
         settings = settings.model_copy(update={"size_column": None})
-    return Catalog(schema.dialect, settings, row_key=schema.row_key)
+    return Catalog(
+        schema.dialect,
+        settings,
+        row_key=schema.row_key,
+        uid_kind=schema.uid_kind,
+        has_crc32=schema.has_crc32,
+    )
+
+
+def _has_crc32(connection: Connection) -> bool:
+    """Whether the server has CRC-32 of bytes: MySQL and MariaDB, and PostgreSQL since 18."""
+    dialect = connection.dialect
+    if dialect.name == "mysql":
+        return True
+    version: tuple[int, ...] = getattr(dialect, "server_version_info", None) or (0,)
+    return dialect.name == "postgresql" and version >= (18,)
 
 
 def _plain_name(reflected: str, dialect: Dialect) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from des_core.errors import WrongSchema
 from des_core.identifiers import Dialect, TableName, quote
 from des_core.resources import resource_dir
+from des_core.source_filter import routing_expression
 
 if TYPE_CHECKING:
     from sqlalchemy import TextClause
@@ -51,15 +52,23 @@ class Catalog:
     """The statements of one dialect; those on `files` need the settings that name its columns.
 
     `row_key` is what makes a row of `files` unique in SQLite's own order: its rowid, or, in a
-    table without one, the uid column.
+    table without one, the uid column. `uid_kind` and `has_crc32` are the source schema's.
     """
 
     def __init__(
-        self, dialect: Dialect, settings: DatabaseSettings | None = None, *, row_key: str = "rowid"
+        self,
+        dialect: Dialect,
+        settings: DatabaseSettings | None = None,
+        *,
+        row_key: str = "rowid",
+        uid_kind: str = "text",
+        has_crc32: bool = False,
     ) -> None:
         self.dialect = dialect
         self._settings = settings
         self._row_key = row_key
+        self._uid_kind = uid_kind
+        self._has_crc32 = has_crc32
 
     @cached_property
     def names(self) -> Mapping[str, str]:
@@ -78,6 +87,9 @@ class Catalog:
             "size_bytes": "NULL" if size is None else quote(size, self.dialect),
             "row_key": quote(self._row_key, self.dialect),
             "created_at_utc": _utc_expression(self.dialect, created_at),
+            "routing_number": routing_expression(
+                self.dialect, quoted["uid"], self._uid_kind, has_crc32=self._has_crc32
+            ),
         }
 
     def get(self, name: str) -> Statement:

@@ -1,4 +1,4 @@
-"""Where shards live. A directory here; an object store fits behind the same `Storage`.
+"""Where shards live: a directory here, a bucket in `object_storage`, behind the same `Storage`.
 
 Whatever is written begins as a draft: a hidden file in the directory of its final name, locked
 for as long as its writer lives. It gets its name when it is durable, and never takes the place
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from datetime import date
 from typing import BinaryIO, Protocol
@@ -24,7 +24,8 @@ from des_core.local_files import (
     remove_dead,
     sync_path,
 )
-from des_core.packer_planner import order_parts
+from des_core.object_config import is_object_url
+from des_core.packer_planner import PackerConfig, order_parts
 from des_core.routing import ShardName, parse_shard_name
 from des_core.shard_io.bigfiles import BIG_FILES_DIR
 from des_core.shard_io.blobs import Blob, LocalBlob
@@ -59,7 +60,15 @@ class Draft(Protocol):
 
 
 class Storage(Protocol):
-    """A place for shards, big files and manifests. Names are relative, like `_bigFiles/ab…`."""
+    """A place for shards, big files and manifests. Names are relative, like `_bigFiles/ab…`.
+
+    `scratch_dir` is a local directory for temporary files. `publishes_at_once` is None where
+    publishing is a matter of microseconds, and otherwise how many may be under way.
+    """
+
+    output_dir: str
+    scratch_dir: str
+    publishes_at_once: int | None
 
     def create_draft(self, directory: str = "") -> Draft:
         """A new draft for a name in that directory."""
@@ -88,11 +97,18 @@ class Storage(Protocol):
     def set_aside(self, name: str) -> str:
         """Move a damaged shard or manifest to `_damaged/`, durably; its new name there."""
 
+    def probe_writable(self) -> None:
+        """`StorageError` unless it can be written, and nothing is ever replaced."""
+
 
 class LocalDraft:
-    """A hidden file `.tmp-<run>-<pid>-<random>`, locked while this process has it open."""
+    """A hidden file `.tmp-<run>-<pid>-<random>`, locked while this process has it open.
 
-    def __init__(self, directory: str, run_id: str) -> None:
+    One that is not `durable` is only a step on the way to elsewhere, so that it needs no fsync.
+    """
+
+    def __init__(self, directory: str, run_id: str, *, durable: bool = True) -> None:
+        self._durable = durable
         try:
             self.path, fd = create_locked(directory, run_id)
         except OSError as exc:
@@ -100,6 +116,8 @@ class LocalDraft:
         self.file: BinaryIO = open(fd, "wb", buffering=0)  # noqa: SIM115 - see discard
 
     def sync(self) -> None:
+        if not self._durable:
+            return
         try:
             os.fsync(self.file.fileno())
         except OSError as exc:
@@ -120,6 +138,8 @@ class DirectoryStorage:
 
     def __init__(self, output_dir: str, run_id: str = "0") -> None:
         self.output_dir = os.path.abspath(output_dir)
+        self.scratch_dir = self.output_dir
+        self.publishes_at_once: int | None = None
         self._run_id = run_id
         if not os.path.isdir(self.output_dir):
             raise StorageError(
@@ -163,7 +183,7 @@ class DirectoryStorage:
             if prefixes is None or name[:8] in prefixes:
                 parsed = parse_shard_name(name)
                 if parsed is not None:
-                    found.setdefault(_place(parsed), []).append(name)
+                    found.setdefault(place_of(parsed), []).append(name)
         return {place: order_parts(names) for place, names in found.items()}
 
     def list_names(self, directory: str) -> list[str]:
@@ -185,8 +205,8 @@ class DirectoryStorage:
         removed = 0
         for directory in ("", *SUBDIRECTORIES):
             for name in self.list_names(directory):
-                draft = _DRAFT.fullmatch(name)
-                if draft and run_id in (None, draft["run"]):
+                run = draft_run(name)
+                if run is not None and run_id in (None, run):
                     removed += remove_dead(f"{self.output_dir}/{directory}/{name}")
         return removed
 
@@ -240,10 +260,31 @@ class DirectoryStorage:
             ) from exc
 
 
+def open_storage(
+    config: PackerConfig, run_id: str = "0", check: Callable[[], None] = lambda: None
+) -> Storage:
+    """The place that `output_dir` names: a directory, or a bucket of an object store.
+
+    `check` is called while a request is tried again, and raises to interrupt.
+    """
+    if not is_object_url(config.output_dir):
+        return DirectoryStorage(config.output_dir, run_id)
+    from des_core.object_storage import ObjectStorage
+
+    return ObjectStorage(config, run_id, check)
+
+
 def new_run_id() -> str:
     """A name for one run: 32 characters, as the ledger keeps it."""
     return secrets.token_hex(16)
 
 
-def _place(name: ShardName) -> tuple[date, int]:
+def draft_run(name: str) -> str | None:
+    """The run that a draft with that name belongs to; None if it is not a draft's name."""
+    draft = _DRAFT.fullmatch(name)
+    return None if draft is None else draft["run"]
+
+
+def place_of(name: ShardName) -> tuple[date, int]:
+    """Day and bucket."""
     return name.day, name.bucket

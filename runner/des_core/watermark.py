@@ -31,9 +31,14 @@ class Watermark:
     raw: object
 
 
-def read_watermark(connection: Connection, dialect: Dialect) -> Watermark:
-    """The one row; WrongSchema where there is none, or another one beside it."""
-    rows = run(connection, config_statement(dialect, "watermark_read")).all()
+def read_watermark(
+    connection: Connection, dialect: Dialect, *, statement: str = "watermark_read"
+) -> Watermark:
+    """The one row; WrongSchema where there is none, or another one beside it.
+
+    `statement` may be `watermark_lock`, which keeps the row until the transaction ends.
+    """
+    rows = run(connection, config_statement(dialect, statement)).all()
     if not rows:
         raise WrongSchema("des_archive_config is empty: there is no watermark", hint=MIGRATE_HINT)
     if len(rows) > 1 or rows[0].id != 1:
@@ -137,11 +142,23 @@ def set_lag_days(
 
 
 def take_fence(config: Database) -> Watermark:
-    """Become the writer. Call it while holding the lock; older writers can commit no more."""
+    """Become the only writer. Call it while holding the lock; older writers can commit no more.
+
+    Static workers are forgotten with what they packed ahead of the watermark: whoever packs that
+    range again finds their shards.
+    """
     with config.write() as connection:
-        read_watermark(connection, config.dialect)
-        run(connection, config_statement(config.dialect, "watermark_take_fence"))
-        return read_watermark(connection, config.dialect)
+        watermark = raise_fence(connection, config.dialect)
+        for name in ("worker_forget", "exception_drop_held"):
+            run(connection, config_statement(config.dialect, name))
+        return watermark
+
+
+def raise_fence(connection: Connection, dialect: Dialect) -> Watermark:
+    """A fence above all before, in the caller's transaction, which then has the row locked."""
+    read_watermark(connection, dialect)
+    run(connection, config_statement(dialect, "watermark_take_fence"))
+    return read_watermark(connection, dialect)
 
 
 def _lost(connection: Connection, dialect: Dialect, expected: Watermark) -> FenceLost:

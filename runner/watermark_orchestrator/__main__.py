@@ -52,6 +52,18 @@ def _parser() -> argparse.ArgumentParser:
         help="one cycle, or one every --interval seconds until SIGTERM (default: %(default)s)",
     )
     parser.add_argument("--interval", type=float, default=300.0, metavar="SECONDS")
+    parser.add_argument(
+        "--shard-id",
+        type=int,
+        metavar="I",
+        help="which static worker this is (default: database.shard_id, or JOB_COMPLETION_INDEX)",
+    )
+    parser.add_argument(
+        "--shards-total",
+        type=int,
+        metavar="N",
+        help="how many static workers share the buckets (default: database.shards_total)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan, change nothing")
     parser.add_argument("--verbose", action="store_true", help="log each slice on stderr")
     parser.add_argument("--log-file", metavar="FILE", help="the log file, instead of logging.file")
@@ -76,10 +88,14 @@ def _run(options: argparse.Namespace) -> int:
 
     if options.config is None:
         raise ConfigError("no configuration named", hint="--config FILE, or set DES_ADMIN_CONFIG")
-    given = {"logging.file": options.log_file, "logging.format": options.log_format}
+    given = {
+        "database.shard_id": options.shard_id,
+        "database.shards_total": options.shards_total,
+        "logging.file": options.log_file,
+        "logging.format": options.log_format,
+    }
     overrides = {key: value for key, value in given.items() if value is not None}
-    loaded = load_settings(Path(options.config), env=os.environ, overrides=overrides)
-    settings = loaded.settings
+    settings = load_settings(Path(options.config), env=os.environ, overrides=overrides).settings
     if options.dry_run:
         with open_archive(settings) as archive:
             print(describe_plan(plan_cycle(archive)))  # noqa: T201 - the program's output

@@ -10,8 +10,10 @@ from typing import Any
 from des_core.config import Settings
 from des_core.database import Database, open_database, wrap_connection
 from des_core.database_source import SourceDatabaseConfig, SourceReader
+from des_core.errors import ConfigError
 from des_core.packer_planner import PackerConfig
-from des_core.storage import DirectoryStorage
+from des_core.static_workers import Share, share_of
+from des_core.storage import Storage, open_storage
 from watermark_orchestrator.slices import SliceKind
 
 
@@ -50,10 +52,24 @@ class Archive:
 
     source: SourceReader
     config: Database
-    storage: DirectoryStorage
+    storage: Storage
     packer_config: PackerConfig
     policy: CyclePolicy
     actor: str = "runner"
+
+    @property
+    def share(self) -> Share | None:
+        """The buckets of this static worker; None for all. ConfigError where it has no index."""
+        settings = self.source.settings
+        share = share_of(settings.shard_id, settings.shards_total, self.packer_config.n_bits)
+        if share is not None and self.policy.delete_source_files:
+            raise ConfigError(
+                "static workers do not delete sources: a late row of another worker may need one",
+                hint="set migration.delete_source_files to false, and let a job of its own run "
+                "des-admin sources delete",
+                key="migration.delete_source_files",
+            )
+        return share
 
 
 @contextmanager
@@ -68,7 +84,7 @@ def open_archive(settings: Settings, *, actor: str = "runner") -> Iterator[Archi
         yield Archive(
             source=SourceReader(source, settings.database),
             config=config,
-            storage=DirectoryStorage(packer_config.output_dir),
+            storage=open_storage(packer_config),
             packer_config=packer_config,
             policy=CyclePolicy.from_settings(settings),
             actor=actor,
@@ -92,7 +108,7 @@ def archive_from_connections(
     return Archive(
         source=SourceReader(source, source_config.to_settings()),
         config=config,
-        storage=DirectoryStorage(packer_config.output_dir),
+        storage=open_storage(packer_config),
         packer_config=packer_config,
         policy=CyclePolicy(),
     )

@@ -17,19 +17,22 @@ from des_core.errors import DatabaseUnreachable, ExitCode, Refused
 from des_core.ledger import slice_is_recorded
 from des_core.logs import bind, get_logger
 from des_core.metrics import NoMetrics, RunnerMetrics, observe_cycle
+from des_core.source_filter import Filtering
+from des_core.static_workers import Share, read_position
 from des_core.timestamps import format_utc
-from des_core.watermark import Watermark, compute_target, read_watermark
+from des_core.watermark import compute_target, read_watermark
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.commit import commit_window
 from watermark_orchestrator.deletion_pass import DeletionLimits, DeletionReport
 from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink, ignore_progress
 from watermark_orchestrator.rechecking import recheck
 from watermark_orchestrator.retrying import RetryReport, Selection, retry_exceptions
-from watermark_orchestrator.run import Run, open_run
+from watermark_orchestrator.run import Run, open_run, open_writer
 from watermark_orchestrator.slice_packing import PackedSlice, pack_rows
 from watermark_orchestrator.slices import Window, cut, slice_before
 from watermark_orchestrator.source_deletion import delete_sources
 from watermark_orchestrator.stopping import StopRequest
+from watermark_orchestrator.writers import SoleWriter, Writer
 
 log = get_logger("cycle")
 
@@ -39,7 +42,8 @@ class CyclePlan:
     """What a cycle would do now. `pending` is counted by the index on created_at.
 
     `held_back_by` is the start of the open transaction that keeps the target back, if one does;
-    `hidden_sessions` says how many sessions this user may not look into.
+    `hidden_sessions` says how many sessions this user may not look into. A static worker reads the
+    window and packs its `share` of it; `filtering` says who leaves out the other rows.
     """
 
     window: Window
@@ -48,6 +52,8 @@ class CyclePlan:
     pending: WindowStats
     held_back_by: datetime | None
     hidden_sessions: int
+    share: Share | None = None
+    filtering: Filtering | None = None
 
 
 @dataclass(slots=True)
@@ -55,12 +61,15 @@ class CycleReport:
     """What a cycle did. Files and bytes count committed slices only.
 
     `late` rows were found below the watermark; they are among those that were then tried again.
-    `unsure` is a slice whose commit was cut off before the database answered; the next try looks
-    it up in the ledger.
+    `worker` is which static worker it was, as `2/4`, and `packed_until` how far its own share is
+    packed: the watermark is where all workers have come. `unsure` is a slice whose commit was cut
+    off before the database answered; the next try looks it up in the ledger.
     """
 
     window: Window | None = None
     watermark: datetime | None = None
+    packed_until: datetime | None = None
+    worker: str | None = None
     slices: int = 0
     shards: int = 0
     files_in: int = 0
@@ -91,18 +100,24 @@ class CycleReport:
         self.files_failed += record.files_failed
         self.bytes_in += record.bytes_in
         self.bytes_out += record.bytes_out
-        self.watermark = record.window_end
+
+    def see(self, writer: Writer) -> None:
+        """Note where the writer and the watermark are."""
+        self.watermark, self.packed_until = writer.watermark, writer.packed_until
+        self.worker = None if writer.share is None else str(writer.share)
 
 
-def current_target(archive: Archive, watermark: Watermark) -> tuple[datetime, CyclePlan]:
+def current_target(
+    archive: Archive, packed_until: datetime, lag_days: int
+) -> tuple[datetime, CyclePlan]:
     """The target now, with what decided it; the plan's counts are left empty."""
     clock = archive.source.clock()
-    _refuse_future(watermark, clock.now)
-    unhindered = compute_target(clock.now, watermark.lag_days)
-    target = compute_target(clock.now, watermark.lag_days, clock.oldest_transaction)
+    _refuse_future(packed_until, clock.now)
+    unhindered = compute_target(clock.now, lag_days)
+    target = compute_target(clock.now, lag_days, clock.oldest_transaction)
     plan = CyclePlan(
-        window=Window(watermark.archived_until, max(target, watermark.archived_until)),
-        lag_days=watermark.lag_days,
+        window=Window(packed_until, max(target, packed_until)),
+        lag_days=lag_days,
         slices=0,
         pending=WindowStats(0, None, None, None),
         held_back_by=clock.oldest_transaction if target < unhindered else None,
@@ -111,12 +126,12 @@ def current_target(archive: Archive, watermark: Watermark) -> tuple[datetime, Cy
     return target, plan
 
 
-def _refuse_future(watermark: Watermark, now: datetime) -> None:
-    if watermark.archived_until > now:
+def _refuse_future(packed_until: datetime, now: datetime) -> None:
+    if packed_until > now:
         raise Refused(
             "the watermark lies in the future: files that are yet to come would count as archived",
             hint="set it back to where packing ended: des-admin watermark history",
-            watermark=format_utc(watermark.archived_until),
+            watermark=format_utc(packed_until),
             now=format_utc(now),
         )
 
@@ -125,10 +140,15 @@ def plan_cycle(archive: Archive) -> CyclePlan:
     """What a cycle would do now; changes nothing."""
     with archive.config.read() as connection:
         watermark = read_watermark(connection, archive.config.dialect)
-    _, plan = current_target(archive, watermark)
+    share = archive.share
+    packed_until = (
+        watermark.archived_until if share is None else read_position(archive.config, share)
+    )
+    _, plan = current_target(archive, packed_until, watermark.lag_days)
     pending = archive.source.stats(plan.window.start, plan.window.end)
-    slices = _slices(archive, plan.window)
-    return replace(plan, pending=pending, slices=sum(1 for _ in slices))
+    slices = sum(1 for _ in _slices(archive, plan.window))
+    filtering = None if share is None else archive.source.filtering
+    return replace(plan, pending=pending, slices=slices, share=share, filtering=filtering)
 
 
 def run_cycle(
@@ -150,23 +170,23 @@ def run_cycle(
     metrics = metrics or NoMetrics()
     with (
         observe_cycle(metrics) as observed,
-        open_run(archive, stop or StopRequest(), progress, "run", metrics) as (run, found),
+        open_writer(
+            archive, stop or StopRequest(), progress, "run", metrics, share=archive.share
+        ) as (run, found),
     ):
-        watermark = found
+        writer = found
         _settle_unsure(archive, report)
-        target, plan = current_target(archive, watermark)
+        target, plan = current_target(archive, writer.packed_until, writer.lag_days)
         report.window = report.window or plan.window
-        report.watermark = watermark.archived_until
-        metrics.cycle_started(
-            watermark=watermark.archived_until, target=target, lag_days=watermark.lag_days
-        )
+        report.see(writer)
+        metrics.cycle_started(watermark=writer.watermark, target=target, lag_days=writer.lag_days)
         for window in _slices(archive, plan.window):
             run.stop.check()
-            watermark = _pack_slice(run, window, watermark, report)
-        report.late += recheck(run, watermark).late
-        report.retried.add(retry_exceptions(run, watermark, Selection(only_due=True)))
-        if archive.policy.delete_source_files:
-            report.deleted.add(delete_sources(run, watermark, DeletionLimits()))
+            writer = _pack_slice(run, window, writer, report)
+        report.late += recheck(run, writer).late
+        report.retried.add(retry_exceptions(run, writer, Selection(only_due=True)))
+        if archive.policy.delete_source_files and isinstance(writer, SoleWriter):
+            report.deleted.add(delete_sources(run, writer.state, DeletionLimits()))
         observed.code = ExitCode.NEW_EXCEPTIONS if report.has_new_exceptions else ExitCode.DONE
     report.duration_s += time.monotonic() - began
     return report
@@ -181,36 +201,36 @@ def retry_now(
 ) -> RetryReport:
     """Try the selected exceptions again, due or not."""
     with open_run(archive, stop or StopRequest(), progress, "exceptions retry") as (run, watermark):
-        return retry_exceptions(run, watermark, selection)
+        return retry_exceptions(run, SoleWriter(watermark), selection)
 
 
-def _pack_slice(run: Run, window: Window, watermark: Watermark, report: CycleReport) -> Watermark:
+def _pack_slice(run: Run, window: Window, writer: Writer, report: CycleReport) -> Writer:
     with bind(slice=str(window)):
-        return _pack_and_commit(run, window, watermark, report)
+        return _pack_and_commit(run, window, writer, report)
 
 
-def _pack_and_commit(
-    run: Run, window: Window, watermark: Watermark, report: CycleReport
-) -> Watermark:
+def _pack_and_commit(run: Run, window: Window, writer: Writer, report: CycleReport) -> Writer:
     run.progress(ProgressEvent("slice_started", window))
-    pages = run.archive.source.rows(window.start, window.end)
-    packed = pack_rows(run, "window", window, pages, started_at=datetime.now(UTC))
+    share = writer.share
+    pages = run.archive.source.rows(window.start, window.end, share=share)
+    packed = pack_rows(run, "window", window, pages, started_at=datetime.now(UTC), share=share)
     try:
-        moved = commit_window(run, watermark, packed)
+        after = commit_window(run, writer, packed)
     except DatabaseUnreachable:
         report.unsure = packed
         raise
     report.add(packed)
+    report.see(after)
     run.metrics.slice_committed(
         packed.record,
         shards=len(packed.shards),
-        watermark=moved.archived_until,
-        target=report.window.end if report.window else moved.archived_until,
+        watermark=after.watermark,
+        target=report.window.end if report.window else after.watermark,
     )
     record = packed.record
     log.info("slice_committed", files=record.files_out, failed=record.files_failed)
     run.progress(ProgressEvent("slice_committed", window, packed.record.files_out))
-    return moved
+    return after
 
 
 def _settle_unsure(archive: Archive, report: CycleReport) -> None:

@@ -176,7 +176,7 @@ class DeletionPass:
         start = datetime(day.year, day.month, day.day, tzinfo=UTC) - _TICK
         end = min(start + timedelta(days=1), self.watermark.archived_until)
         config = self.archive.packer_config
-        with RowSpool(config.n_bits, config.output_dir) as spool:
+        with RowSpool(config.n_bits, self.archive.storage.scratch_dir) as spool:
             for page in self.archive.source.rows(start, end):
                 self.stop.check()
                 spool.add(page)

@@ -23,7 +23,7 @@ from des_core.manifests import SliceManifest, write_manifest
 from des_core.packer import Packer
 from des_core.packer_planner import FileFailure, PackerConfig, TaskOutcome
 from des_core.row_spool import RowSpool, decode_rows
-from des_core.storage import DirectoryStorage
+from des_core.storage import Storage, open_storage
 from des_core.timestamps import floor_day
 from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink, ignore_progress
 from watermark_orchestrator.slices import Window
@@ -87,7 +87,7 @@ class _Job:
     def run(self, cutoff: datetime) -> None:
         """Day by day, oldest first; a day that still has failures is left behind."""
         packer_config = PackerConfig.from_settings(self.settings.packer)
-        storage = DirectoryStorage(packer_config.output_dir)
+        storage = open_storage(packer_config)
         storage.probe_writable()
         storage.clean_leftovers()
         with (
@@ -114,9 +114,9 @@ class _Job:
         return None if value is None else reader.schema.from_db(value)
 
     def _pack_day(
-        self, window: Window, packer: Packer, storage: DirectoryStorage, config: PackerConfig
+        self, window: Window, packer: Packer, storage: Storage, config: PackerConfig
     ) -> None:
-        with RowSpool(config.n_bits, config.output_dir) as spool:
+        with RowSpool(config.n_bits, storage.scratch_dir) as spool:
             for page in self.reader.rows(window.start, window.end, statement="pending_rows"):
                 self.stop.check()
                 spool.add(page)
@@ -133,7 +133,7 @@ class _Job:
         self,
         window: Window,
         outcomes: list[TaskOutcome],
-        storage: DirectoryStorage,
+        storage: Storage,
         config: PackerConfig,
     ) -> None:
         shards = tuple(shard for o in outcomes for shard in (*o.adopted, *o.shards))

@@ -4,7 +4,7 @@ Order of execution, which is the safety argument:
 
 1. the lock and the fence are ours, so no window is closed meanwhile;
 2. the late rows of one day are found, reading only;
-3. one transaction opens their exceptions, and writes the watermark to itself by compare-and-set:
+3. one transaction opens their exceptions, and sees by compare-and-set that we are still the writer:
    they are exceptions of the watermark that they were compared with, or nothing is written;
 4. they are due at once: the retry that follows packs them as new parts.
 """
@@ -22,13 +22,15 @@ from des_core.exceptions import NewException, record_exceptions
 from des_core.migration.jobs import Job, read_job, write_job
 from des_core.packer_planner import SourceRow
 from des_core.reconcile import DayCount, Reconciler, Scope, find_scope
+from des_core.static_workers import Share
 from des_core.timestamps import floor_day, from_us
-from des_core.watermark import Watermark, confirm_watermark, read_watermark
+from des_core.watermark import read_watermark
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.progress_events import ProgressSink, ignore_progress
 from watermark_orchestrator.run import Run, open_run
 from watermark_orchestrator.slices import Window
 from watermark_orchestrator.stopping import StopRequest
+from watermark_orchestrator.writers import SoleWriter, Writer
 
 LATE = "late"
 JOB = "recheck"
@@ -61,11 +63,10 @@ class RecheckReport:
         self.findings.append(DayFinding(count, late))
 
 
-def reconciler_of(archive: Archive, stop: StopRequest) -> Reconciler:
+def reconciler_of(archive: Archive, stop: StopRequest, share: Share | None = None) -> Reconciler:
     """Compares what this archive is made of."""
-    return Reconciler(
-        archive.source, archive.config, archive.storage, archive.packer_config.n_bits, stop.check
-    )
+    n_bits = archive.packer_config.n_bits
+    return Reconciler(archive.source, archive.config, archive.storage, n_bits, stop.check, share)
 
 
 def look_for_late(
@@ -80,7 +81,9 @@ def look_for_late(
     """Compare, and change nothing."""
     with archive.config.read() as connection:
         watermark = read_watermark(connection, archive.config.dialect)
-    report = RecheckReport(find_scope(archive.config, watermark, since=since, until=until))
+    report = RecheckReport(
+        find_scope(archive.config, watermark.archived_until, since=since, until=until)
+    )
     reconciler = reconciler_of(archive, stop or StopRequest())
     for count in _suspicious(reconciler, report, every_day=every_day, on_day=on_day):
         report.add_finding(count, sum(map(len, reconciler.find_late(count.scope))))
@@ -102,32 +105,35 @@ def record_late(
     stop = stop or StopRequest()
     recorded = 0
     with open_run(archive, stop, progress, "reconcile") as (run, watermark):
+        writer = SoleWriter(watermark)
         reconciler = reconciler_of(archive, stop)
         for finding in plan.findings:
-            if finding.late and finding.count.scope.end <= watermark.archived_until:
-                recorded += _record_day(run, watermark, reconciler, finding.count)
+            if finding.late and finding.count.scope.end <= writer.watermark:
+                recorded += _record_day(run, writer, reconciler, finding.count)
     return recorded
 
 
-def recheck(run: Run, watermark: Watermark) -> RecheckReport:
+def recheck(run: Run, writer: Writer) -> RecheckReport:
     """Compare the last `recheck_days` days, as a part of a cycle.
 
-    A day that was compared row by row, and whose counts have not changed since, is not compared
-    again: rows that were deleted after packing make them differ for ever.
+    A static worker looks for late rows of its own buckets: those of others may be packed by
+    their owners at this moment. A day that was compared row by row, and whose counts have not
+    changed since, is not compared again: rows that were deleted after packing make them differ
+    for ever.
     """
     archive, days = run.archive, run.archive.policy.recheck_days
     if days == 0:
         return RecheckReport()
-    since = floor_day(watermark.archived_until) - timedelta(days=days, microseconds=1)
-    scope = find_scope(archive.config, watermark)
+    since = floor_day(writer.watermark) - timedelta(days=days, microseconds=1)
+    scope = find_scope(archive.config, writer.watermark)
     scope = replace(scope, start=min(max(scope.start, since), scope.end))
     report = RecheckReport(scope)
-    reconciler = reconciler_of(archive, run.stop)
-    seen = _Seen(archive)
+    reconciler = reconciler_of(archive, run.stop, writer.share)
+    seen = _Seen(archive, writer.share)
     for count in _suspicious(reconciler, report):
         if seen.is_known(count):
             continue
-        late = _record_day(run, watermark, reconciler, count)
+        late = _record_day(run, writer, reconciler, count)
         report.add_finding(count, late)
         if not late:
             seen.add(count)
@@ -138,9 +144,10 @@ def recheck(run: Run, watermark: Watermark) -> RecheckReport:
 class _Seen:
     """Days that were compared row by row, with the counts that they had then; kept as a job."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: Archive, share: Share | None) -> None:
         self._config = archive.config
-        job = read_job(self._config, JOB)
+        self._name = JOB if share is None else f"{JOB} {share}"
+        job = read_job(self._config, self._name)
         self._before: dict[str, list[int]] = dict(job.details) if job else {}
         self._days = dict(self._before)
 
@@ -155,7 +162,7 @@ class _Seen:
         first = scope.start.date().isoformat()
         days = {day: numbers for day, numbers in self._days.items() if day >= first}
         if days != self._before:
-            job = Job(JOB, "done", None, sum(n[0] for n in days.values()), None, days)
+            job = Job(self._name, "done", None, sum(n[0] for n in days.values()), None, days)
             write_job(self._config, job, datetime.now(UTC))
 
 
@@ -184,7 +191,7 @@ def _suspicious(
         on_day(count)
 
 
-def _record_day(run: Run, watermark: Watermark, reconciler: Reconciler, count: DayCount) -> int:
+def _record_day(run: Run, writer: Writer, reconciler: Reconciler, count: DayCount) -> int:
     """Open exceptions for the late rows of a day, in one transaction; how many."""
     limit = run.archive.policy.max_captured
     late = list(islice(chain.from_iterable(reconciler.find_late(count.scope)), limit + 1))
@@ -198,19 +205,18 @@ def _record_day(run: Run, watermark: Watermark, reconciler: Reconciler, count: D
             in_shards=count.packed,
         )
     if late:
-        _commit(run, watermark, Window(count.scope.start, count.scope.end), late)
+        _commit(run, writer, Window(count.scope.start, count.scope.end), late)
     return len(late)
 
 
-def _commit(run: Run, watermark: Watermark, window: Window, late: list[SourceRow]) -> None:
+def _commit(run: Run, writer: Writer, window: Window, late: list[SourceRow]) -> None:
     config = run.archive.config
     now = datetime.now(UTC)
     run.lock.check()
     with config.write() as connection:
+        writer.begin(connection, config.dialect)
         record_exceptions(connection, config.dialect, _exceptions(late), now=now)
-        confirm_watermark(
-            connection, config.dialect, expected=watermark, actor=run.archive.actor, now=now
-        )
+        writer.confirm(connection, config.dialect, actor=run.archive.actor, now=now)
         record_event(
             connection,
             config.dialect,

@@ -42,6 +42,7 @@ from watermark_orchestrator.retrying import RetryReport, Selection, retry_except
 from watermark_orchestrator.run import Run, open_run
 from watermark_orchestrator.salvage import salvage_damaged
 from watermark_orchestrator.stopping import StopRequest
+from watermark_orchestrator.writers import SoleWriter
 
 DAMAGED = "damaged"
 # Of so many shards, that all of them are missing is no accident.
@@ -94,7 +95,7 @@ def repair_now(
             stop.check()
             _forget(run, watermark, item, bad, report)
         report.retried.add(
-            retry_exceptions(run, watermark, Selection(reasons=frozenset({DAMAGED})))
+            retry_exceptions(run, SoleWriter(watermark), Selection(reasons=frozenset({DAMAGED})))
         )
         report.salvaged = salvage_damaged(run, watermark)
     return report

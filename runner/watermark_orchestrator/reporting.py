@@ -19,6 +19,12 @@ def describe_plan(plan: CyclePlan) -> str:
     ]
     if plan.pending.size_bytes is not None:
         lines.append(f"bytes:    {plan.pending.size_bytes}")
+    if plan.share is not None:
+        lines.append(
+            f"worker:   {plan.share}; packs about one in {plan.share.workers_total} of these files"
+        )
+    if plan.filtering is not None:
+        lines.append(f"reads:    {plan.filtering.describe()}")
     if plan.held_back_by is not None:
         lines.append(f"held back by a transaction open since {format_utc(plan.held_back_by)}")
     if plan.hidden_sessions:
@@ -51,6 +57,8 @@ def describe_report(report: CycleReport) -> str:
         )
     if report.deleted.shards:
         parts.append(f"{report.deleted.files} sources deleted, {report.deleted.kept.total()} kept")
+    if report.worker is not None and report.packed_until is not None:
+        parts.append(f"worker {report.worker} packed until {format_utc(report.packed_until)}")
     if report.watermark is not None:
         parts.append(f"watermark {format_utc(report.watermark)}")
     return "; ".join(parts)

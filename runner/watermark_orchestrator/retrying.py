@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from des_core.exceptions import SKIPPED, OpenException, iterate_open
 from des_core.packer_planner import SourceRow
+from des_core.static_workers import Share
 from des_core.timestamps import from_us
-from des_core.watermark import Watermark
 from watermark_orchestrator.commit import commit_retry
 from watermark_orchestrator.progress_events import ProgressEvent
 from watermark_orchestrator.slice_packing import pack_rows
 from watermark_orchestrator.slices import Window
+from watermark_orchestrator.writers import Writer
 
 if TYPE_CHECKING:
     from watermark_orchestrator.run import Run
@@ -66,20 +67,29 @@ class RetryReport:
         self.bytes_in += other.bytes_in
 
 
-def retry_exceptions(run: Run, watermark: Watermark, selection: Selection) -> RetryReport:
-    """Try the selected exceptions again, a batch and a transaction at a time."""
+def retry_exceptions(run: Run, writer: Writer, selection: Selection) -> RetryReport:
+    """Try the selected exceptions again, a batch and a transaction at a time.
+
+    A static worker tries those of its own buckets.
+    """
     report = RetryReport()
     now = datetime.now(UTC)
-    for batch in _batches(run, selection, now):
+    for batch in _batches(run, writer.share, selection, now):
         run.stop.check()
-        _retry_batch(run, watermark, batch, report)
+        _retry_batch(run, writer, batch, report)
     return report
 
 
-def _batches(run: Run, selection: Selection, now: datetime) -> Iterator[list[OpenException]]:
+def _batches(
+    run: Run, share: Share | None, selection: Selection, now: datetime
+) -> Iterator[list[OpenException]]:
     batch: list[OpenException] = []
     for page in iterate_open(run.archive.config):
-        batch += [item for item in page if selection.includes(item, now)]
+        batch += [
+            item
+            for item in page
+            if selection.includes(item, now) and (share is None or share.owns_uid(item.uid))
+        ]
         if len(batch) >= BATCH_SIZE:
             yield batch
             batch = []
@@ -87,9 +97,7 @@ def _batches(run: Run, selection: Selection, now: datetime) -> Iterator[list[Ope
         yield batch
 
 
-def _retry_batch(
-    run: Run, watermark: Watermark, batch: list[OpenException], report: RetryReport
-) -> None:
+def _retry_batch(run: Run, writer: Writer, batch: list[OpenException], report: RetryReport) -> None:
     keys = [(item.uid, item.created_at) for item in batch]
     found = list(run.archive.source.lookup(keys))
     rows = [row for row in found if row is not None]
@@ -97,15 +105,17 @@ def _retry_batch(
     moments = [created_at for _, created_at in keys]
     window = Window(min(moments) - timedelta(microseconds=1), max(moments))
     run.progress(ProgressEvent("retry_started", window, files_total=len(rows)))
-    packed = pack_rows(run, "exceptions", window, [rows], started_at=datetime.now(UTC))
+    packed = pack_rows(
+        run, "exceptions", window, [rows], started_at=datetime.now(UTC), share=writer.share
+    )
     failed = {(failure.uid, failure.created_us) for failure in packed.failures}
     resolved = [_key(row) for row in rows if (row.uid, row.created_us) not in failed]
-    commit_retry(run, watermark, packed, resolved=resolved, gone=gone)
+    commit_retry(run, writer, packed, resolved=resolved, gone=gone)
     run.metrics.slice_committed(
         packed.record,
         shards=len(packed.shards),
-        watermark=watermark.archived_until,
-        target=watermark.archived_until,
+        watermark=writer.watermark,
+        target=writer.watermark,
     )
     report.tried += len(batch)
     report.packed += len(resolved)

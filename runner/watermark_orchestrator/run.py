@@ -1,21 +1,25 @@
-"""A run: the lock, the fence, the workers, and a way to stop."""
+"""A run: the lock, the fence, the processes that pack, and a way to stop."""
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from des_core.errors import UsageError
-from des_core.lock import Lock, hold_lock
+from des_core.errors import LockHeld
+from des_core.lock import POLL_S, REGISTERING_S, Lock, hold_lock, hold_worker_lock
 from des_core.logs import bind
 from des_core.metrics import NoMetrics, RunnerMetrics
 from des_core.packer import Packer
+from des_core.static_workers import Share, change_layout, claim_worker, find_other_layout
 from des_core.watermark import Watermark, take_fence
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.progress_events import ProgressSink
 from watermark_orchestrator.stopping import StopRequest
+from watermark_orchestrator.writers import SoleWriter, StaticWorker, Writer
 
 
 @dataclass(frozen=True)
@@ -33,17 +37,28 @@ class Run:
 
 @contextmanager
 def open_run(
+    archive: Archive, stop: StopRequest, progress: ProgressSink, purpose: str
+) -> Iterator[tuple[Run, Watermark]]:
+    """A run that is alone with the archive, whatever share its configuration has."""
+    with open_writer(archive, stop, progress, purpose) as (run, writer):
+        if not isinstance(writer, SoleWriter):
+            raise TypeError("a run without a share is alone")
+        yield run, writer.state
+
+
+@contextmanager
+def open_writer(
     archive: Archive,
     stop: StopRequest,
     progress: ProgressSink,
     purpose: str,
     metrics: RunnerMetrics | None = None,
-) -> Iterator[tuple[Run, Watermark]]:
-    """Lock, fence, clean what a dead run left, start the workers."""
-    _refuse_static_workers(archive)
+    *,
+    share: Share | None = None,
+) -> Iterator[tuple[Run, Writer]]:
+    """Lock, fence, clean what a dead run left, start the packer. Alone, unless it has a share."""
     archive.storage.probe_writable()
-    with hold_lock(archive.config, purpose) as lock:
-        watermark = take_fence(archive.config)
+    with _become_writer(archive, purpose, share) as (lock, writer):
         archive.storage.clean_leftovers()
         with (
             Packer(archive.packer_config) as packer,
@@ -52,13 +67,47 @@ def open_run(
             run_id = uuid.uuid4().hex
             with bind(run_id=run_id, worker=archive.source.settings.shard_id or 0):
                 run = Run(archive, packer, lock, run_id, stop, progress, metrics or NoMetrics())
-                yield run, watermark
+                yield run, writer
 
 
-def _refuse_static_workers(archive: Archive) -> None:
-    if (archive.source.settings.shards_total or 1) > 1:
-        raise UsageError(
-            "shards_total above 1 is not supported by this version",
-            hint="leave database.shard_id and database.shards_total out; one runner uses all cores",
-            key="database.shards_total",
-        )
+@contextmanager
+def _become_writer(
+    archive: Archive, purpose: str, share: Share | None
+) -> Iterator[tuple[Lock, Writer]]:
+    config, actor = archive.config, archive.actor
+    if share is None:
+        with hold_lock(config, purpose) as lock:
+            yield lock, SoleWriter(take_fence(config))
+        return
+    _share_out(archive, share)
+
+    def register() -> StaticWorker:
+        return StaticWorker(claim_worker(config, share, actor=actor, now=datetime.now(UTC)))
+
+    with hold_worker_lock(
+        config, f"{purpose} worker {share}", share.worker_id, register, wait_s=REGISTERING_S
+    ) as held:
+        yield held
+
+
+def _share_out(archive: Archive, share: Share) -> None:
+    """Give up another layout of workers; LockHeld while one of them is still at work.
+
+    Of several new workers that begin at once one does it, and the others see that it is done.
+    """
+    config = archive.config
+    deadline = time.monotonic() + REGISTERING_S
+    while (other := find_other_layout(config, share)) is not None:
+        try:
+            with hold_lock(config, "workers begin"):
+                change_layout(config, share, actor=archive.actor, now=datetime.now(UTC))
+        except LockHeld as exc:
+            if time.monotonic() >= deadline:
+                raise LockHeld(
+                    "workers of another shards_total may still be at work",
+                    hint="stop all of them; then the archive can be shared out anew",
+                    mine=share.layout,
+                    theirs=other,
+                    holder=exc.facts.get("holder"),
+                ) from exc
+            time.sleep(POLL_S)

@@ -42,7 +42,9 @@ def run_program(
     with (
         stop_on_signals(say) as stop,
         closing(open_database(settings.config_url)) as config,
-        open_runner_metrics(settings.metrics, config) as metrics,
+        open_runner_metrics(
+            settings.metrics, config, worker=settings.database.shard_id or 0
+        ) as metrics,
     ):
         if options.continuous:
             run_continuously(

@@ -29,6 +29,7 @@ from watermark_orchestrator.commit import commit_retry
 from watermark_orchestrator.run import Run
 from watermark_orchestrator.slice_packing import pack_rows
 from watermark_orchestrator.slices import Window
+from watermark_orchestrator.writers import SoleWriter
 
 _Place = tuple[date, int]
 
@@ -123,7 +124,7 @@ def _pack(run: Run, watermark: Watermark, rows: list[SourceRow]) -> int:
     failed = {failure.uid for failure in packed.failures}
     resolved = [(row.uid, _moment(row)) for row in rows if row.uid not in failed]
     packed = replace(packed, failures=())  # their exceptions stay as they are, with their locations
-    commit_retry(run, watermark, packed, resolved=resolved, gone=[])
+    commit_retry(run, SoleWriter(watermark), packed, resolved=resolved, gone=[])
     return len(resolved)
 
 

@@ -26,6 +26,7 @@ from des_core.ledger import SliceRecord, shard_names_of_day
 from des_core.manifests import SliceManifest, write_manifest
 from des_core.packer_planner import FileFailure, ShardRecord, SourceRow, TaskOutcome
 from des_core.row_spool import RowSpool
+from des_core.static_workers import Share, own_rows
 from watermark_orchestrator.archive import Archive, CyclePolicy
 from watermark_orchestrator.progress_events import ProgressEvent
 from watermark_orchestrator.slices import Window
@@ -98,16 +99,19 @@ def pack_rows(
     pages: Iterable[list[SourceRow]],
     *,
     started_at: datetime,
+    share: Share | None = None,
 ) -> PackedSlice:
     """Pack these rows into durable shards. `kind` is `window`, `exceptions` or `late`.
+
+    With a `share`, rows of other workers' buckets are passed over.
 
     Only a window can fail as a whole: files that are exceptions already cost nothing more.
     """
     archive = run.archive
-    with RowSpool(archive.packer_config.n_bits, archive.packer_config.output_dir) as spool:
+    with RowSpool(archive.packer_config.n_bits, archive.storage.scratch_dir) as spool:
         for page in pages:
             run.stop.check()
-            spool.add(page)
+            spool.add(page if share is None else own_rows(page, share))
         run.progress(ProgressEvent("slice_started", window, files_total=spool.rows))
         tally = _Tally(spool.rows, archive.policy if kind == "window" else None)
         _pack_tasks(run, spool, window, tally)
@@ -131,6 +135,8 @@ def pack_rows(
         started_at=started_at,
         finished_at=datetime.now(UTC),
         versions=_versions(),
+        worker=0 if share is None else share.worker_id,
+        workers=1 if share is None else share.workers_total,
     )
     return PackedSlice(record, shards, tuple(tally.failures))
 

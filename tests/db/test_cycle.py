@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from des_core.config import Settings
-from des_core.errors import LockHeld, Refused, StorageError, Terminated, TooManyFailures, UsageError
+from des_core.errors import LockHeld, Refused, StorageError, Terminated, TooManyFailures
 from des_core.lock import hold_lock
 from support.archive import make_archive
 from support.database import TestDatabase
@@ -198,15 +198,6 @@ def test_output_must_be_there(
     with pytest.raises(StorageError) as error:
         run(settings)
     assert "output_dir" in str(error.value.hint)
-
-
-def test_static_workers_are_refused_not_ignored(
-    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
-) -> None:
-    files_table(database, rows=10, days=2)
-    settings = make_archive(database, tmp_path / "out", database={"shard_id": 0, "shards_total": 2})
-    with pytest.raises(UsageError, match="shards_total"):
-        run(settings)
 
 
 @pytest.mark.parametrize("config_database", ["sqlite", "postgres", "mariadb"], indirect=True)

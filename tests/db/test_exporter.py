@@ -281,7 +281,8 @@ def test_workers_that_stay_behind(
 
     def add_worker(number: int, until: datetime, updated: datetime) -> None:
         database.execute(
-            "INSERT INTO des_archive_worker VALUES (:n, 3, :until, 0, :updated)",
+            "INSERT INTO des_archive_worker (worker_id, workers_total, n_bits, packed_until, fence,"
+            " updated_at) VALUES (:n, 3, 8, :until, 0, :updated)",
             {
                 "n": number,
                 "until": to_stored(until, config.dialect),

@@ -98,7 +98,7 @@ def test_a_long_reader_delays_heartbeats_and_breaks_nothing(
     make_database, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr("des_core.lock.HEARTBEAT_S", 0.02)
-    monkeypatch.setattr("des_core.lock.BUSY_HEARTBEAT_S", 0.02)
+    monkeypatch.setattr("des_core.lease.BUSY_HEARTBEAT_S", 0.02)
     database = make_database("sqlite")
     config = open_database(database.url, create=True)
     heartbeat = "SELECT heartbeat_at FROM des_archive_lock"

@@ -9,8 +9,12 @@ from pathlib import Path
 
 from des_core.checks.check import Check, failed, ok, skipped, warning
 from des_core.checks.patient import Patient
+from des_core.object_config import is_object_url
+from des_core.object_sources import look_at
+from des_core.packer_planner import PackerConfig
 from des_core.progress import count_waiting
-from des_core.storage import DirectoryStorage
+from des_core.source_roots import SourceFailure
+from des_core.storage import open_storage
 
 MIN_FREE_SHARE = 0.05
 MIN_FREE_INODES = 10_000
@@ -18,15 +22,17 @@ _TICK = timedelta(microseconds=1)
 
 
 def check_output(patient: Patient) -> Check:
-    """The output directory takes a file: written, synced, published, removed."""
-    path = patient.settings.packer.output_dir
-    DirectoryStorage(path).probe_writable()
-    return ok("output", f"{path} is writable")
+    """The output takes a file: written, synced, published, and never replaced."""
+    config = PackerConfig.from_settings(patient.settings.packer)
+    open_storage(config).probe_writable()
+    return ok("output", f"{config.output_dir} is writable")
 
 
 def check_space(patient: Patient) -> Check:
     """Room for what waits, in bytes and in inodes."""
     path = patient.settings.packer.output_dir
+    if is_object_url(path):
+        return skipped("space", "an object store has no end")
     usage, inodes = shutil.disk_usage(path), os.statvfs(path).f_favail
     free = f"{_gib(usage.free)} of {_gib(usage.total)} free"
     hint = f"df -h {path}; df -i {path}"
@@ -43,6 +49,8 @@ def check_room_for_waiting(patient: Patient) -> Check:
     mark = patient.watermark.archived_until
     waiting = count_waiting(patient.reader, mark, patient.target).size_bytes
     path = patient.settings.packer.output_dir
+    if is_object_url(path):
+        return skipped("room", "an object store has no end")
     free = shutil.disk_usage(path).free
     if waiting is None:
         return skipped("room", "the table has no sizes")
@@ -56,14 +64,14 @@ def check_source_roots(patient: Patient) -> Check:
     roots = patient.settings.packer.source_roots
     if not roots:
         return ok("source roots", "none configured: files may lie anywhere")
-    for root in roots:
+    for root in (Path(root) for root in roots if not is_object_url(root)):
         if not root.is_dir() or not os.access(root, os.R_OK | os.X_OK):
             return failed(
                 "source roots", f"{root} cannot be read", f"ls -ld {root}; findmnt {root}"
             )
         if not any(root.iterdir()):
             return failed("source roots", f"{root} is empty: not mounted?", f"findmnt {root}")
-    return ok("source roots", ", ".join(str(root) for root in roots))
+    return ok("source roots", ", ".join(roots))
 
 
 def check_oldest_file(patient: Patient) -> Check:
@@ -77,6 +85,8 @@ def check_oldest_file(patient: Patient) -> Check:
         return ok("source files", "nothing waits")
     row = page[0]
     location = row.location or ""
+    if is_object_url(location):
+        return _check_oldest_object(patient, location)
     try:
         with Path(location).open("rb") as file:
             file.read(1)
@@ -88,6 +98,18 @@ def check_oldest_file(patient: Patient) -> Check:
             "is the source mounted? des-admin run makes exceptions of such files",
         )
     return ok("source files", "the oldest waiting file can be read")
+
+
+def _check_oldest_object(patient: Patient, location: str) -> Check:
+    try:
+        look_at(location, PackerConfig.from_settings(patient.settings.packer).object_store)
+    except SourceFailure as exc:
+        return warning(
+            "source files",
+            f"the oldest waiting object cannot be read: {location!r}: {exc.message}",
+            "may this role read it? des-admin run makes exceptions of such objects",
+        )
+    return ok("source files", "the oldest waiting object can be read")
 
 
 def _gib(size_bytes: int) -> str:

@@ -66,7 +66,8 @@ CREATE TABLE IF NOT EXISTS des_archive_exception (
     resolved_at datetime(6) NULL,
     resolution varchar(32) NULL,
     UNIQUE KEY des_archive_exception_key (uid_sha256, created_at),
-    KEY des_archive_exception_open (resolved_at, created_at)
+    KEY des_archive_exception_open (resolved_at, created_at),
+    KEY des_archive_exception_held (resolution, created_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 -- step: create_event
@@ -92,6 +93,7 @@ CREATE TABLE IF NOT EXISTS des_archive_event (
 CREATE TABLE IF NOT EXISTS des_archive_worker (
     worker_id int NOT NULL,
     workers_total int NOT NULL,
+    n_bits int NOT NULL,
     packed_until datetime(6) NOT NULL,
     fence bigint NOT NULL,
     updated_at datetime(6) NOT NULL,

@@ -99,6 +99,12 @@ CREATE TABLE IF NOT EXISTS des_archive_exception (
 CREATE INDEX IF NOT EXISTS des_archive_exception_open
     ON des_archive_exception (created_at) WHERE resolved_at IS NULL;
 
+-- step: index_exception_held
+-- purpose: exceptions that static workers hold back until the watermark has come to them
+-- lock: none on existing tables
+CREATE INDEX IF NOT EXISTS des_archive_exception_held
+    ON des_archive_exception (created_at) WHERE resolution = 'awaits_watermark';
+
 -- step: create_event
 -- purpose: the audit trail; prev_hash is unique, so that it cannot fork
 -- lock: none on existing tables
@@ -122,6 +128,7 @@ CREATE TABLE IF NOT EXISTS des_archive_event (
 CREATE TABLE IF NOT EXISTS des_archive_worker (
     worker_id integer NOT NULL,
     workers_total integer NOT NULL,
+    n_bits integer NOT NULL,
     packed_until timestamptz NOT NULL,
     fence bigint NOT NULL,
     updated_at timestamptz NOT NULL,

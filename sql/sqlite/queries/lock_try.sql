@@ -1,6 +1,11 @@
--- purpose: become the only writer, or learn at once that somebody else is
--- index: none
--- touches: nothing
-UPDATE des_archive_lock
-SET holder = :holder, token = :token, acquired_at = :now, heartbeat_at = :now, expires_at = :expires_at
-WHERE name = :name AND (token = '' OR expires_at < :now OR token = :dead_token);
+-- purpose: take the lease, which was seen to be free in the same transaction
+-- index: primary key
+-- touches: des_archive_lock
+INSERT INTO des_archive_lock (name, holder, token, acquired_at, heartbeat_at, expires_at)
+VALUES (:name, :holder, :token, :now, :now, :expires_at)
+ON CONFLICT (name) DO UPDATE SET
+    holder = excluded.holder,
+    token = excluded.token,
+    acquired_at = excluded.acquired_at,
+    heartbeat_at = excluded.heartbeat_at,
+    expires_at = excluded.expires_at;

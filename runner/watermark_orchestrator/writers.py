@@ -1,0 +1,183 @@
+"""Who packs: a runner that has the archive for itself, or one static worker among others.
+
+Both are values: a commit returns the writer as it is after the transaction, and a transaction
+that fails leaves the old one true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from des_core.exceptions import NewException, record_exceptions, resolve_range
+from des_core.identifiers import Dialect
+from des_core.static_workers import (
+    Share,
+    WorkerPosition,
+    advance_worker,
+    confirm_worker,
+)
+from des_core.stored_time import to_stored
+from des_core.watermark import Watermark, confirm_watermark, move_watermark, read_watermark
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+
+class Writer(Protocol):
+    """Whoever may commit. All methods work in the caller's transaction; FenceLost if too late."""
+
+    @property
+    def share(self) -> Share | None:
+        """The buckets it owns; None for all."""
+
+    @property
+    def packed_until(self) -> datetime:
+        """Where its next window begins."""
+
+    @property
+    def watermark(self) -> datetime:
+        """Where the watermark was when this writer last looked."""
+
+    @property
+    def lag_days(self) -> int:
+        """How far the target stays behind."""
+
+    @property
+    def moved_from(self) -> datetime | None:
+        """Where the watermark was before this writer's last commit; None if that left it there."""
+
+    def begin(self, connection: Connection, dialect: Dialect) -> None:
+        """First thing in a transaction: see to it that commits come one after another."""
+
+    def close_window(
+        self,
+        connection: Connection,
+        dialect: Dialect,
+        end: datetime,
+        exceptions: Iterable[NewException],
+        *,
+        actor: str,
+        now: datetime,
+    ) -> Writer:
+        """Everything of its own up to `end` is packed or in `exceptions`."""
+
+    def confirm(
+        self, connection: Connection, dialect: Dialect, *, actor: str, now: datetime
+    ) -> None:
+        """Something else was written; only see that this is still the writer."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoleWriter:
+    """Has the archive for itself: what it packs moves the watermark."""
+
+    state: Watermark
+    moved_from: datetime | None = None
+
+    @property
+    def share(self) -> Share | None:
+        return None
+
+    @property
+    def packed_until(self) -> datetime:
+        return self.state.archived_until
+
+    @property
+    def watermark(self) -> datetime:
+        return self.state.archived_until
+
+    @property
+    def lag_days(self) -> int:
+        return self.state.lag_days
+
+    def begin(self, connection: Connection, dialect: Dialect) -> None:
+        """Nobody else commits."""
+
+    def close_window(
+        self,
+        connection: Connection,
+        dialect: Dialect,
+        end: datetime,
+        exceptions: Iterable[NewException],
+        *,
+        actor: str,
+        now: datetime,
+    ) -> SoleWriter:
+        # Exceptions of this range spoke about a watermark below it. Now each row of it is
+        # either packed or recorded again just below.
+        for archived in (True, False):
+            resolve_range(
+                connection,
+                dialect,
+                start=self.packed_until,
+                end=end,
+                archived=archived,
+                resolution="packed",
+                now=now,
+            )
+        record_exceptions(connection, dialect, exceptions, now=now)
+        move_watermark(connection, dialect, expected=self.state, to=end, actor=actor, now=now)
+        moved = replace(self.state, archived_until=end, raw=to_stored(end, dialect))
+        return SoleWriter(moved, moved_from=self.packed_until)
+
+    def confirm(
+        self, connection: Connection, dialect: Dialect, *, actor: str, now: datetime
+    ) -> None:
+        confirm_watermark(connection, dialect, expected=self.state, actor=actor, now=now)
+
+
+@dataclass(frozen=True, slots=True)
+class StaticWorker:
+    """Owns a share of the buckets; the watermark moves to where all workers have come.
+
+    Its exceptions are held back until then: above the watermark an open one would say that
+    the file is archived.
+    """
+
+    position: WorkerPosition
+    moved_from: datetime | None = None
+
+    @property
+    def share(self) -> Share | None:
+        return self.position.share
+
+    @property
+    def packed_until(self) -> datetime:
+        return self.position.packed_until
+
+    @property
+    def watermark(self) -> datetime:
+        return self.position.watermark
+
+    @property
+    def lag_days(self) -> int:
+        return self.position.lag_days
+
+    def begin(self, connection: Connection, dialect: Dialect) -> None:
+        read_watermark(connection, dialect, statement="watermark_lock")
+
+    def close_window(
+        self,
+        connection: Connection,
+        dialect: Dialect,
+        end: datetime,
+        exceptions: Iterable[NewException],
+        *,
+        actor: str,
+        now: datetime,
+    ) -> StaticWorker:
+        watermark = confirm_worker(connection, dialect, self.position)
+        record_exceptions(connection, dialect, exceptions, now=now, held=True)
+        moved = advance_worker(
+            connection, dialect, self.position, watermark, to=end, actor=actor, now=now
+        )
+        was_last = moved.watermark > watermark.archived_until
+        return StaticWorker(moved, moved_from=watermark.archived_until if was_last else None)
+
+    def confirm(
+        self, connection: Connection, dialect: Dialect, *, actor: str, now: datetime
+    ) -> None:
+        confirm_worker(connection, dialect, self.position)

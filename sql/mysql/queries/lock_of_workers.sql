@@ -1,0 +1,8 @@
+-- purpose: a static worker that is at work, if there is one
+-- index: none: a table of one row per worker
+-- touches: des_archive_worker
+SELECT CONCAT(':', worker_id) AS suffix
+FROM des_archive_worker
+WHERE IS_USED_LOCK(CONCAT('des-admin:', SHA1(DATABASE()), ':', worker_id)) IS NOT NULL
+ORDER BY worker_id
+LIMIT 1;

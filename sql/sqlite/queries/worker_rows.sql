@@ -1,0 +1,17 @@
+-- purpose: the rows of a window that a static worker may own; where the bucket is NULL it looks itself
+-- index: {created_at_index}
+-- touches: files (bounded by the window)
+SELECT {uid} AS uid,
+       CAST(strftime('%s', {created_at_utc}) AS integer) * 1000000
+           + CAST(substr({created_at_utc}, 21, 6) AS integer) AS created_us,
+       {location} AS location,
+       {size_bytes} AS size_bytes,
+       {created_at} AS page_created_at,
+       {row_key} AS page_key
+FROM {files}
+WHERE {created_at} >= :page_created_at AND {created_at} < :net_end
+  AND ({created_at}, {row_key}) > (:page_created_at, :page_key)
+  AND {created_at_utc} > :start_at AND {created_at_utc} <= :end_at
+  AND COALESCE((({routing_number}) & :bucket_mask) % :workers_total = :worker_id, TRUE)
+ORDER BY {created_at}, {row_key}
+LIMIT :page_size;

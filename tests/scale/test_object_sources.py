@@ -1,0 +1,98 @@
+"""Objects as sources: what each can be, and what becomes of it."""
+
+import os
+from io import BytesIO
+
+import pytest
+
+from des_core.errors import StorageError
+from des_core.object_config import ObjectStoreConfig, is_object_url, split_url
+from des_core.object_sources import ObjectSources
+from des_core.packer_planner import PackerConfig, Reason
+from des_core.source_roots import SourceFailure
+from des_core.sources import MixedSources
+from support.faulty_proxy import Faults, faulty_proxy
+from support.object_server import ObjectServer
+
+THRESHOLD = 1 << 20
+
+
+def sources(endpoint: str, roots: tuple[str, ...] = (), **fields: object) -> ObjectSources:
+    config = ObjectStoreConfig(endpoint=endpoint, retry_for_s=1.0, timeout_s=1.0, **fields)  # type: ignore[arg-type]
+    return ObjectSources(THRESHOLD, config, roots)
+
+
+def reason_of(opener: ObjectSources, location: str, size: int | None = None) -> Reason:
+    with pytest.raises(SourceFailure) as error:
+        opener.read(location, size)
+    return error.value.reason
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["plain", "a b", "a%20b", "ü/ä?#+&=", '{x}^`|~<>"[]*', "back\\slash", "x" * 900],
+)
+def test_keys_of_every_sort(bucket: ObjectServer, key: str) -> None:
+    location = bucket.put(key, b"content")
+    opener = sources(bucket.url)
+    assert opener.read(location, 7) == b"content"
+    assert opener.read(location, None) == b"content"
+    assert reason_of(opener, location, 8) is Reason.SIZE_MISMATCH
+
+
+@pytest.mark.parametrize("key", ["", "/abs", "a//b", "trailing/", "../x", "a/./b", "a\nb"])
+def test_keys_that_cannot_be_asked_for(bucket: ObjectServer, key: str) -> None:
+    for likely in ("abs", "a/b", "trailing", "x"):
+        bucket.put(likely, b"another object")
+    assert reason_of(sources(bucket.url), f"s3://archive/{key}") is Reason.BAD_LOCATION
+
+
+def test_what_is_missing_or_out_of_bounds(bucket: ObjectServer) -> None:
+    bucket.put("in/a", b"a")
+    bucket.put("inside/a", b"a")
+    opener = sources(bucket.url)
+    assert reason_of(opener, "s3://archive/absent") is Reason.MISSING
+    assert reason_of(opener, "s3:///a") is Reason.BAD_LOCATION
+    rooted = sources(bucket.url, ("s3://archive/in", "/mnt/files"))
+    assert rooted.read("s3://archive/in/a", 1) == b"a"
+    assert reason_of(rooted, "s3://archive/inside/a") is Reason.OUTSIDE_ROOTS
+    mixed = MixedSources(PackerConfig("/tmp", source_roots=("s3://archive/in",)))
+    with pytest.raises(SourceFailure) as error:
+        mixed.read("/etc/hostname", None)
+    assert error.value.reason is Reason.OUTSIDE_ROOTS
+
+
+def test_a_large_object_is_streamed(bucket: ObjectServer) -> None:
+    content = os.urandom(20 << 20)
+    location = bucket.put("large", content)
+    big = sources(bucket.url).read(location, len(content))
+    assert not isinstance(big, bytes)
+    target = BytesIO()
+    copied = big.copy_to(target)
+    assert (copied.size, target.getvalue()) == (len(content), content)
+
+
+def test_a_large_object_that_changes_is_refused(bucket: ObjectServer) -> None:
+    location = bucket.put("large", os.urandom(20 << 20))
+    big = sources(bucket.url).read(location, None)
+    assert not isinstance(big, bytes)
+    bucket.put("large", os.urandom(20 << 20))
+    with pytest.raises(SourceFailure) as error:
+        big.copy_to(BytesIO())
+    assert error.value.reason is Reason.CHANGED
+
+
+def test_one_bad_object_is_not_a_bad_day(bucket: ObjectServer) -> None:
+    location = bucket.put("poison", b"x")
+    with faulty_proxy(bucket.url, Faults(error=100, spared="HEAD")) as proxy:
+        assert reason_of(sources(proxy.url), location) is Reason.UNREADABLE
+    with faulty_proxy(bucket.url, Faults(error=100)) as proxy, pytest.raises(StorageError):
+        sources(proxy.url).read(location, None)
+
+
+def test_urls() -> None:
+    assert is_object_url("s3://b/k") and is_object_url("gs://b/k") and is_object_url("AZ://c/k")
+    assert (
+        not is_object_url("/s3://b") and not is_object_url("http://x") and not is_object_url(None)
+    )
+    assert split_url("S3://Bucket/a/b") == ("s3://Bucket", "a/b")
