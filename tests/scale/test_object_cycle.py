@@ -12,7 +12,8 @@ from des_core.errors import StorageError
 from des_core.packer_planner import PackerConfig
 from des_core.retriever import Retriever, Wanted
 from des_core.storage import open_storage
-from des_core.verify import list_tasks, verify_shards
+from des_core.verify import verify_shards
+from des_core.verify_tasks import list_tasks
 from support.database import TestDatabase
 from support.faulty_proxy import Faults, faulty_proxy
 from support.filesdata import FilesSpec, FilesTableFactory
@@ -35,7 +36,9 @@ def check_every_object(bucket: ObjectServer, settings: Settings) -> int:
     """Verify all shards by range reads against the ledger; how many files they hold."""
     with open_archive(settings) as archive:
         tasks = list_tasks(archive.storage, archive.config)
-        report = verify_shards(archive.storage, tasks, on_verdict=lambda _: None, threads=4)
+        report = verify_shards(
+            archive.storage, archive.config, tasks, on_verdict=lambda _: None, threads=4
+        )
     assert report.is_sound, report
     assert bucket.unfinished_uploads() == []
     assert not bucket.objects(f"{OUTPUT}/.tmp")
