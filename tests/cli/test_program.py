@@ -125,7 +125,7 @@ def test_every_statement_is_shown_in_each_dialect(program: Program) -> None:
     for dialect in ("postgres", "mysql", "sqlite"):
         statements = program("sql", "list", "--dialect", dialect, "--output", "json").json
         names = {item["name"] for item in statements["statements"]}
-        assert names >= {path.stem for path in (ROOT / "sql/mysql/queries").glob("*.sql")}
+        assert names >= {path.stem for path in (ROOT / "sql" / dialect / "queries").glob("*.sql")}
         assert all(item["purpose"] and item["index"] for item in statements["statements"])
 
 
