@@ -9,6 +9,7 @@ import typer
 
 from des_admin.context import Context
 from des_admin.help_text import examples
+from des_admin.render.json import plain
 from des_admin.render.tables import print_facts
 from des_admin.render.values import count, duration, size, utc
 from des_core.errors import ExitCode
@@ -81,7 +82,9 @@ def _show_plan(context: Context) -> None:
 
     with make_opener(context)() as archive:
         plan = plan_cycle(archive)
-    context.emit("run-plan", {"plan": plan}, lambda out: print_facts(out, plan_facts(plan)))
+    share = None if plan.share is None else str(plan.share)
+    payload = {"plan": {**plain(plan), "share": share}}
+    context.emit("run-plan", payload, lambda out: print_facts(out, plan_facts(plan)))
 
 
 def _run(context: Context, mode: Mode, interval_s: float) -> None:
@@ -107,7 +110,7 @@ def show_report(context: Context, report: CycleReport) -> None:
     """What a cycle did."""
     names = (
         *("window", "watermark", "slices", "shards", "files_in", "files_out", "files_present"),
-        *("files_failed", "bytes_in", "bytes_out", "retried"),
+        *("files_failed", "bytes_in", "bytes_out", "retried", "worker", "packed_until"),
     )
     payload = {name: getattr(report, name) for name in names}
     payload["duration_seconds"] = report.duration_s
@@ -123,6 +126,11 @@ def plan_facts(plan: CyclePlan) -> list[tuple[str, object]]:
         ("slices", count(plan.slices)),
         ("files", f"{count(plan.pending.files)}, {size(plan.pending.size_bytes)}"),
     ]
+    if plan.share is not None:
+        total = plan.share.workers_total
+        facts.append(("worker", f"{plan.share}; packs about one in {count(total)} of these files"))
+    if plan.filtering is not None:
+        facts.append(("reads", plan.filtering.describe()))
     if plan.held_back_by is not None:
         facts.append(("held back", f"by a transaction open since {utc(plan.held_back_by)}"))
     if plan.hidden_sessions:
@@ -143,6 +151,8 @@ def report_facts(report: CycleReport) -> list[tuple[str, object]]:
         ),
         ("took", f"{duration(report.duration_s)}, {count(rate)} files/s"),
     ]
+    if report.worker is not None:
+        facts.append(("worker", f"{report.worker}, packed until {utc(report.packed_until)}"))
     if report.files_present:
         facts.append(("present", f"{count(report.files_present)} of them were packed before"))
     if report.files_failed:

@@ -179,3 +179,17 @@ def test_a_lost_shard_is_packed_again_under_its_name(archive: Archive, program: 
     assert all(path.exists() for path in lost)
     assert program("verify", "--output", "json").json["sound"] is True
     check_truth(archive.table, archive.config, output(archive))
+
+
+def test_a_static_worker_is_named_in_plan_and_report(
+    sqlite_archive: Archive, program: Program
+) -> None:
+    flags = ("--shard-id", "1", "--shards-total", "3")
+    shown = program("run", "--dry-run", *flags)
+    assert "1/3; packs about one in 3" in shown.out
+    assert "passes over what is not its own" in " ".join(shown.out.split())
+    plan = program("run", "--dry-run", *flags, "--output", "json").json["plan"]
+    assert (plan["share"], plan["filtering"]) == ("1/3", "numbers_in_database")
+    report = program("run", *flags, "--output", "json").json
+    assert report["worker"] == "1/3"
+    assert report["watermark"] < report["packed_until"] == report["window"]["end"]
