@@ -178,6 +178,7 @@ def test_manifest_sealed_anew_is_not_the_one_that_was_recorded(
     program: Program, project: Path, sqlite_archive: Archive, backups: Path
 ) -> None:
     _configure(project, sqlite_archive.source, backups)
+    program("migrate", "up", "--yes")
     program("backup", "create", "--database", "source")
     stored = load_entry(next(backups.iterdir())).stored
     assert stored is not None
