@@ -39,7 +39,7 @@ def render_all(deployment: Deployment) -> dict[str, str]:
     folders = {
         "kubernetes": kubernetes,
         "prometheus": render_prometheus(deployment),
-        "grafana": render_grafana(),
+        "grafana": render_grafana(deployment),
         "systemd": render_systemd(deployment),
     }
     texts = {
@@ -100,11 +100,6 @@ def _warnings(deployment: Deployment) -> tuple[str, ...]:
         found.append(
             "packer.source_roots is not set: no volume with the source files is mounted, and pods "
             "would find none of them"
-        )
-    if (settings.database.shards_total or 1) > 1:
-        found.append(
-            "database.shards_total is above 1: try one worker first; a runner of a version without "
-            "static workers ends with exit code 2"
         )
     if settings.metrics.textfile is not None:
         found.append("metrics.textfile lies in a directory that ends with the pod")

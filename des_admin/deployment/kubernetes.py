@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
-from des_admin.deployment.mounts import Kind, Mount, Role, is_object_store, mounts_for
+from des_admin.deployment.mounts import Kind, Mount, Role, mounts_for, object_places
 from des_admin.deployment.options import CONFIG_NAME, Deployment
 from des_core.database import parse_url
+from des_core.errors import ConfigError
 from des_core.resources import resource_dir
 
 Json = dict[str, Any]
 LONGEST_START_DELAY_S = 1800
 DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
-HTTPS_PORT = 443
+WEB_PORTS = {"http": 80, "https": 443}
+OBJECT_STORE_SECRET = "des-object-store"  # noqa: S105 - the name of a Secret
 SECRET_MODE = 0o440
 _ROLES = {
     "watermark-migration": Role.RUNNER,
@@ -114,6 +117,10 @@ def _change_pod(pod: Json, deployment: Deployment) -> None:
         for each in sorted(deployment.credentials, key=lambda each: each.variable, reverse=True)
     ] + kept
     _change_volumes(pod, container, deployment, role)
+    if role is Role.RUNNER and object_places(deployment.settings):
+        # Optional: a pod may have its credentials from the cloud's own identity instead.
+        secret = {"name": OBJECT_STORE_SECRET, "optional": True}
+        container["envFrom"] = [{"secretRef": secret}]
     if role is Role.EXPORTER:
         _change_exporter(container, deployment)
 
@@ -191,10 +198,6 @@ def _change_policy(document: Json, deployment: Deployment) -> None:
             labels["kubernetes.io/metadata.name"] = deployment.monitoring_namespace
 
 
-def _change_budget(document: Json, deployment: Deployment) -> None:
-    document["spec"]["minAvailable"] = _workers(deployment) - 1
-
-
 def _outgoing_ports(deployment: Deployment) -> list[int]:
     settings = deployment.settings
     urls = [parse_url(text) for text in (settings.source_url, settings.config_url)]
@@ -203,9 +206,25 @@ def _outgoing_ports(deployment: Deployment) -> list[int]:
         for url in urls
         if url.get_backend_name() in DEFAULT_PORTS
     }
-    if is_object_store(settings.packer.output_dir):
-        ports.add(HTTPS_PORT)
+    if object_places(settings):
+        endpoint = settings.packer.object_store.endpoint or "https://"
+        ports.add(_web_port("packer.object_store.endpoint", endpoint))
+    gateway = settings.metrics.pushgateway_url
+    if gateway is not None:
+        ports.add(_web_port("metrics.pushgateway_url", gateway.get_secret_value()))
     return sorted(ports)
+
+
+def _web_port(key: str, url: str) -> int:
+    """The port of a URL; the client takes one without a scheme for http."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        return parts.port or WEB_PORTS.get(parts.scheme, WEB_PORTS["https"])
+    except ValueError as exc:
+        raise ConfigError(
+            f"{key} has no port that a network policy could name",
+            hint="write it out, or give its variable a default: ${PORT:9091}",
+        ) from exc
 
 
 def _port(deployment: Deployment) -> int:
@@ -220,5 +239,4 @@ _CHANGES = {
     "Service": _change_service,
     "ServiceMonitor": _change_monitor,
     "NetworkPolicy": _change_policy,
-    "PodDisruptionBudget": _change_budget,
 }

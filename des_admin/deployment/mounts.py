@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,10 +11,18 @@ from pathlib import PurePosixPath
 
 from des_core.config import Settings
 from des_core.database import parse_url
+from des_core.errors import ConfigError
+from des_core.object_config import is_object_url
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")  # one with a default needs no file
 _USUAL_KEYS = {"DB_USER": "username", "DB_PASSWORD": "password"}
 OUTPUT_CLAIM = "des-output-pvc"
+SCRATCH_DIR = "/tmp"  # noqa: S108 - an empty volume of each pod
+# What a volume must not hide: the system, the program, and what every pod mounts.
+SYSTEM = frozenset(
+    "/ /bin /boot /dev /etc /lib /lib64 /opt /proc /run /sbin /sys /usr".split()  # noqa: SIM905
+)
+OURS = ("/config", "/secrets", "/opt/des-admin")
 
 
 class Role(StrEnum):
@@ -34,8 +43,12 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One directory of the configuration. `source` names the claim or the secret."""
+    """One directory of the configuration. `source` names the claim or the secret.
 
+    `key` is where the configuration names it.
+    """
+
+    key: str
     name: str
     path: str
     kind: Kind
@@ -58,62 +71,117 @@ def credentials_of(config_text: str) -> tuple[Credential, ...]:
 
 
 def mounts_for(settings: Settings, role: Role) -> tuple[Mount, ...]:
-    """The directories that a role needs, each once."""
+    """The directories that a role needs, each once; ConfigError for one that no pod can have."""
     found: dict[str, Mount] = {}
     for mount in _mounts(settings, role):
-        known = found.get(mount.path)
+        path = _check_path(mount)
+        known = found.get(path)
         if known is None:
-            found[mount.path] = mount
+            found[path] = replace(mount, path=path)
         elif known.read_only and not mount.read_only:
-            found[mount.path] = replace(known, read_only=False)
-    return tuple(found.values())
+            found[path] = replace(known, read_only=False)
+    return tuple(mount for mount in found.values() if not _is_there_already(mount, found))
 
 
-def is_object_store(output_dir: str) -> bool:
-    """Whether the shards go to an object store instead of a directory."""
-    return "://" in output_dir
+def object_places(settings: Settings) -> list[str]:
+    """The output and the source roots that are in an object store."""
+    places = (settings.packer.output_dir, *settings.packer.source_roots)
+    return [place for place in places if is_object_url(place)]
 
 
-def sqlite_directories(settings: Settings) -> list[str]:
-    """Where SQLite database files lie; the whole directory, for the journal beside the file."""
-    urls = [parse_url(text) for text in (settings.source_url, settings.config_url)]
+def sqlite_directories(settings: Settings) -> list[tuple[str, str]]:
+    """Key and directory of SQLite databases; the whole directory, for the journal beside a file."""
+    urls = {"database.url": settings.source_url, "watermark.config_db_url": settings.config_url}
+    parsed = {key: parse_url(text) for key, text in urls.items()}
     return [
-        str(PurePosixPath(url.database).parent)
-        for url in urls
+        (key, _directory(url.database))
+        for key, url in parsed.items()
         if url.get_backend_name() == "sqlite" and url.database
     ]
 
 
 def _mounts(settings: Settings, role: Role) -> Iterator[Mount]:
-    output, is_runner = settings.packer.output_dir, role is Role.RUNNER
-    if role is not Role.MIGRATE and not is_object_store(output):
-        yield Mount("des-output", output, Kind.CLAIM, OUTPUT_CLAIM, read_only=not is_runner)
+    is_runner = role is Role.RUNNER
+    if role is not Role.MIGRATE:
+        yield from _output(settings, is_runner)
     if is_runner:
         yield from _sources(settings)
-    if settings.backup.dir is not None and not is_runner:
-        yield Mount("backup", settings.backup.dir, Kind.CLAIM, "des-backup-pvc", read_only=True)
-    for directory in sqlite_directories(settings):
-        yield Mount("database", directory, Kind.CLAIM, "des-database-pvc")
+    backups = settings.backup.dir
+    if backups is not None and not is_runner:
+        yield Mount("backup.dir", "backup", backups, Kind.CLAIM, "des-backup-pvc", read_only=True)
+    for key, directory in sqlite_directories(settings):
+        yield Mount(key, "database", directory, Kind.CLAIM, "des-database-pvc")
     if settings.logging.file is not None:
-        yield Mount("logs", _directory(settings.logging.file), Kind.SCRATCH)
+        yield Mount("logging.file", "logs", _directory(settings.logging.file), Kind.SCRATCH)
     if role is not Role.MIGRATE:
         yield from _of_metrics(settings)
 
 
+def _output(settings: Settings, is_runner: bool) -> Iterator[Mount]:
+    packer = settings.packer
+    if not is_object_url(packer.output_dir):
+        key, name, path = "packer.output_dir", "des-output", packer.output_dir
+        yield Mount(key, name, path, Kind.CLAIM, OUTPUT_CLAIM, read_only=not is_runner)
+    elif is_runner and packer.scratch_dir is not None:
+        yield Mount("packer.scratch_dir", "drafts", packer.scratch_dir, Kind.SCRATCH)
+
+
 def _sources(settings: Settings) -> Iterator[Mount]:
     keep = not settings.migration.delete_source_files
-    for number, root in enumerate(settings.packer.source_roots):
+    roots = [root for root in settings.packer.source_roots if not is_object_url(root)]
+    for number, root in enumerate(roots):
         name = "source-files" if number == 0 else f"source-files-{number + 1}"
-        yield Mount(name, str(root), Kind.CLAIM, f"{name}-pvc", read_only=keep)
+        yield Mount("packer.source_roots", name, root, Kind.CLAIM, f"{name}-pvc", read_only=keep)
 
 
 def _of_metrics(settings: Settings) -> Iterator[Mount]:
     metrics = settings.metrics
-    for file in (metrics.tls_cert_file, metrics.tls_key_file, metrics.tls_client_ca_file):
+    for key in ("tls_cert_file", "tls_key_file", "tls_client_ca_file"):
+        file = getattr(metrics, key)
         if file is not None:
-            yield Mount("tls", _directory(file), Kind.SECRET, "des-exporter-tls", read_only=True)
+            where, secret = _directory(file), "des-exporter-tls"
+            yield Mount(f"metrics.{key}", "tls", where, Kind.SECRET, secret, read_only=True)
     if metrics.textfile is not None:
-        yield Mount("textfile", _directory(metrics.textfile), Kind.SCRATCH)
+        yield Mount("metrics.textfile", "textfile", _directory(metrics.textfile), Kind.SCRATCH)
+
+
+def _check_path(mount: Mount) -> str:
+    """The path without detours; ConfigError where no volume can be mounted."""
+    path, problem = re.sub("^/+", "/", posixpath.normpath(mount.path)), None
+    if not path.startswith("/"):
+        problem = "is not an absolute path"
+    elif ":" in path or not path.isprintable():
+        problem = "has a character that no mount may have"
+    elif path in SYSTEM:
+        problem = "would hide a directory of the system"
+    elif any(_is_below(path, ours) or _is_below(ours, path) for ours in OURS):
+        problem = "lies where every pod has something else"
+    elif path == SCRATCH_DIR and mount.kind is not Kind.SCRATCH:
+        problem = "is the scratch directory of every pod"
+    if problem is not None:
+        raise ConfigError(
+            f"{mount.key} {problem}, so no volume can be mounted there",
+            hint="give it a directory of its own, like /mnt/des/output",
+            path=mount.path,
+        )
+    return path
+
+
+def _is_there_already(mount: Mount, found: dict[str, Mount]) -> bool:
+    """An empty directory that lies in a volume which keeps what is written there."""
+    if mount.kind is not Kind.SCRATCH:
+        return False
+    if mount.path == SCRATCH_DIR:
+        return True
+    return any(
+        other.kind is Kind.CLAIM and not other.read_only and _is_below(mount.path, path)
+        for path, other in found.items()
+    )
+
+
+def _is_below(path: str, parent: str) -> bool:
+    """Whether it is in there, or the same."""
+    return path == parent or path.startswith(parent.rstrip("/") + "/")
 
 
 def _directory(file: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import yaml
 
 from des_admin.deployment.kubernetes import dump_documents
@@ -10,6 +12,8 @@ from des_core.resources import resource_dir
 
 RULES = "des-rules.yml"
 SCRAPE = "prometheus.yml"
+DASHBOARD = "des-dashboard.json"
+STALLED_PANEL = "Due and not packed for"
 _PERIOD_S = 3600
 _ONE_PERIOD = "for: 1h # one period"
 
@@ -47,10 +51,17 @@ def render_rule_object(deployment: Deployment) -> str:
     return dump_documents([document])
 
 
-def render_grafana() -> dict[str, str]:
-    """Texts by path below `grafana/`; the dashboard has its data source as a variable."""
-    root = resource_dir("deploy") / "grafana"
-    return {path.name: path.read_text(encoding="utf-8") for path in sorted(root.iterdir())}
+def render_grafana(deployment: Deployment) -> dict[str, str]:
+    """Texts by path below `grafana/`; thresholds follow the schedule as the alerts do."""
+    path = resource_dir("deploy") / "grafana" / DASHBOARD
+    document = json.loads(path.read_text(encoding="utf-8"))
+    period_s = deployment.schedule.longest_gap_s
+    for panel in document["panels"]:
+        if panel["title"] == STALLED_PANEL:
+            steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+            for step, periods in zip(steps[1:], (1, 2), strict=True):
+                step["value"] = periods * period_s
+    return {DASHBOARD: json.dumps(document, indent=2) + "\n"}
 
 
 def _scrape(text: str, deployment: Deployment) -> str:

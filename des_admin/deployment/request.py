@@ -19,6 +19,7 @@ from des_core.errors import UsageError
 UNSET = "des-admin-variable-not-set"
 MAX_NAME = 63
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_URL = re.compile(r"[\w./][^\s\"'#{}]*", re.A)  # what YAML and Prometheus take as it stands
 _IMAGE = re.compile(r"[a-z0-9][\w.:/@-]*", re.A | re.I)
 
 
@@ -63,6 +64,11 @@ def _check(options: Mapping[str, Any]) -> None:
             )
     if not _IMAGE.fullmatch(options["image"]):
         raise UsageError(f"--image: not an image: {options['image']!r}")
+    if not _URL.fullmatch(options["runbook_url"]):
+        raise UsageError(
+            f"--runbook-url: not an address: {options['runbook_url']!r}",
+            hint="without blanks, quotes and #anchor, like https://wiki.example.org/RUNBOOK.md",
+        )
     try:
         ZoneInfo(options["time_zone"])
     except (ZoneInfoNotFoundError, ValueError, OSError) as exc:

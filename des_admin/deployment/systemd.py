@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 
-from des_admin.deployment.mounts import Kind, Mount, Role, mounts_for
+from des_admin.deployment.mounts import Kind, Mount, Role, mounts_for, object_places
 from des_admin.deployment.options import Deployment
 from des_core.resources import resource_dir
 
-RUNNER_UNIT = "des-watermark-migration.service"
+RUNNER = "des-watermark-migration"
+WORKER = "des-watermark-worker@"
+RUNNER_UNIT = f"{RUNNER}.service"
 EXPORTER_UNIT = "des-exporter.service"
-TIMER_UNIT = "des-watermark-migration.timer"
+TIMER_UNIT = f"{RUNNER}.timer"
 LOGROTATE = "des-admin.logrotate"
+OBJECT_STORE_FILE = "object-store.env"  # beside the configuration, for root alone
 
 
 def render_systemd(deployment: Deployment) -> dict[str, str]:
-    """Texts by path below `systemd/`. logrotate is there if there is a log file."""
+    """Texts by path below `systemd/`. logrotate is there if there is a log file.
+
+    With static workers the runner's units are templates, one instance for each worker.
+    """
     root = resource_dir("deploy") / "systemd"
     texts = {path.name: path.read_text(encoding="utf-8") for path in sorted(root.iterdir())}
     runner = f"python3 -m watermark_orchestrator --config {deployment.config_path} --mode single"
@@ -35,7 +42,9 @@ def render_systemd(deployment: Deployment) -> dict[str, str]:
     if log_file is None:
         del texts[LOGROTATE]
     else:
-        texts[LOGROTATE] = texts[LOGROTATE].replace("/var/log/des/*.log", log_file)
+        texts[LOGROTATE] = texts[LOGROTATE].replace("/var/log/des/*.log", _quoted(log_file))
+    if (deployment.settings.database.shards_total or 1) > 1:
+        return _for_workers(texts)
     return texts
 
 
@@ -52,8 +61,18 @@ def set_directive(text: str, key: str, values: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _for_workers(texts: dict[str, str]) -> dict[str, str]:
+    """The runner's units as templates: the name of an instance is the number of its worker."""
+    return {
+        name.replace(RUNNER, WORKER): text.replace("--mode single", "--mode single --shard-id %i")
+        .replace("the DES watermark\n", "the DES watermark, static worker %i\n")
+        .replace(RUNNER_UNIT, f"'{WORKER}*.service'")
+        for name, text in texts.items()
+    }
+
+
 def _service(text: str, deployment: Deployment, role: Role, command: str) -> str:
-    secrets = PurePosixPath(deployment.config_path).parent / "secrets"
+    directory = PurePosixPath(deployment.config_path).parent
     names = [each.variable for each in deployment.credentials]
     names.sort(reverse=True)
     mounts = [each for each in mounts_for(deployment.settings, role) if each.kind != Kind.SECRET]
@@ -61,14 +80,24 @@ def _service(text: str, deployment: Deployment, role: Role, command: str) -> str
         ("User", [deployment.user]),
         ("Group", [deployment.user]),
         ("ExecStart", [f"{deployment.bin_dir}/{command}"]),
-        ("LoadCredential", [f"{name}:{secrets}/{name}" for name in names]),
+        ("LoadCredential", [f"{name}:{directory}/secrets/{name}" for name in names]),
         ("Environment", [f"{name}_FILE=%d/{name}" for name in names]),
         ("ReadWritePaths", _paths(mounts, read_only=False)),
         ("ReadOnlyPaths", _paths(mounts, read_only=True)),
     ):
         text = set_directive(text, key, values)
+    if role is Role.RUNNER and object_places(deployment.settings):
+        line = f"EnvironmentFile=-{directory}/{OBJECT_STORE_FILE}"
+        text = text.replace("\nUMask=", f"\n{line}\nUMask=")
     return text
 
 
 def _paths(mounts: list[Mount], *, read_only: bool) -> list[str]:
-    return [each.path for each in mounts if each.read_only == read_only]
+    return [_quoted(each.path).replace("%", "%%") for each in mounts if each.read_only == read_only]
+
+
+def _quoted(path: str) -> str:
+    """As it is, unless a space or a quote would end it."""
+    if not re.search(r"[\s'\"\\]", path):
+        return path
+    return '"' + re.sub(r'(["\\])', r"\\\1", path) + '"'

@@ -29,7 +29,6 @@ from des_core.metrics.definitions import CAUSES, METRICS
 from des_core.metrics.exporter import Exporter
 from des_core.metrics.journal import JournaledMetrics
 from des_core.migration.apply import upgrade
-from des_core.stored_time import to_stored
 from des_core.timestamps import floor_day
 from support.database import TestDatabase
 from support.filesdata import FilesTableFactory
@@ -268,47 +267,6 @@ def test_a_configured_backup_that_was_never_made_has_a_limit(
     exporter.close()
 
 
-def test_workers_that_stay_behind(
-    settings: Settings, config: Database, database: TestDatabase
-) -> None:
-    sharded = settings.model_copy(
-        update={"database": settings.database.model_copy(update={"shards_total": 3})}
-    )
-    exporter = Exporter(sharded)
-    read(exporter)
-    assert value(exporter, "des_workers_expected") == 3
-    assert value(exporter, "des_workers_behind") == 3
-
-    def add_worker(number: int, until: datetime, updated: datetime) -> None:
-        database.execute(
-            "INSERT INTO des_archive_worker (worker_id, workers_total, n_bits, packed_until, fence,"
-            " updated_at) VALUES (:n, 3, 8, :until, 0, :updated)",
-            {
-                "n": number,
-                "until": to_stored(until, config.dialect),
-                "updated": to_stored(updated, config.dialect),
-            },
-        )
-
-    add_worker(0, FIRST_DAY + DAY, NOW)
-    add_worker(1, FIRST_DAY + DAY, NOW - DAY)
-    read(exporter)
-    assert value(exporter, "des_workers_behind") == 1
-    assert value(exporter, "des_workers_slowest_update_timestamp_seconds") == 0
-    add_worker(2, FIRST_DAY, NOW - 2 * DAY)
-    read(exporter)
-    assert value(exporter, "des_workers_behind") == 1
-    updated = (NOW - 2 * DAY).timestamp()
-    assert value(exporter, "des_workers_slowest_update_timestamp_seconds") == updated
-    database.execute(
-        "UPDATE des_archive_worker SET packed_until = :until",
-        {"until": to_stored(FIRST_DAY + DAY, config.dialect)},
-    )
-    read(exporter)
-    assert value(exporter, "des_workers_behind") == 0
-    exporter.close()
-
-
 def test_cycles_of_processes_that_are_gone(exporter: Exporter, config: Database) -> None:
     codes = [ExitCode.DONE, ExitCode.REFUSED, ExitCode.REFUSED, ExitCode.TERMINATED]
     for code in codes:
@@ -322,16 +280,6 @@ def test_cycles_of_processes_that_are_gone(exporter: Exporter, config: Database)
     assert value(exporter, "des_migration_cycles_total", "stopped") == 1
     assert value(exporter, "des_migration_cycles_total", "locked") == 0
     assert value(exporter, "des_migration_failed_cycles") == 2
-    last = value(exporter, "des_migration_last_success_timestamp_seconds")
-    assert last == NOW.timestamp()
-
-
-def test_a_worker_that_was_given_up_fails_no_more(exporter: Exporter, config: Database) -> None:
-    for worker, code in ((0, ExitCode.DONE), (1, ExitCode.REFUSED), (1, ExitCode.REFUSED)):
-        JournaledMetrics(config, worker=worker, clock=lambda: NOW).cycle_finished(code)
-    read(exporter)
-    assert value(exporter, "des_migration_cycles_total", "refused") == 2
-    assert value(exporter, "des_migration_failed_cycles") == 0
     last = value(exporter, "des_migration_last_success_timestamp_seconds")
     assert last == NOW.timestamp()
 

@@ -157,14 +157,16 @@ def test_a_port_that_is_taken_ends_the_exporter_but_not_a_runner(config: Path) -
         assert run_runner(config).returncode == 3
 
 
-def test_a_run_logs_to_its_file_and_lives_through_sighup(config: Path) -> None:
-    log = config.parent / "watermark_migration.log"
+def test_a_run_logs_to_its_file_and_begins_a_new_one_at_sighup(config: Path) -> None:
+    log, rotated = (config.parent / f"watermark_migration.log{end}" for end in ("", ".1"))
     arguments = ("--mode", "continuous", "--interval", "60", "--log-format", "json")
     with start_runner(config, *arguments, "--log-file", str(log)) as process:
         wait_until(lambda: log.exists() and "slice_committed" in log.read_text())
+        log.rename(rotated)
         os.kill(process.pid, signal.SIGHUP)
         process.terminate()
         process.communicate(timeout=30)
     assert process.returncode == 143
-    slices = [line for line in map(json.loads, log.read_text().splitlines()) if "slice" in line]
+    assert log.read_text().count("\n") >= 1, "what came after the signal"
+    slices = [line for line in map(json.loads, rotated.read_text().splitlines()) if "slice" in line]
     assert {"run_id", "timestamp", "level", "worker"} <= set(slices[0])

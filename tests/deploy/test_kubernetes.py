@@ -1,5 +1,6 @@
 """Manifests: valid for Kubernetes, and sensible for this program, as kept and as rendered."""
 
+import posixpath
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,15 @@ from des_admin.deployment.files import render_all
 from des_admin.deployment.mounts import Role, credentials_of, mounts_for
 from des_admin.deployment.options import Deployment
 from des_core.errors import ExitCode
-from support.deployment import DEPLOY, RICH_CONFIG, SQLITE_CONFIG, MakeDeployment, documents_of
+from des_core.object_config import is_object_url
+from support.deployment import (
+    DEPLOY,
+    OBJECT_CONFIG,
+    RICH_CONFIG,
+    SQLITE_CONFIG,
+    MakeDeployment,
+    documents_of,
+)
 from support.tools import require_tool
 
 Json = dict[str, Any]
@@ -180,10 +189,13 @@ def test_every_path_of_the_configuration_is_mounted(
         for wanted in mounts_for(settings, role):
             assert mounts[wanted.path].get("readOnly", False) is wanted.read_only
         if role is Role.RUNNER:
-            assert "readOnly" not in mounts[settings.packer.output_dir]
-            for root in settings.packer.source_roots:
-                kept = not settings.migration.delete_source_files
-                assert mounts[str(root)].get("readOnly", False) is kept
+            wanted = [settings.packer.output_dir, *settings.packer.source_roots]
+            local = [posixpath.normpath(path) for path in wanted if not is_object_url(path)]
+            assert set(local) <= set(mounts)
+            kept = not settings.migration.delete_source_files
+            for path in local:
+                is_output = path == posixpath.normpath(settings.packer.output_dir)
+                assert mounts[path].get("readOnly", False) is (kept and not is_output)
         assert "/tmp" in mounts, "the root is read-only"
 
 
@@ -215,7 +227,7 @@ def test_workers_are_as_many_as_the_configuration_says(make: MakeDeployment) -> 
     path = env["DES_ADMIN__DATABASE__SHARD_ID"]["valueFrom"]["fieldRef"]["fieldPath"]
     assert "job-completion-index" in path
     [budget] = documents["kubernetes/workers/poddisruptionbudget.yaml"]
-    assert budget["spec"]["minAvailable"] == 2
+    assert budget["spec"]["minAvailable"] == 1, "pods that are done are not available"
     assert "kubernetes/workers/cronjob.yaml" not in render_all(make(SQLITE_CONFIG))
 
 
@@ -245,7 +257,16 @@ def test_probes_ports_and_addresses_agree(make: MakeDeployment) -> None:
 
 @pytest.mark.parametrize(
     ("text", "ports"),
-    [(None, [5432]), (RICH_CONFIG, [3307]), (SQLITE_CONFIG, [])],
+    [
+        (None, [5432]),
+        (RICH_CONFIG, [3307]),
+        (SQLITE_CONFIG, []),
+        (OBJECT_CONFIG, [5432, 9000, 9091]),
+        (
+            OBJECT_CONFIG.replace("endpoint: http://minio.storage:9000", "region: eu"),
+            [443, 5432, 9091],
+        ),
+    ],
 )
 def test_the_network_is_open_to_names_and_the_database_only(
     make: MakeDeployment, text: str | None, ports: list[int]

@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
+from des_admin.deployment.prometheus import render_grafana
 from des_core.metrics.definitions import METRICS
-from support.deployment import DEPLOY, ROOT
+from support.deployment import DEPLOY, ROOT, MakeDeployment
 
 RULES = DEPLOY / "prometheus" / "des-rules.yml"
 DASHBOARD = DEPLOY / "grafana" / "des-dashboard.json"
@@ -151,6 +152,12 @@ def test_the_dashboard_is_what_its_script_writes() -> None:
     script = ROOT / "scripts" / "build-dashboard"
     done = subprocess.run([sys.executable, str(script), "--check"], check=False)
     assert done.returncode == 0, "run scripts/build-dashboard"
+
+
+def test_the_rendered_dashboard_is_the_kept_one_for_an_hourly_schedule(
+    make: MakeDeployment,
+) -> None:
+    assert render_grafana(make()) == {DASHBOARD.name: DASHBOARD.read_text()}
 
 
 def test_the_script_is_executable() -> None:

@@ -1,5 +1,6 @@
 """Alert rules: valid, proven case by case, and the guide's own second alert shown wrong."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -8,7 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
-from des_admin.deployment.prometheus import render_rule_object, render_rules
+from des_admin.deployment.prometheus import (
+    DASHBOARD,
+    STALLED_PANEL,
+    render_grafana,
+    render_rule_object,
+    render_rules,
+)
+from des_core.metrics.archive_reader import EXCEPTION_LIMIT
 from support.deployment import DEPLOY, ROOT, MakeDeployment
 from support.tools import require_tool
 
@@ -72,6 +80,10 @@ def test_every_alert_looks_at_the_exporter_only() -> None:
             assert f'{metric}{{job="des-exporter"}}' in expression, name
 
 
+def test_what_is_counted_up_to_a_limit_is_not_trusted_beyond_it() -> None:
+    assert f"sum[10m]) >= {EXCEPTION_LIMIT}\n" in alerts()["DesExceptionsGrowing"]["expr"]
+
+
 def test_the_second_alert_of_the_guide_is_wrong_both_ways() -> None:
     """It fires when all is caught up, and is silent when the watermark is stuck as lag grows."""
     done = promtool("test", "rules", GUIDE)
@@ -95,4 +107,8 @@ def test_the_period_of_the_schedule_is_in_the_rules(make: MakeDeployment, tmp_pa
     link = "https://runbooks.example/des#watermarknotprogressing"
     assert stalled["annotations"]["runbook_url"] == link
     assert "3600" not in text
+    board = json.loads(render_grafana(deployment)[DASHBOARD])
+    [panel] = [each for each in board["panels"] if each["title"] == STALLED_PANEL]
+    steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert [step["value"] for step in steps] == [None, 900, 1800]
     assert yaml.safe_load(render_rule_object(deployment))["spec"] == yaml.safe_load(text)

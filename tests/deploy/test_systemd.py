@@ -12,10 +12,11 @@ from des_admin.deployment.systemd import (
     LOGROTATE,
     RUNNER_UNIT,
     TIMER_UNIT,
+    WORKER,
     render_systemd,
     set_directive,
 )
-from support.deployment import DEPLOY, RICH_CONFIG, SQLITE_CONFIG, MakeDeployment
+from support.deployment import DEPLOY, ODD_CONFIG, RICH_CONFIG, SQLITE_CONFIG, MakeDeployment
 from support.tools import require_tool
 
 
@@ -69,7 +70,7 @@ def test_units_parse_and_stop_the_runner_gently(make: MakeDeployment) -> None:
 
 def test_paths_and_variables_follow_the_configuration(make: MakeDeployment) -> None:
     texts = render_systemd(make(RICH_CONFIG, user="archiver", config_path="/etc/x/c.yaml"))
-    runner, exporter = directives(texts[RUNNER_UNIT]), directives(texts[EXPORTER_UNIT])
+    runner, exporter = (directives(texts[name]) for name in (f"{WORKER}.service", EXPORTER_UNIT))
     assert runner["User"] == ["archiver"]
     assert set(runner["ReadWritePaths"]) == {
         "/data/des",
@@ -85,6 +86,24 @@ def test_paths_and_variables_follow_the_configuration(make: MakeDeployment) -> N
     assert "METRICS_PASSWORD_FILE=%d/METRICS_PASSWORD" in exporter["Environment"]
     assert not any("DB_HOST" in line for line in runner["LoadCredential"]), "it has a default"
     assert "/var/log/des/watermark_migration.log {" in texts[LOGROTATE]
+
+
+def test_each_static_worker_is_an_instance_of_a_template(make: MakeDeployment) -> None:
+    texts = render_systemd(make(RICH_CONFIG))
+    assert RUNNER_UNIT not in texts
+    assert TIMER_UNIT not in texts
+    service, timer = texts[f"{WORKER}.service"], texts[f"{WORKER}.timer"]
+    assert directives(service)["ExecStart"][0].endswith(" --mode single --shard-id %i")
+    assert "Unit" not in directives(timer), "an instance of the timer starts its namesake"
+    assert f"main '{WORKER}*.service'" in texts[LOGROTATE]
+
+
+def test_paths_that_would_end_early_are_quoted(make: MakeDeployment) -> None:
+    texts = render_systemd(make(ODD_CONFIG))
+    runner = directives(texts[RUNNER_UNIT])
+    assert runner["ReadWritePaths"] == ['"/data/des archive"', '"/data/app x"']
+    assert runner["ReadOnlyPaths"] == ["/srv/żółć", r'"/srv/\"quoted\"\\100%%"']
+    assert '\n"/data/des archive/logs/run.log" {\n' in texts[LOGROTATE]
 
 
 def test_without_a_log_file_there_is_nothing_to_rotate(make: MakeDeployment) -> None:

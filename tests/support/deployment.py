@@ -54,8 +54,39 @@ packer:
   output_dir: /data/des
   source_roots: [/srv/a]
 """
+OBJECT_CONFIG = """
+database:
+  url: "postgresql://${DB_USER}:${DB_PASSWORD}@db/archive"
+packer:
+  output_dir: s3://archive/shards
+  source_roots: [s3://documents, /mnt/old]
+  scratch_dir: /var/lib/des/drafts
+  object_store:
+    endpoint: http://minio.storage:9000
+metrics:
+  pushgateway_url: "http://pusher:${PUSH_PASSWORD}@gateway.monitoring:9091"
+"""
+ODD_CONFIG = """
+database:
+  url: "sqlite:////data/des archive/../app x/app.sqlite"
+packer:
+  output_dir: "/data/des archive/"
+  source_roots: ["/srv//żółć/", '/srv/"quoted"\\100%']
+metrics:
+  textfile: /tmp/des.prom
+backup:
+  dir: "/data/des archive"
+logging:
+  file: "/data/des archive/logs/run.log"
+"""
 
-CONFIGS = {"guide": None, "rich": RICH_CONFIG, "sqlite": SQLITE_CONFIG}
+CONFIGS = {
+    "guide": None,
+    "rich": RICH_CONFIG,
+    "sqlite": SQLITE_CONFIG,
+    "objects": OBJECT_CONFIG,
+    "odd": ODD_CONFIG,
+}
 
 Documents = dict[str, list[dict[str, Any]]]
 MakeDeployment = Callable[..., Deployment]

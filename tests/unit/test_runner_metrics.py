@@ -1,7 +1,6 @@
 """What a running cycle tells, as a scrape sees it."""
 
 import base64
-import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -29,7 +28,6 @@ from des_core.metrics.definitions import (
 from des_core.metrics.leave_behind import leave_behind
 from des_core.metrics.runner import PrometheusMetrics
 from des_core.metrics.server import Health, serve
-from support.tools import require_tool
 
 MONDAY = datetime(2024, 11, 25, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -234,24 +232,6 @@ def test_a_password_is_asked_for_where_one_is_set(metrics: PrometheusMetrics) ->
         assert fetch(endpoint.url, "Basic d3Jvbmc6d3Jvbmc=")[0] == 401
         assert fetch(endpoint.url, good)[0] == 200
         assert fetch(endpoint.url.replace("/metrics", "/healthz"))[0] == 200
-
-
-def test_tls_is_served_with_the_certificate_of_the_configuration(
-    metrics: PrometheusMetrics, tmp_path: Path
-) -> None:
-    openssl = require_tool("openssl")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    command += ["-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True)
-    settings = MetricsSettings(port=0, tls_cert_file=str(certificate), tls_key_file=str(key))
-    with serve(metrics.registry, settings) as endpoint:
-        import ssl
-
-        context = ssl.create_default_context(cafile=str(certificate))
-        with urllib.request.urlopen(endpoint.url, context=context, timeout=10) as answer:
-            assert b"des_watermark_lag_seconds" in answer.read()
 
 
 def test_a_certificate_that_is_not_there_is_an_error_of_the_configuration(

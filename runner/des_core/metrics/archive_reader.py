@@ -72,9 +72,9 @@ class ArchiveReader:
             values.set_moment("des_watermark_timestamp_seconds", watermark.archived_until)
             _set_totals(values, self._totals.read(connection, dialect, now=now))
             _set_exceptions(values, connection, dialect)
-            expected = self._settings.database.shards_total or 1
-            _set_cycles(values, read_journals(connection, self._config), expected)
-            values.update(read_workers(connection, dialect, expected))
+            values.update(read_workers(connection, dialect, self._settings.database.shards_total))
+            workers = int(values.get("des_workers_expected") or 1)
+            _set_cycles(values, read_journals(connection, self._config), workers)
             values.update(self._backups.read(connection, dialect, self._settings.backup))
         return values, watermark
 

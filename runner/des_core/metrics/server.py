@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import ssl
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from prometheus_client.registry import Collector
 
 from des_core.config import MetricsSettings
 from des_core.errors import ConfigError, UsageError
+from des_core.logs import get_logger
 
+CLIENT_TIMEOUT_S = 30.0
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -46,11 +49,12 @@ class Endpoint:
 def serve(
     registry: Collector, settings: MetricsSettings, health: Health | None = None
 ) -> Iterator[Endpoint]:
-    """Serve while the block lasts; open scrapes are answered before it ends.
+    """Serve while the block lasts. A client that says nothing holds up neither others nor the end.
 
     UsageError where the port is taken, ConfigError where certificate or key cannot be used.
     """
     server, thread = _start(registry, settings)
+    _be_patient_with_nobody(server)
     app = make_wsgi_app(registry)
     server.set_app(_routed(app, settings, health or Health()))
     scheme = "http" if settings.tls_cert_file is None else "https"
@@ -81,6 +85,24 @@ def _start(registry: Collector, settings: MetricsSettings) -> Any:
             host=settings.host,
             port=settings.port,
         ) from exc
+
+
+def _be_patient_with_nobody(server: Any) -> None:
+    """Let each client's own thread shake hands, and give it up after `CLIENT_TIMEOUT_S`.
+
+    The library shakes hands in the thread that accepts: there one client which never begins would
+    hold up every scrape, and the shutdown.
+    """
+    if isinstance(server.socket, ssl.SSLSocket):
+        server.socket.do_handshake_on_connect = False  # type: ignore[attr-defined]
+    handler = server.RequestHandlerClass
+    server.RequestHandlerClass = type(handler.__name__, (handler,), {"timeout": CLIENT_TIMEOUT_S})
+    log = get_logger("metrics")
+
+    def handle_error(_request: object, client: object) -> None:
+        log.debug("scrape_failed", client=str(client), error=repr(sys.exception()))
+
+    server.handle_error = handle_error
 
 
 def _check_certificates(settings: MetricsSettings) -> None:

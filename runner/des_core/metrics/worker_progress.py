@@ -14,9 +14,16 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 
-def read_workers(connection: Connection, dialect: Dialect, expected: int) -> MetricValues:
-    """The worker metrics for `expected` workers; rows of another number of them do not count."""
+def read_workers(connection: Connection, dialect: Dialect, configured: int | None) -> MetricValues:
+    """The worker metrics; rows of another number of workers than the expected one do not count.
+
+    Workers may have their number from flags or from a pod's environment, where the exporter's own
+    configuration does not say it. Then the table does: a single runner leaves no rows there.
+    """
     rows: list[Any] = list(run(connection, config_statement(dialect, "metrics_workers")))
+    expected = configured or 1
+    if expected == 1:
+        expected = max((int(row.workers_total) for row in rows), default=1)
     values = MetricValues()
     values.set("des_workers_expected", expected)
     values.set("des_workers_behind", 0)
