@@ -1,7 +1,7 @@
 """The exporter's read costs the same at 100,000 and at 10,000,000 rows.
 
-One database of each size, on SQLite and on PostgreSQL, in the same run: once with everything
-archived but the newest day, once with so much waiting that the count stops at its limit.
+One database of each size on each server, in the same run: once with a thousandth of the rows
+waiting, once with so much waiting that the count stops at its limit. Reads of both take turns.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from harness import describe_machine, print_table, scratch_directory
@@ -21,17 +22,19 @@ from des_core.config import DatabaseSettings, PackerSettings, Settings
 from des_core.metrics.exporter import Exporter
 from des_core.migration.apply import upgrade
 from support.database import TestDatabase, sqlite_database
+from support.mariadb_server import MariaDbServer, find_mariadb
 from support.postgres_server import PostgresServer, find_postgres
 from support.servers import database_on
 
 SIZES = (100_000, 10_000_000)
 READS = 30
-HEADER = ["database", "waiting", *(f"{size:,} rows" for size in SIZES), "ratio"]
 TABLE = {
     "sqlite": "CREATE TABLE files (uid TEXT PRIMARY KEY, created_at TEXT NOT NULL,"
     " file_location TEXT NOT NULL, size_bytes INTEGER, archived INTEGER NOT NULL)",
     "postgres": "CREATE TABLE files (uid text PRIMARY KEY, created_at timestamptz NOT NULL,"
     " file_location text NOT NULL, size_bytes bigint, archived boolean NOT NULL)",
+    "mysql": "CREATE TABLE files (uid VARCHAR(64) PRIMARY KEY, created_at DATETIME(6) NOT NULL,"
+    " file_location TEXT NOT NULL, size_bytes BIGINT, archived BOOLEAN NOT NULL)",
 }
 # Rows evenly over the ten years that end ten days ago; the last thousandth is not archived.
 FILL = {
@@ -42,17 +45,22 @@ FILL = {
     "postgres": "INSERT INTO files SELECT 'file-' || i, now() - interval '10 days'"
     " - interval '1 second' * (315360000.0 * ({rows} - i) / {rows}), '/mnt/' || i, 1000,"
     " i <= {rows} * 0.999 FROM generate_series(1, {rows}) AS i",
+    "mysql": "INSERT INTO files SELECT CONCAT('file-', LPAD(seq, 9, '0')), UTC_TIMESTAMP(6)"
+    " - INTERVAL 10 DAY - INTERVAL (315360000.0 * ({rows} - seq) / {rows}) SECOND,"
+    " CONCAT('/mnt/', seq), 1000, seq <= {rows} * 0.999 FROM seq_1_to_{rows}",
 }
 SINCE = {
     "sqlite": "UPDATE des_archive_config SET archived_until = '2000-01-01 00:00:00.000000'",
     "postgres": "UPDATE des_archive_config SET archived_until = '2000-01-01 00:00:00+00'",
+    "mysql": "UPDATE des_archive_config SET archived_until = '2000-01-01 00:00:00'",
 }
+ANALYZE = {"sqlite": "ANALYZE files", "postgres": "ANALYZE files", "mysql": "ANALYZE TABLE files"}
 
 
 def fill(database: TestDatabase, rows: int) -> Settings:
     """`files` with so many rows, migrated."""
     database.execute_script([TABLE[database.kind], FILL[database.kind].format(rows=rows)])
-    database.execute("ANALYZE files")
+    database.execute(ANALYZE[database.kind])
     settings = Settings(
         database=DatabaseSettings(url=SecretStr(database.url)),
         packer=PackerSettings(output_dir="/tmp"),
@@ -61,31 +69,35 @@ def fill(database: TestDatabase, rows: int) -> Settings:
     return settings
 
 
-def time_reads(settings: Settings) -> tuple[float, float]:
-    """Median milliseconds of a read, and how many files it saw waiting."""
-    exporter = Exporter(settings)
-    problem = exporter.read_once()
-    if problem is not None:
-        raise SystemExit(problem)
-    times = []
-    for _ in range(READS):
-        began = time.perf_counter()
-        exporter.read_once()
-        times.append(time.perf_counter() - began)
-    waiting = exporter.current().get("des_migration_pending_files") or 0
-    exporter.close()
-    return statistics.median(times) * 1000, waiting
+def time_reads(settings: list[Settings]) -> list[tuple[float, float]]:
+    """For each, the median milliseconds of a read, and how many files it saw waiting."""
+    exporters = [Exporter(each) for each in settings]
+    times: list[list[float]] = [[] for _ in exporters]
+    for number in range(READS + 1):
+        for exporter, taken in zip(exporters, times, strict=True):
+            began = time.perf_counter()
+            problem = exporter.read_once()
+            if problem is not None:
+                raise SystemExit(problem)
+            if number:
+                taken.append(time.perf_counter() - began)
+    waiting = [each.current().get("des_migration_pending_files") or 0 for each in exporters]
+    for exporter in exporters:
+        exporter.close()
+    return [
+        (statistics.median(taken) * 1000, files)
+        for taken, files in zip(times, waiting, strict=True)
+    ]
 
 
-def compare(name: str, make: Callable[[int], TestDatabase]) -> list[list[str]]:
+def compare(name: str, make: Callable[[int], TestDatabase], sizes: list[int]) -> list[list[str]]:
     """Two lines of the table: little waiting, much waiting."""
-    databases = [make(size) for size in SIZES]
-    settings = [fill(database, size) for database, size in zip(databases, SIZES, strict=True)]
-    few = [time_reads(each) for each in settings]
+    databases = [make(size) for size in sizes]
+    settings = [fill(database, size) for database, size in zip(databases, sizes, strict=True)]
+    few = time_reads(settings)
     for database in databases:
         database.execute(SINCE[database.kind])
-    many = [time_reads(each) for each in settings]
-    return [_line(name, few), _line(name, many)]
+    return [_line(name, few), _line(name, time_reads(settings))]
 
 
 def _line(name: str, found: list[tuple[float, float]]) -> list[str]:
@@ -96,19 +108,29 @@ def _line(name: str, found: list[tuple[float, float]]) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=("sqlite", "postgres"))
-    only = parser.parse_args().only
-    print(describe_machine())
+    parser.add_argument("--only", choices=("sqlite", "postgres", "mariadb"))
+    parser.add_argument("--sizes", type=int, nargs=2, default=SIZES, metavar="ROWS")
+    options = parser.parse_args()
+    sizes = list(options.sizes)
+    print(describe_machine(), flush=True)
     lines: list[list[str]] = []
     with ExitStack() as stack:
         directory = stack.enter_context(scratch_directory("exporter"))
-        if only != "postgres":
-            lines += compare("SQLite", lambda size: sqlite_database(directory / f"{size}.sqlite"))
-        binaries = find_postgres()
-        if only != "sqlite" and binaries is not None:
-            server = stack.enter_context(PostgresServer(binaries))
-            lines += compare("PostgreSQL", lambda _: database_on(server))
-    print_table("One read of the exporter", HEADER, lines)
+        if options.only in (None, "sqlite"):
+            lines += compare("SQLite", partial(_sqlite, directory), sizes)
+        postgres, mariadb = find_postgres(), find_mariadb()
+        if options.only in (None, "postgres") and postgres is not None:
+            running = stack.enter_context(PostgresServer(postgres))
+            lines += compare("PostgreSQL", lambda _: database_on(running), sizes)
+        if options.only in (None, "mariadb") and mariadb is not None:
+            server = stack.enter_context(MariaDbServer(mariadb))
+            lines += compare("MariaDB", lambda _: database_on(server), sizes)
+    header = ["database", "files waiting", *(f"{size:,} rows" for size in sizes), "ratio"]
+    print_table("One read of the exporter", header, lines)
+
+
+def _sqlite(directory: Path, size: int) -> TestDatabase:
+    return sqlite_database(directory / f"{size}.sqlite")
 
 
 if __name__ == "__main__":
