@@ -1,8 +1,12 @@
 """What the exporter reads does not grow with the archive; databases may come and go."""
 
+import os
+import re
+import signal
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
@@ -10,10 +14,13 @@ from threading import Event
 import pytest
 
 from des_core.config import Settings
-from des_core.metrics.exporter import Exporter
+from des_core.metrics.exporter import LAST_READ_S, Exporter
 from support.archive import make_archive
 from support.database import TestDatabase
+from support.endpoints import exporter, scrape, wait_until
 from support.filesdata import FilesTableFactory
+from support.postgres_server import PostgresServer
+from support.runner import write_config
 from support.servers import database_on
 
 FILES_PER_DAY = 50
@@ -155,3 +162,36 @@ def test_the_exporter_survives_a_restart_of_the_database(
     assert up.get("des_exporter_failed_reads_total") == 1
     assert time.time() - (up.get("des_exporter_last_read_timestamp_seconds") or 0) < 60
     exporter.close()
+
+
+def test_a_server_that_never_answers_does_not_hold_up_the_end(
+    private_postgres: Callable[[], PostgresServer], files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    server = private_postgres()
+    config = write_config(fill(database_on(server), files_table, tmp_path, 20), tmp_path / "c.yaml")
+    with exporter(config) as (url, process):
+        wait_until(lambda: "des_migration_pending_files " in scrape(url))
+        with frozen(server):
+            wait_until(lambda: time.time() - last_read(url) > 1)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(LAST_READ_S + 20) == 143
+
+
+def last_read(url: str) -> float:
+    """When the exporter last read everything, as it serves it."""
+    found = re.search(r"^des_exporter_last_read_timestamp_seconds (\S+)$", scrape(url), re.M)
+    assert found
+    return float(found[1])
+
+
+@contextmanager
+def frozen(server: PostgresServer) -> Iterator[None]:
+    """All processes of the server stand still."""
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    for pid in (server.pid, *map(int, children)):
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in (server.pid, *map(int, children)):
+            os.kill(pid, signal.SIGCONT)

@@ -26,6 +26,7 @@ from des_core.watermark import Watermark
 
 INTERVAL_S = 15.0
 STUCK_AFTER_S = 300.0
+LAST_READ_S = 2.0
 
 
 class Exporter:
@@ -61,7 +62,32 @@ class Exporter:
         )
 
     def run(self, stop: threading.Event) -> None:
-        """Read at each interval until the stop, then close the databases."""
+        """Read at each interval until the stop, then close the databases.
+
+        A thread of its own reads: a server that never answers must not hold up the end. Nothing is
+        lost with a read that is given up.
+        """
+        failures: list[BaseException] = []
+        ended = threading.Event()  # a join that a signal interrupts takes the thread for ended
+
+        def read() -> None:
+            try:
+                self._read_until(stop)
+            except BaseException as exc:
+                failures.append(exc)
+            finally:
+                ended.set()
+
+        threading.Thread(target=read, name="reader", daemon=True).start()
+        try:
+            ended.wait()
+        finally:
+            stop.set()
+            ended.wait(LAST_READ_S)
+        if failures:
+            raise failures[0]
+
+    def _read_until(self, stop: threading.Event) -> None:
         try:
             while not stop.is_set():
                 self.read_once()
