@@ -56,6 +56,12 @@ def rounds() -> int:
     return int(os.environ.get("DES_TEST_ROUNDS", "10"))
 
 
+@pytest.fixture(scope="session")
+def is_soak() -> bool:
+    """Whether somebody said how often the crash proofs are to be repeated: `make soak` does."""
+    return "DES_TEST_ROUNDS" in os.environ
+
+
 @pytest.fixture
 def golden(regenerate_golden: bool) -> Callable[[Path, str], None]:
     """Compares a text with a golden file, or writes the file with --regenerate-golden."""

@@ -5,6 +5,7 @@ Everything that speaks to a server goes through `Database`; driver errors leave 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from des_core.sql_catalog import Statement
 CONNECT_TIMEOUT_S = 10
 SQLITE_BUSY_TIMEOUT_S = 30.0
 APPLICATION_NAME = "des-admin"
+# The pool logs a traceback for each connection that it finds dead; an error of ours says it.
+logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
 _DRIVERS = {
     "postgresql": "postgresql+psycopg",

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -89,6 +90,22 @@ def list_manifests(storage: Storage) -> list[str]:
     """The names of all manifests, ordered by their windows."""
     names = storage.list_names(MANIFESTS_DIR)
     return sorted(f"{MANIFESTS_DIR}/{name}" for name in names if _NAME.fullmatch(name))
+
+
+def claimed_hashes(storage: Storage, shards: Iterable[str]) -> dict[str, frozenset[str]]:
+    """shard → the sha256 that manifests say it has; a shard that none speaks of is left out.
+
+    A name may have several: after a repair, another shard may have taken it. Manifests that cannot
+    be read say nothing; `verify` looks at them by themselves.
+    """
+    wanted = set(shards)
+    claims: dict[str, set[str]] = {}
+    for name in list_manifests(storage) if wanted else ():
+        with suppress(DamagedData, StorageError):
+            for shard in read_manifest(storage, name).shards:
+                if shard.name in wanted:
+                    claims.setdefault(shard.name, set()).add(shard.sha256)
+    return {shard: frozenset(hashes) for shard, hashes in claims.items()}
 
 
 def _parse(value: dict[str, Any]) -> SliceManifest:

@@ -57,6 +57,7 @@ class TaskPacker:
         codec = Codec.NONE if config.codec == "none" else Codec.ZSTD
         encoder = PayloadEncoder(Compression(codec, config.level))
         self._storage = storage
+        self._compare_with = sources if config.uids_repeat else None
         self._bigfiles = BigFileStore(storage, check)
         self._tools = PackingTools(config, storage, encoder, self._bigfiles)
         self._reader = ReadAhead(
@@ -100,15 +101,15 @@ class TaskPacker:
 
     def _pack_task(self, task: ShardTask) -> Tally:
         tally = Tally()
-        present = PresentShards(task, self._storage, self._bigfiles, tally)
+        present = PresentShards(task, self._storage, self._bigfiles, tally, self._compare_with)
         parts = PartWriter(task, self._tools, tally)
         seen: set[str] = set()
         present.adopt()
         try:
             for bite in take_bites(task.rows, task.count):
-                plan = plan_rows(bite, seen)
+                plan = plan_rows(present.leave_missing(bite), seen)
                 tally.failures.extend(plan.failures)
-                self._pack_rows(present.leave_missing(plan.rows), parts, tally)
+                self._pack_rows(plan.rows, parts, tally)
             self._hand_over(parts.end(), tally)
         finally:
             parts.discard()

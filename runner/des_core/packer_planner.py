@@ -63,6 +63,8 @@ class PackerConfig:
 
     `read_concurrency` bounds the reads in flight per worker when sources turn out to be slow.
     `output_dir` may be a URL of an object store; drafts then go to `scratch_dir`.
+    `uids_repeat` where nothing keeps two rows from having one uid: what a shard has under a uid is
+    then taken for a row's file only if the bytes agree.
     """
 
     output_dir: str
@@ -77,6 +79,7 @@ class PackerConfig:
     read_concurrency: int = 4
     scratch_dir: str | None = None
     object_store: ObjectStoreConfig = field(default_factory=ObjectStoreConfig)
+    uids_repeat: bool = False
 
     def __post_init__(self) -> None:
         bucket_count(self.n_bits)
@@ -193,7 +196,7 @@ def plan_rows(rows: Iterable[SourceRow], seen: set[str]) -> TaskPlan:
     Of rows with one uid the first in that order is packed. `seen` are the uids of earlier rows
     of the task; those of these rows are added.
     """
-    ordered = sorted(rows, key=_packing_order)
+    ordered = sorted(rows, key=packing_order)
     uids = [row[0] for row in ordered]
     if all(map(_is_plain, uids)) and seen.isdisjoint(uids):
         before = len(seen)
@@ -244,7 +247,8 @@ def order_parts(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: (_part_of(name), name)))
 
 
-def _packing_order(row: SourceRow) -> tuple[int, str, str, int]:
+def packing_order(row: SourceRow) -> tuple[int, str, str, int]:
+    """The key by which rows are packed: by time, then by whatever else tells them apart."""
     return row[1], row[0], row[2] or "", -1 if row[3] is None else row[3]
 
 

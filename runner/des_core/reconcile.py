@@ -6,6 +6,8 @@
 2. The rows of any other day are read once, parted by bucket in bounded memory, and looked up in
    the shards of that day; what is in none of them is looked up among the exceptions.
 3. What is left is late: nobody has packed it, and the watermark says that it is archived.
+   Where uids repeat, so are rows that share one file of the shards, until one of them is known to
+   be the one that was packed.
 
 Counts can agree by chance, where as many packed rows were deleted from `files` as came late; only
 a comparison of all days finds those.
@@ -13,7 +15,7 @@ a comparison of all days finds those.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -24,7 +26,7 @@ from des_core.errors import DamagedData
 from des_core.exception_edits import RESOLVED_BY_HAND
 from des_core.exceptions import uid_digest
 from des_core.ledger import shard_names_of_day
-from des_core.packer_planner import ShardTask, SourceRow
+from des_core.packer_planner import SourceRow
 from des_core.retriever import StorageBigFiles
 from des_core.row_spool import RowSpool, decode_rows
 from des_core.shard_io import open_shard
@@ -135,7 +137,11 @@ class Reconciler:
                 self.check()
                 if bucket not in (None, task.bucket):
                     continue
-                late = self._without_exceptions(self._without_packed(task))
+                rows = decode_rows(task.rows)
+                missing = self._without_packed(rows, task.existing)
+                late = self._without_exceptions(missing)
+                if not self.source.schema.uid_is_unique:
+                    late += self._rivals(rows, {row.uid for row in missing})
                 if late:
                     yield late
 
@@ -175,9 +181,8 @@ class Reconciler:
             )
         return existing
 
-    def _without_packed(self, task: ShardTask) -> list[SourceRow]:
-        rows = decode_rows(task.rows)
-        for name in task.existing:
+    def _without_packed(self, rows: list[SourceRow], existing: Sequence[str]) -> list[SourceRow]:
+        for name in existing:
             if not rows:
                 break
             bigfiles = StorageBigFiles(self.storage)
@@ -185,6 +190,22 @@ class Reconciler:
                 found = reader.find_many({row.uid for row in rows})
             rows = [row for row in rows if row.uid not in found]
         return rows
+
+    def _rivals(self, rows: list[SourceRow], missing: set[str]) -> list[SourceRow]:
+        """Rows that all claim the one file which the shards have under their uid.
+
+        The next try compares bytes: one of them has been packed, the others never were.
+        """
+        groups: dict[str, dict[int, SourceRow]] = {}
+        for row in rows:
+            if row.uid not in missing:
+                groups.setdefault(row.uid, {})[row.created_us] = row
+        rivals = [
+            self._without_exceptions(list(group.values()))
+            for group in groups.values()
+            if len(group) > 1
+        ]
+        return [row for group in rivals if len(group) > 1 for row in group]
 
     def _without_exceptions(self, rows: list[SourceRow]) -> list[SourceRow]:
         if not rows:

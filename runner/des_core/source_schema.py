@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine.interfaces import ReflectedColumn
+from sqlalchemy.engine.interfaces import ReflectedColumn, ReflectedIndex
 
 from des_core.config import DatabaseSettings
 from des_core.database import Database
@@ -45,7 +46,10 @@ class CreatedAtKind(StrEnum):
 
 @dataclass(frozen=True)
 class SourceSchema:
-    """The columns of `files` as the server has them, and how to bind values against them."""
+    """The columns of `files` as the server has them, and how to bind values against them.
+
+    `uid_is_unique` where a key sees to it that no two rows have one uid.
+    """
 
     dialect: Dialect
     uid_kind: UidKind
@@ -55,6 +59,7 @@ class SourceSchema:
     has_size: bool
     row_key: str
     has_crc32: bool = False
+    uid_is_unique: bool = True
 
     def to_db(self, moment: datetime) -> object:
         """The value against which created_at is compared, so that `<=` means `<=` in UTC."""
@@ -104,6 +109,7 @@ def inspect_source(database: Database, settings: DatabaseSettings) -> SourceSche
         }
         row_key = _row_key(inspector, database.dialect, settings, columns)
         has_crc32 = _has_crc32(connection)
+        uid_is_unique = _uid_is_unique(inspector, settings, database.dialect)
     required = [
         ("uid_column", settings.uid_column),
         ("created_at_column", settings.created_at_column),
@@ -133,6 +139,7 @@ def inspect_source(database: Database, settings: DatabaseSettings) -> SourceSche
         has_size=settings.size_column in columns,
         row_key=row_key,
         has_crc32=has_crc32,
+        uid_is_unique=uid_is_unique,
     )
 
 
@@ -156,6 +163,30 @@ def _has_crc32(connection: Connection) -> bool:
         return True
     version: tuple[int, ...] = getattr(dialect, "server_version_info", None) or (0,)
     return dialect.name == "postgresql" and version >= (18,)
+
+
+def _uid_is_unique(inspector: Inspector, settings: DatabaseSettings, dialect: Dialect) -> bool:
+    """Whether the primary key, a unique constraint or a whole unique index is the uid alone."""
+    name, schema = settings.table.name, settings.table.schema
+    keys: list[Sequence[str | None]] = [
+        inspector.get_pk_constraint(name, schema)["constrained_columns"]
+    ]
+    keys += [
+        index["column_names"]
+        for index in inspector.get_indexes(name, schema)
+        if index["unique"] and not _is_partial(index)
+    ]
+    if dialect is not Dialect.MYSQL:  # there every unique constraint is an index
+        keys += [key["column_names"] for key in inspector.get_unique_constraints(name, schema)]
+    return any(
+        [_plain_name(column or "", dialect) for column in key] == [settings.uid_column]
+        for key in keys
+    )
+
+
+def _is_partial(index: ReflectedIndex) -> bool:
+    options = index.get("dialect_options", {})
+    return any(options.get(f"{kind}_where") is not None for kind in ("postgresql", "sqlite"))
 
 
 def _plain_name(reflected: str, dialect: Dialect) -> str:

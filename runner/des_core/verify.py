@@ -120,10 +120,10 @@ def verify_one(storage: Storage, config: Database | None, task: Task) -> ShardVe
     if task.is_known and config is not None and known is None:
         return ShardVerdict(task.name, Verdict.SOUND, "it was set aside meanwhile")
     record = None if known is None else known.record
-    first = _read_whole(storage, task.name, record, is_second=False)
+    first = _read_whole(storage, task, record, is_second=False)
     if first.verdict not in (Verdict.DAMAGED, Verdict.UNREADABLE):
         return first
-    second = _read_whole(storage, task.name, record, is_second=True)
+    second = _read_whole(storage, task, record, is_second=True)
     if second.is_bad:
         return second
     return ShardVerdict(
@@ -142,8 +142,9 @@ def _verify_manifest(storage: Storage, task: Task) -> ShardVerdict:
 
 
 def _read_whole(
-    storage: Storage, name: str, record: ShardRecord | None, *, is_second: bool
+    storage: Storage, task: Task, record: ShardRecord | None, *, is_second: bool
 ) -> ShardVerdict:
+    name = task.name
     try:
         blob = storage.open(name)
     except FileNotFoundError:
@@ -159,10 +160,14 @@ def _read_whole(
         return ShardVerdict(name, Verdict.DAMAGED, str(exc))
     except DesError as exc:
         return ShardVerdict(name, Verdict.UNREADABLE, str(exc))
-    return _compare(name, record, check)
+    return _compare(task, record, check)
 
 
-def _compare(name: str, record: ShardRecord | None, check: ShardCheck) -> ShardVerdict:
+def _compare(task: Task, record: ShardRecord | None, check: ShardCheck) -> ShardVerdict:
+    name = task.name
+    if record is None and task.claimed and check.sha256 not in task.claimed:
+        problem = f"sha256 is {check.sha256}, which is not what its manifest says"
+        return ShardVerdict(name, Verdict.DAMAGED, problem, check.files, check.size_bytes)
     if record is None:
         return ShardVerdict(name, Verdict.EXTRA, None, check.files, check.size_bytes)
     for field_name in ("size_bytes", "sha256", "files", "content_bytes"):

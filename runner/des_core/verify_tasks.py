@@ -11,7 +11,7 @@ from zlib import crc32
 
 from des_core.database import Database, run
 from des_core.errors import UsageError
-from des_core.manifests import list_manifests
+from des_core.manifests import claimed_hashes, list_manifests
 from des_core.sql_catalog import config_statement
 from des_core.storage import Storage
 from des_core.stored_time import optional_from_stored, to_stored
@@ -24,11 +24,15 @@ _SUBSET = re.compile(r"(\d{1,9})/(\d{1,9})")
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A shard or a manifest to be read. `is_known` where the ledger has it."""
+    """A shard or a manifest to be read. `is_known` where the ledger has it.
+
+    Where it has not, `claimed` are the sha256 that manifests say the shard has.
+    """
 
     name: str
     is_known: bool
     verified_at: datetime | None = None
+    claimed: frozenset[str] = frozenset()
 
 
 def list_tasks(
@@ -39,9 +43,11 @@ def list_tasks(
     `max_age` leaves out shards that were verified within that time.
     """
     tasks = {} if config is None else {task.name: task for task in _known_tasks(config)}
-    for names in storage.list_shards().values():
-        for name in names:
-            tasks.setdefault(name, Task(name, is_known=False))
+    there = {name for names in storage.list_shards().values() for name in names}
+    unknown = there - set(tasks)
+    claims = claimed_hashes(storage, unknown)
+    for name in unknown:
+        tasks[name] = Task(name, is_known=False, claimed=claims.get(name, frozenset()))
     chosen: Iterable[Task] = tasks.values()
     if max_age is not None:
         oldest = datetime.now(UTC) - max_age

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from des_core.config import Settings
@@ -80,9 +80,10 @@ def open_archive(settings: Settings, *, actor: str = "runner") -> Iterator[Archi
         source if settings.config_url == settings.source_url else open_database(settings.config_url)
     )
     try:
-        packer_config = PackerConfig.from_settings(settings.packer)
+        reader = SourceReader(source, settings.database)
+        packer_config = for_rows_of(reader, PackerConfig.from_settings(settings.packer))
         yield Archive(
-            source=SourceReader(source, settings.database),
+            source=reader,
             config=config,
             storage=open_storage(packer_config),
             packer_config=packer_config,
@@ -105,10 +106,16 @@ def archive_from_connections(
     config = (
         source if config_connection is source_connection else wrap_connection(config_connection)
     )
+    reader = SourceReader(source, source_config.to_settings())
+    packer_config = for_rows_of(reader, packer_config)
     return Archive(
-        source=SourceReader(source, source_config.to_settings()),
+        source=reader,
         config=config,
         storage=open_storage(packer_config),
         packer_config=packer_config,
         policy=CyclePolicy(),
     )
+
+
+def for_rows_of(reader: SourceReader, config: PackerConfig) -> PackerConfig:
+    return replace(config, uids_repeat=not reader.schema.uid_is_unique)

@@ -25,6 +25,7 @@ from des_core.packer_planner import FileFailure, PackerConfig, TaskOutcome
 from des_core.row_spool import RowSpool, decode_rows
 from des_core.storage import Storage, open_storage
 from des_core.timestamps import floor_day
+from watermark_orchestrator.archive import for_rows_of
 from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink, ignore_progress
 from watermark_orchestrator.slices import Window
 from watermark_orchestrator.stopping import StopRequest
@@ -86,7 +87,7 @@ class _Job:
 
     def run(self, cutoff: datetime) -> None:
         """Day by day, oldest first; a day that still has failures is left behind."""
-        packer_config = PackerConfig.from_settings(self.settings.packer)
+        packer_config = for_rows_of(self.reader, PackerConfig.from_settings(self.settings.packer))
         storage = open_storage(packer_config)
         storage.probe_writable()
         storage.clean_leftovers()

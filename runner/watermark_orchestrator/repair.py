@@ -27,6 +27,7 @@ from des_core.errors import Refused
 from des_core.events import record_event
 from des_core.exceptions import NewException, record_exceptions
 from des_core.ledger import KnownShard, find_shard
+from des_core.manifests import claimed_hashes
 from des_core.packer_planner import SourceRow
 from des_core.reconcile import DayScope
 from des_core.routing import parse_shard_name
@@ -114,9 +115,11 @@ def _refuse_unmounted(archive: Archive, findings: list[ShardVerdict]) -> None:
 def _set_aside(run: Run, findings: list[ShardVerdict], report: RepairReport) -> list[_Bad]:
     """What is bad still, all of it out of the way before anything is looked up."""
     bad = []
+    claims = claimed_hashes(run.archive.storage, [finding.shard for finding in findings])
     for finding in findings:
         run.stop.check()
-        item = _look_again(run.archive, finding.shard)
+        claimed = claims.get(finding.shard, frozenset())
+        item = _look_again(run.archive, finding.shard, claimed)
         if item is None:
             continue
         if item.verdict.verdict is not Verdict.MISSING:
@@ -126,9 +129,10 @@ def _set_aside(run: Run, findings: list[ShardVerdict], report: RepairReport) -> 
     return bad
 
 
-def _look_again(archive: Archive, name: str) -> _Bad | None:
+def _look_again(archive: Archive, name: str, claimed: frozenset[str]) -> _Bad | None:
     known = None if is_manifest(name) else find_shard(archive.config, name)
-    verdict = verify_one(archive.storage, archive.config, Task(name, is_known=known is not None))
+    task = Task(name, is_known=known is not None, claimed=claimed)
+    verdict = verify_one(archive.storage, archive.config, task)
     return _Bad(verdict, known) if verdict.is_bad else None
 
 

@@ -21,9 +21,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import des_core
-from des_core.errors import TooManyFailures
+from des_core.errors import DamagedShard, TooManyFailures
 from des_core.ledger import SliceRecord, shard_names_of_day
-from des_core.manifests import SliceManifest, write_manifest
+from des_core.manifests import SliceManifest, claimed_hashes, write_manifest
 from des_core.packer_planner import FileFailure, ShardRecord, SourceRow, TaskOutcome
 from des_core.row_spool import RowSpool
 from des_core.static_workers import Share, own_rows
@@ -115,6 +115,7 @@ def pack_rows(
         run.progress(ProgressEvent("slice_started", window, files_total=spool.rows))
         tally = _Tally(spool.rows, archive.policy if kind == "window" else None)
         _pack_tasks(run, spool, window, tally)
+    _require_as_claimed(archive, tally.adopted)
     shards = (*tally.adopted, *tally.new)
     if tally.rows:
         archive.storage.sync_directory()
@@ -157,6 +158,19 @@ def _pack_tasks(run: Run, spool: RowSpool, window: Window, tally: _Tally) -> Non
         done = tally.files_out + len(tally.failures)
         run.progress(ProgressEvent("files_packed", window, done, tally.rows, tally.bytes_in))
     run.stop.check()
+
+
+def _require_as_claimed(archive: Archive, adopted: list[ShardRecord]) -> None:
+    """A shard that a manifest knows is recorded as it was packed, or not at all."""
+    claims = claimed_hashes(archive.storage, [shard.name for shard in adopted])
+    for shard in adopted:
+        if shard.sha256 not in claims.get(shard.name, {shard.sha256}):
+            raise DamagedShard(
+                "a shard is not what its manifest says; it was not recorded",
+                hint="repair it: des-admin verify --repair",
+                shard=shard.name,
+                sha256=shard.sha256,
+            )
 
 
 def _manifest(

@@ -16,13 +16,13 @@ from support.zygote import Zygote
 
 # A lease that runs out while a test looks on; a database that is not waited for for long.
 TIMES = {
-    "des_core.lock.LEASE": 0.2,
+    "des_core.lease.LEASE": 0.2,
     "des_core.lock.HEARTBEAT_S": 0.05,
     "des_core.database.SQLITE_BUSY_TIMEOUT_S": 0.5,
     "watermark_orchestrator.continuous.LONGEST_WAIT_S": 0.2,
     "watermark_orchestrator.continuous.RECONNECT_FOR_S": 5.0,
 }
-LONGEST_LIFE_S = 0.6
+LONGEST_LIFE_S = 0.35
 LOCKED, REFUSED, UNREACHABLE = 11, 4, 10
 SESSIONS = {
     "postgres": "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

@@ -5,17 +5,19 @@ from pathlib import Path
 import pytest
 
 from des_core.config import Settings
-from des_core.errors import Refused
+from des_core.errors import DamagedShard, Refused
+from des_core.migration.apply import upgrade
 from des_core.shard_io import Codec, ShardEntry, open_shard
 from des_core.storage import DirectoryStorage
 from des_core.verify import Verdict, VerifyReport, verify_shards
 from des_core.verify_tasks import VerificationLog, list_tasks
-from support.archive import make_archive
+from support.archive import make_archive, make_settings
 from support.database import TestDatabase
 from support.filesdata import FilesTable, FilesTableFactory
 from support.truth import check_truth, read_open_exceptions
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import run_cycle
+from watermark_orchestrator.per_record import pack_per_record
 from watermark_orchestrator.repair import RepairReport, repair_now
 
 
@@ -176,3 +178,29 @@ def test_an_archive_that_is_not_mounted_is_not_repaired(
     (tmp_path / "out").rmdir()
     (tmp_path / "unmounted").rename(tmp_path / "out")
     assert verify(settings).is_sound
+
+
+def test_a_shard_without_a_ledger_is_compared_with_its_manifest(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """Payloads that are stored raw have no checksum of their own: the manifest has."""
+    table = files_table(database, rows=12, days=1, max_size=300)
+    settings = make_settings(database, tmp_path / "out", packer={"compression": {"enabled": False}})
+    pack_per_record(settings, older_than_days=7, batch_size=100)
+    shard = next(path for path in sorted((tmp_path / "out").glob("*.des")))
+    with open_shard(shard) as reader:
+        entry = next(entry for entry in reader.entries() if entry.size)
+    data = bytearray(shard.read_bytes())
+    data[entry.offset] ^= 1
+    shard.write_bytes(data)
+    database.execute("UPDATE files SET archived = :no", {"no": False})
+    upgrade(settings)
+    with open_archive(settings) as archive, pytest.raises(DamagedShard, match="manifest"):
+        run_cycle(archive)
+    assert [(f.shard, f.verdict) for f in verify(settings).findings] == [
+        (shard.name, Verdict.DAMAGED)
+    ]
+    repair(settings)
+    with open_archive(settings) as archive:
+        run_cycle(archive)
+    assert check_truth(table, database, tmp_path / "out") == {}

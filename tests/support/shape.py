@@ -25,6 +25,8 @@ _CREATED_AT: dict[Kind, str] = {
 class TableShape:
     """Names, types and time zone of `files`; the default is the table of the guide.
 
+    `primary_key` lists attributes of this class; empty for a table that has none.
+
     `size_bytes` None leaves the column out. `zone` set means times without a zone, in the clock of
     that zone; None means PostgreSQL's zoned type, and UTC elsewhere. A `schema` is made on
     PostgreSQL; on the others it must exist. The uuid type is MariaDB's own, with an order of its
@@ -41,6 +43,7 @@ class TableShape:
     index: str = "idx_files_created_archived"
     uid_type: UidType = "text"
     zone: tzinfo | None = None
+    primary_key: tuple[str, ...] = ("uid",)
 
     def settings(self) -> dict[str, Any]:
         """The keys of the configuration's `database` section that describe this table."""
@@ -71,8 +74,9 @@ class TableShape:
         created_at = _CREATED_AT[kind]
         if kind == "postgres" and self.zone is not None:
             created_at = "timestamp"
+        uid_key = "PRIMARY KEY" if self.primary_key == ("uid",) else "NOT NULL"
         columns = [
-            f"{quote(self.uid)} {_UID_TYPES[kind][self.uid_type]} PRIMARY KEY",
+            f"{quote(self.uid)} {_UID_TYPES[kind][self.uid_type]} {uid_key}",
             f"{quote(self.created_at)} {created_at} NOT NULL",
             f"{quote(self.location)} {_TEXT[kind]} NOT NULL",
         ]
@@ -83,6 +87,9 @@ class TableShape:
             default = "0" if kind == "sqlite" else "false"
             columns.append(f"{quote(self.archived)} BOOLEAN NOT NULL DEFAULT {default}")
             indexed.append(quote(self.archived))
+        if self.primary_key not in ((), ("uid",)):
+            names = ", ".join(quote(getattr(self, name)) for name in self.primary_key)
+            columns.append(f"PRIMARY KEY ({names})")
         table = self.qualified(database)
         statements = [
             f"CREATE TABLE {table} ({', '.join(columns)})",
