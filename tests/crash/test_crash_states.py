@@ -20,6 +20,7 @@ KINDS = (
     ("die_before", "nothing"),
     ("die_before", "everything"),
     ("die_before", "anything"),
+    ("die_after", "nothing"),
     ("die_after", "anything"),
     ("die_after", "everything"),
     ("short", "nothing"),
