@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 4 ? n : 4)))
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=10
-TEST_TOOLS := servers clients backups metrics
+TEST_TOOLS := servers clients backups metrics reports
 export VENV
 
 .PHONY: help

@@ -78,8 +78,8 @@ class _Narrator:
 
 def waiting_files(context: Context) -> int | None:
     """How many files a cycle will pack, about: for the bar. None where nobody watches."""
+    from des_core.amounts import count_waiting
     from des_core.database_source import SourceReader
-    from des_core.progress import count_waiting
     from des_core.watermark import compute_target, read_watermark
 
     if not context.talk.is_terminal:

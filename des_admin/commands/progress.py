@@ -10,6 +10,7 @@ import typer
 
 from des_admin.context import Context
 from des_admin.help_text import examples
+from des_core.errors import UsageError
 
 if TYPE_CHECKING:
     from des_core.database_source import SourceReader
@@ -22,6 +23,7 @@ class Format(StrEnum):
     JSON = "json"
     CSV = "csv"
     MARKDOWN = "markdown"
+    HTML = "html"
 
 
 def register(root: typer.Typer) -> None:
@@ -29,7 +31,8 @@ def register(root: typer.Typer) -> None:
         epilog=examples(
             "des-admin progress",
             "des-admin progress --daily --days 7 --format markdown",
-            "des-admin progress --watch 5",
+            "des-admin progress --watch --every 10",
+            "des-admin progress --days 90 --format html > report.html",
             note="Numbers come from the watermark and the ledger. Of the table only a sample is "
             "read, and then it says estimated; --exact counts, which takes long on a large table.",
         )
@@ -40,7 +43,7 @@ def progress(
     ctx: typer.Context,
     daily: Annotated[bool, typer.Option("--daily", help="A line per day instead.")] = False,
     days: Annotated[
-        int, typer.Option(min=1, max=36_500, help="How many days up to the watermark.")
+        int, typer.Option(min=1, max=36_500, help="How many days, for --daily and for html.")
     ] = 30,
     format_: Annotated[
         Format | None, typer.Option("--format", help="Default: what --output says.")
@@ -49,35 +52,64 @@ def progress(
         bool, typer.Option("--exact", help="Count the table's rows by its index.")
     ] = False,
     watch: Annotated[
-        float | None,
-        typer.Option(min=0.5, metavar="SECONDS", help="Show it again and again until Ctrl-C."),
-    ] = None,
+        bool, typer.Option("--watch", help="Show it again and again until Ctrl-C.")
+    ] = False,
+    every_s: Annotated[
+        float, typer.Option("--every", min=0.5, metavar="SECONDS", help="How often, with --watch.")
+    ] = 5.0,
 ) -> None:
-    """Show watermark, target, what waits, what is archived, exceptions, rate and time left."""
+    """Show watermark, target, what waits, what is archived, exceptions, rates and time left."""
     from des_core.database_source import SourceReader
 
     context = Context.of(ctx)
     form = format_ or (Format.JSON if context.wants_json else Format.TABLE)
+    if watch and form is Format.HTML:
+        raise UsageError("--watch shows a report again and again: not with --format html")
     source = SourceReader(context.source, context.settings.database)
-    report = _Report(context, source, form, exact=exact, days=days if daily else None)
-    if watch is None:
+    report = _Report(context, source, form, exact=exact, daily=daily, days=days)
+    if watch:
+        _watch(context, report, every_s)
+    else:
         context.out.file.write(report.text())
-        return
-    _watch(context, report, watch)
 
 
 class _Report:
     """One report that can be made again and again."""
 
     def __init__(
-        self, context: Context, source: SourceReader, form: Format, *, exact: bool, days: int | None
+        self,
+        context: Context,
+        source: SourceReader,
+        form: Format,
+        *,
+        exact: bool,
+        daily: bool,
+        days: int,
     ) -> None:
         self.context, self.source, self.form = context, source, form
-        self.exact, self.days = exact, days
+        self.exact, self.daily, self.days = exact, daily, days
 
     def text(self) -> str:
         """The whole report, with a newline at its end."""
-        return self._whole() if self.days is None else self._daily(self.days)
+        if self.form is Format.HTML:
+            return self._page()
+        return self._daily() if self.daily else self._whole()
+
+    def _page(self) -> str:
+        from des_admin.render.report import Report, render_report
+        from des_core.progress import read_days, read_progress
+        from des_core.progress_history import read_history
+
+        config = self.context.config_database
+        progress = read_progress(config, self.source, exact=self.exact)
+        report = Report(
+            title=f"Archive of {self.source.settings.table} in {self.context.source.label}",
+            progress=progress,
+            days=read_days(config, self.source, days=self.days, exact=self.exact),
+            history=read_history(config, progress, days=self.days),
+            exact=self.exact,
+        )
+        return render_report(report)
 
     def _whole(self) -> str:
         from des_admin.render import progress_view as view
@@ -95,14 +127,14 @@ class _Report:
             return to_markdown(sections)
         return self.context.drawn(sections)
 
-    def _daily(self, days: int) -> str:
+    def _daily(self) -> str:
         from des_admin.render import progress_view as view
         from des_admin.render.json import to_json
         from des_admin.render.sections import to_csv, to_markdown
         from des_core.progress import read_days
 
         config = self.context.config_database
-        found = read_days(config, self.source, days=days, exact=self.exact)
+        found = read_days(config, self.source, days=self.days, exact=self.exact)
         if self.form is Format.JSON:
             payload = {"exact": self.exact, "days": found}
             return to_json("progress-daily", payload) + "\n"

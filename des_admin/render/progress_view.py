@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from des_admin.render.json import plain
 from des_admin.render.sections import Section
 from des_admin.render.tables import Column
-from des_admin.render.values import count, duration, share, size, utc, utc_and_local
+from des_admin.render.values import bar, count, duration, share, size, utc, utc_and_local
 
 if TYPE_CHECKING:
-    from des_core.progress import Amount, DayProgress, Progress
+    from des_core.amounts import Amount
+    from des_core.progress import DayProgress, Progress
 
 FACT_COLUMNS = (Column("what", wraps=False, style="bold"), Column("value"))
+BAR_WIDTH = 20
 DAY_FIELDS = ("day", "files", "content_bytes", "shard_bytes", "shards")
 
 
@@ -22,8 +25,8 @@ def progress_sections(progress: Progress) -> list[Section]:
     sections = [Section("Progress", FACT_COLUMNS, _facts(progress))]
     if progress.exceptions:
         sections.append(_exceptions(progress))
-    if progress.last_slices:
-        sections.append(_slices(progress))
+    if progress.last_cycles:
+        sections.append(_cycles(progress))
     return sections
 
 
@@ -45,7 +48,7 @@ def day_section(days: Sequence[DayProgress], *, exact: bool) -> Section:
             size(day.content_bytes),
             size(day.shard_bytes),
             count(day.shards),
-            "█" * round(20 * day.files / most) if most else "",
+            bar(day.files, most, BAR_WIDTH, empty=" ").rstrip(),
         )
         for day in days
     ]
@@ -55,7 +58,7 @@ def day_section(days: Sequence[DayProgress], *, exact: bool) -> Section:
 
 def progress_json(progress: Progress) -> dict[str, object]:
     """The fields of des-admin/progress/1."""
-    mark = progress.watermark
+    mark, pace = progress.watermark, progress.pace
     return {
         "now": progress.now,
         "archived_until": mark.archived_until,
@@ -66,12 +69,17 @@ def progress_json(progress: Progress) -> dict[str, object]:
         "archived": progress.archived,
         "packed": progress.packed,
         "exceptions": progress.exceptions,
-        "files_per_second": progress.files_per_s,
-        "bytes_per_second": progress.bytes_per_s,
-        "eta_seconds": progress.eta,
+        "files_per_second": pace.files_per_s,
+        "bytes_per_second": pace.bytes_per_s,
+        "arrivals": pace.arrivals,
+        "arriving_files_per_second": pace.arriving_files_per_s,
+        "keeps_up": pace.keeps_up,
+        "eta_seconds": pace.eta,
+        "catch_up_seconds": pace.catch_up,
         "last_slices": [
             {"slice_id": item.slice_id, **_slice_json(item.record)} for item in progress.last_slices
         ],
+        "last_cycles": progress.last_cycles,
     }
 
 
@@ -80,7 +88,7 @@ def progress_rows(progress: Progress) -> list[tuple[str, object]]:
     rows: list[tuple[str, object]] = []
     fields = progress_json(progress)
     for name, value in fields.items():
-        if name in {"exceptions", "last_slices"}:
+        if name in {"exceptions", "last_slices", "last_cycles"}:
             continue
         tree = plain(value)
         if isinstance(tree, dict):
@@ -109,7 +117,9 @@ def _facts(progress: Progress) -> list[tuple[str, object]]:
         facts.append(("", f"from {utc(progress.pending.oldest)} to {utc(progress.pending.newest)}"))
     facts.append(("archived", _amount(progress.archived)))
     if done is not None and waiting is not None:
-        facts.append(("done", share(done, done + waiting)))
+        facts.append(
+            ("done", f"{bar(done, done + waiting, BAR_WIDTH)} {share(done, done + waiting)}")
+        )
     packed = progress.packed
     facts.append(
         (
@@ -119,18 +129,52 @@ def _facts(progress: Progress) -> list[tuple[str, object]]:
         )
     )
     facts.append(("last slice", utc_and_local(packed.last_finished)))
-    if progress.files_per_s is not None:
-        rate = f"{count(round(progress.files_per_s))} files/s, {size(_rate_bytes(progress))}/s"
-        facts.append(("rate", rate))
-        if waiting:
-            facts.append(("time left", duration(progress.eta)))
+    facts += pace_facts(progress)
     total = sum(item.files for item in progress.exceptions)
     facts.append(("exceptions", f"{count(total)} open" if total else "none"))
     return facts
 
 
-def _rate_bytes(progress: Progress) -> int:
-    return round(progress.bytes_per_s or 0)
+def pace_facts(progress: Progress) -> list[tuple[str, object]]:
+    """How fast, how long, and whether it will ever catch up."""
+    pace, waiting = progress.pace, progress.pending.files
+    facts: list[tuple[str, object]] = []
+    if pace.files_per_s is not None:
+        rate = f"{_rate(pace.files_per_s)} while packing, {size(round(pace.bytes_per_s or 0))}/s"
+        facts.append(("rate", rate))
+    if pace.arriving_files_per_s is not None:
+        week = count(pace.arrivals.files)
+        facts.append(("coming in", f"{_rate(pace.arriving_files_per_s)} ({week} in seven days)"))
+    if waiting and pace.eta is not None:
+        facts.append(("time left", duration(pace.eta)))
+    facts.append(("catches up", _catches_up(progress)))
+    return facts
+
+
+def _catches_up(progress: Progress) -> str:
+    pace, waiting = progress.pace, progress.pending.files
+    if not waiting and progress.behind == timedelta(0):
+        return "has caught up"
+    if pace.keeps_up is None:
+        return "not known before something was packed"
+    if not pace.keeps_up:
+        return "never at this rate: files come in faster than they are packed"
+    if pace.catch_up is None:
+        return "not known"
+    if not pace.arriving_files_per_s:
+        return f"after {duration(pace.catch_up)} of packing; nothing comes in"
+    times = (pace.files_per_s or 0) / pace.arriving_files_per_s
+    margin = f"{times:.1f} times" if times < 100 else "more than a hundred times"
+    return f"after {duration(pace.catch_up)} of packing, which is {margin} as fast as files come in"
+
+
+def _rate(files_per_s: float) -> str:
+    """Files per second, or per day where that would round to nothing."""
+    if files_per_s >= 10:
+        return f"{count(round(files_per_s))} files/s"
+    if files_per_s >= 1:
+        return f"{files_per_s:.1f} files/s"
+    return f"{count(round(files_per_s * 86_400))} files/day"
 
 
 def _amount(amount: Amount) -> str:
@@ -152,27 +196,29 @@ def _exceptions(progress: Progress) -> Section:
     return Section("Open exceptions", columns, rows)
 
 
-def _slices(progress: Progress) -> Section:
+def _cycles(progress: Progress) -> Section:
     columns = (
-        Column("window end", wraps=False),
+        Column("finished", wraps=False),
+        Column("took", numeric=True),
+        Column("packed up to", wraps=False),
         Column("files", numeric=True),
         Column("failed", numeric=True),
         Column("content", numeric=True),
         Column("shards", numeric=True),
-        Column("took", numeric=True),
     )
     rows = [
         (
-            utc(item.record.window_end),
-            count(item.record.files_out),
-            count(item.record.files_failed),
-            size(item.record.bytes_in),
-            size(item.record.bytes_out),
-            duration(item.record.finished_at - item.record.started_at),
+            f"{cycle.finished_at:%Y-%m-%d %H:%M}",
+            duration(cycle.finished_at - cycle.started_at),
+            "–" if cycle.window_end is None else f"{cycle.window_end:%Y-%m-%d %H:%M}",
+            count(cycle.files),
+            count(cycle.files_failed),
+            size(cycle.content_bytes),
+            size(cycle.shard_bytes),
         )
-        for item in progress.last_slices
+        for cycle in progress.last_cycles
     ]
-    return Section("Last slices", columns, rows)
+    return Section("Last cycles (UTC)", columns, rows)
 
 
 def _slice_json(record: object) -> dict[str, object]:

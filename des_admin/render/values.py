@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from des_core.timestamps import format_utc
 
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 def count(value: int | None) -> str:
@@ -19,8 +19,8 @@ def size(value_bytes: int | None) -> str:
     if value_bytes is None:
         return "–"
     amount = float(value_bytes)
-    for unit in _UNITS:
-        if abs(amount) < 1024 or unit == _UNITS[-1]:
+    for unit in UNITS:
+        if abs(amount) < 1024 or unit == UNITS[-1]:
             break
         amount /= 1024
     return f"{value_bytes} B" if unit == "B" else f"{amount:.1f} {unit}"
@@ -79,3 +79,10 @@ def share(part: float, whole: float) -> str:
         return "–"
     percent = int(part * 1000 // whole) / 10
     return f"{percent:.1f} %"
+
+
+def bar(part: float, whole: float, width: int, *, empty: str = "░") -> str:
+    """A bar of `width` characters, filled by eighths; full only where nothing is left."""
+    eighths = int(part * width * 8 // whole) if whole else 0
+    full, rest = divmod(min(max(eighths, 0), width * 8), 8)
+    return ("█" * full + " ▏▎▍▌▋▊▉"[rest].strip()).ljust(width, empty)

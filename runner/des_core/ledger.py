@@ -107,6 +107,21 @@ def newest_slices(connection: Connection, dialect: Dialect, *, limit: int) -> li
     return [_known_slice(row) for row in run(connection, statement, {"page_size": limit})]
 
 
+def iterate_slices_back(
+    connection: Connection, dialect: Dialect, *, page_size: int = PAGE_SIZE
+) -> Iterator[KnownSlice]:
+    """All slices, newest first, read in pages as far as somebody goes on asking."""
+    statement = config_statement(dialect, "slice_page_back")
+    before_id = 2**62
+    while True:
+        values = {"before_id": before_id, "page_size": page_size}
+        rows = run(connection, statement, values).all()
+        yield from map(_known_slice, rows)
+        if len(rows) < page_size:
+            return
+        before_id = int(rows[-1].slice_id)
+
+
 def shard_names_of_day(connection: Connection, dialect: Dialect, day: date) -> set[str]:
     """The names of the shards of one UTC day that the ledger knows."""
     values = {"day": day_to_stored(day, dialect)}

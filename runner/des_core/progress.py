@@ -1,6 +1,6 @@
 """How far the archive is: from watermark and ledger; `files` is sampled, or counted on request.
 
-Without `exact`, no statement on `files` reads more than SAMPLE_SIZE rows.
+Without `exact`, no statement on `files` reads more than a sample of its rows.
 """
 
 from __future__ import annotations
@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from des_core.amounts import Amount, Precision, count_waiting, exactly
+from des_core.cycles import Cycle, group_cycles
 from des_core.database import Database, run
-from des_core.database_source import SourceReader, WindowStats
+from des_core.database_source import SourceReader
 from des_core.exceptions import ReasonCount, count_open
 from des_core.ledger import KnownSlice, newest_slices
+from des_core.pace import Pace, measure_pace, read_arrivals
 from des_core.sql_catalog import config_statement
 from des_core.stored_time import day_from_stored, day_to_stored, optional_from_stored
 from des_core.timestamps import EARLIEST, LATEST, floor_day
@@ -23,27 +25,9 @@ from des_core.watermark import Watermark, compute_target, read_watermark
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-SAMPLE_SIZE = 100_000
-RATE_SLICES = 20
+CYCLE_SLICES = 1000
+LAST = 5
 _TICK = timedelta(microseconds=1)
-
-
-class Precision(StrEnum):
-    """How a number was had. `estimated` goes on from a sample or the catalogue's statistics."""
-
-    EXACT = "exact"
-    ESTIMATED = "estimated"
-
-
-@dataclass(frozen=True)
-class Amount:
-    """Some files. None where it is not known without counting."""
-
-    files: int | None
-    size_bytes: int | None
-    precision: Precision
-    oldest: datetime | None = None
-    newest: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +54,7 @@ class DayProgress:
 
 @dataclass(frozen=True)
 class Progress:
-    """The whole picture at one moment. Rates are those of the last slices that packed anything."""
+    """The whole picture at one moment."""
 
     now: datetime
     watermark: Watermark
@@ -81,24 +65,22 @@ class Progress:
     packed: LedgerTotals
     exceptions: Sequence[ReasonCount]
     last_slices: Sequence[KnownSlice]
-    files_per_s: float | None
-    bytes_per_s: float | None
-    eta: timedelta | None
+    last_cycles: Sequence[Cycle]
+    pace: Pace
 
 
-def read_progress(
-    config: Database, source: SourceReader, *, exact: bool = False, slices: int = 5
-) -> Progress:
+def read_progress(config: Database, source: SourceReader, *, exact: bool = False) -> Progress:
     """The picture now. `exact` counts `files` by its index, which takes long on a large table."""
     with config.read() as connection:
         watermark = read_watermark(connection, config.dialect)
         exceptions = count_open(connection, config.dialect)
-        newest = newest_slices(connection, config.dialect, limit=max(slices, RATE_SLICES))
+        newest = newest_slices(connection, config.dialect, limit=CYCLE_SLICES)
         totals = _totals(connection, config)
     clock = source.clock()
     target = compute_target(clock.now, watermark.lag_days, clock.oldest_transaction)
     pending = count_waiting(source, watermark.archived_until, target, exact=exact)
-    files_per_s, bytes_per_s = _rates(newest)
+    arrivals = read_arrivals(source, clock.now, exact=exact)
+    cycles = group_cycles(newest, is_whole_ledger=len(newest) < CYCLE_SLICES)
     return Progress(
         now=clock.now,
         watermark=watermark,
@@ -108,10 +90,9 @@ def read_progress(
         archived=_archived(source, watermark, exact=exact),
         packed=totals,
         exceptions=exceptions,
-        last_slices=newest[:slices],
-        files_per_s=files_per_s,
-        bytes_per_s=bytes_per_s,
-        eta=_eta(pending.files, files_per_s),
+        last_slices=newest[:LAST],
+        last_cycles=cycles[:LAST],
+        pace=measure_pace(newest, pending, arrivals),
     )
 
 
@@ -128,7 +109,11 @@ def read_days(
     since = watermark.archived_until - timedelta(days=days)
     if exact:
         return _counted_days(source, since, watermark.archived_until)[:days]
-    values = {"first_day": day_to_stored(since.date(), config.dialect), "page_size": days}
+    values = {
+        "first_day": day_to_stored(since.date(), config.dialect),
+        "last_day": day_to_stored(watermark.archived_until.date(), config.dialect),
+        "page_size": days,
+    }
     with config.read() as connection:
         rows = run(connection, config_statement(config.dialect, "ledger_days"), values).all()
     return [
@@ -156,53 +141,15 @@ def _counted_days(source: SourceReader, since: datetime, until: datetime) -> lis
     return found
 
 
-def count_waiting(
-    source: SourceReader, start: datetime, end: datetime, *, exact: bool = False
-) -> Amount:
-    """The files of `(start, end]`: exact up to SAMPLE_SIZE, estimated from a sample above."""
-    if exact or start >= end:
-        return _exact(source.stats(start, end))
-    sample = source.sample(start, end, SAMPLE_SIZE)
-    if sample.files < SAMPLE_SIZE:
-        return _exact(sample)
-    newest = source.last_created_at(start, end)
-    if sample.oldest is None or sample.newest is None or newest is None:
-        return _exact(sample)
-    # As many rows per second in the rest of the window as in its first part.
-    factor = (newest - sample.oldest) / max(sample.newest - sample.oldest, _TICK)
-    size_bytes = None if sample.size_bytes is None else round(sample.size_bytes * factor)
-    return Amount(
-        round(sample.files * factor), size_bytes, Precision.ESTIMATED, sample.oldest, newest
-    )
-
-
 def _archived(source: SourceReader, watermark: Watermark, *, exact: bool) -> Amount:
     """Rows at or below the watermark: the catalogue's estimate less what is above."""
     if exact:
-        return _exact(source.stats(EARLIEST, watermark.archived_until))
+        return exactly(source.stats(EARLIEST, watermark.archived_until))
     all_rows = source.estimated_rows()
     if all_rows is None:
         return Amount(None, None, Precision.ESTIMATED)
     above = count_waiting(source, watermark.archived_until, LATEST).files or 0
     return Amount(max(all_rows - above, 0), None, Precision.ESTIMATED)
-
-
-def _exact(stats: WindowStats) -> Amount:
-    return Amount(stats.files, stats.size_bytes, Precision.EXACT, stats.oldest, stats.newest)
-
-
-def _rates(newest: Sequence[KnownSlice]) -> tuple[float | None, float | None]:
-    busy = [item.record for item in newest[:RATE_SLICES] if item.record.files_out]
-    seconds = sum((r.finished_at - r.started_at).total_seconds() for r in busy)
-    if seconds <= 0:
-        return None, None
-    return sum(r.files_out for r in busy) / seconds, sum(r.bytes_in for r in busy) / seconds
-
-
-def _eta(files: int | None, files_per_s: float | None) -> timedelta | None:
-    if files is None or files_per_s is None:
-        return None
-    return timedelta(seconds=files / files_per_s)
 
 
 def _totals(connection: Connection, config: Database) -> LedgerTotals:

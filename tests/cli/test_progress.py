@@ -2,12 +2,15 @@
 
 import csv
 import io
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cli.conftest import Archive, Program
+from cli.conftest import Archive, Program, write_config
+from des_core.config_file import load_settings
+from des_core.migration.apply import upgrade
 from support.database import TestDatabase, to_microseconds
 from support.filesdata import FilesTableFactory
 
@@ -38,6 +41,76 @@ def test_numbers_are_those_of_the_guides_sql(archive: Archive, program: Program)
     assert shown["archived"]["precision"] == "exact"
     assert sum(item["files"] for item in shown["exceptions"]) == 3
     assert shown["eta_seconds"] is None
+
+
+GUIDE_CUTOFF = {
+    "postgres": "date_trunc('day', (now() - INTERVAL '1 day' * lag_days) AT TIME ZONE 'UTC')",
+    "mysql": "DATE(UTC_TIMESTAMP() - INTERVAL lag_days DAY)",
+    "sqlite": "strftime('%Y-%m-%d %H:%M:%S.000000', 'now', '-' || lag_days || ' days',"
+    " 'start of day')",
+}
+
+
+def test_every_number_in_the_middle_of_the_work(
+    project: Path, database: TestDatabase, files_table: FilesTableFactory, program: Program
+) -> None:
+    """Packed, then rewound: the guide's queries with its upper bound, cut to the day."""
+    first = datetime.now(UTC).date() - timedelta(days=14)
+    files_table(database, rows=140, days=14, first_day=first, archived_days=3, holes=4)
+    settings = load_settings(write_config(project, database.url), env={}).settings
+    upgrade(settings, actor="tests")
+    program("run")
+    program("watermark", "rewind", "2d", "--yes")
+    shown = program("progress", "--exact", "--output", "json").json
+    now = datetime.fromisoformat(shown["now"])
+    cutoff = GUIDE_CUTOFF[database.kind]
+    [[until, lag_days, target]] = database.rows(
+        f"SELECT archived_until, lag_days, {cutoff} FROM des_archive_config WHERE id = 1"
+    )
+    assert micro(shown["archived_until"]) == to_microseconds(until)
+    assert micro(shown["target"]) == to_microseconds(target) == micro(day_text(now, 7))
+    assert shown["lag_days"] == lag_days == 7
+    assert shown["behind_seconds"] * 1_000_000 == to_microseconds(target) - to_microseconds(until)
+    bound = day_text(now, 7).replace("Z", "+00:00" if database.kind == "postgres" else "")
+    window = (
+        f"created_at > (SELECT archived_until FROM des_archive_config) AND created_at <= '{bound}'"
+    )
+    [row] = database.rows(
+        f"SELECT COUNT(*), SUM(size_bytes), MIN(created_at), MAX(created_at) FROM files WHERE {window}"
+    )
+    pending = shown["pending"]
+    assert (pending["files"], pending["size_bytes"]) == (row[0], int(row[1]))
+    assert (micro(pending["oldest"]), micro(pending["newest"])) == tuple(
+        map(to_microseconds, row[2:])
+    )
+    [row] = database.rows(
+        "SELECT COUNT(*), SUM(content_bytes), SUM(size_bytes), SUM(files) FROM des_archive_shard"
+    )
+    packed = shown["packed"]
+    assert (packed["content_bytes"], packed["shard_bytes"]) == (int(row[1]), int(row[2]))
+    assert packed["files"] == int(row[3])
+    assert packed["slices"] == database.value("SELECT COUNT(*) FROM des_archive_slice")
+    [cycle] = shown["last_cycles"]
+    sums = "COUNT(*), SUM(files_out), SUM(files_failed), SUM(bytes_in), SUM(bytes_out)"
+    [row] = database.rows(f"SELECT {sums} FROM des_archive_slice")
+    names = ("slices", "files", "files_failed", "content_bytes", "shard_bytes")
+    assert [cycle[name] for name in names] == [int(value) for value in row]
+    since = (now - timedelta(days=7)).isoformat(" ").replace("+00:00", "")
+    zone = "+00:00" if database.kind == "postgres" else ""
+    week = database.value(f"SELECT COUNT(*) FROM files WHERE created_at > '{since}{zone}'")
+    assert shown["arrivals"]["files"] == week > 50
+    assert shown["arriving_files_per_second"] == pytest.approx(week / (7 * 86_400))
+    assert shown["eta_seconds"] == pytest.approx(pending["files"] / shown["files_per_second"])
+    rest = shown["files_per_second"] - shown["arriving_files_per_second"]
+    assert shown["keeps_up"] is True
+    assert shown["catch_up_seconds"] == pytest.approx(pending["files"] / rest)
+    sampled = program("progress", "--output", "json").json["arrivals"]
+    assert (sampled["files"], sampled["precision"]) == (week, "exact")
+
+
+def day_text(now: datetime, days_ago: int) -> str:
+    day = now.date() - timedelta(days=days_ago)
+    return f"{day} 00:00:00.000000Z"
 
 
 def micro(text: str) -> int | None:
@@ -89,7 +162,7 @@ def test_without_tables_the_next_step_is_named(
 def test_a_large_window_is_estimated_from_a_sample(
     archive: Archive, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("des_core.progress.SAMPLE_SIZE", 20)
+    monkeypatch.setattr("des_core.amounts.SAMPLE_SIZE", 20)
     shown = program("progress", "--output", "json").json
     pending = shown["pending"]
     waiting = sizes(archive, SEED, "2024-02-01T00:00Z")
@@ -100,3 +173,51 @@ def test_a_large_window_is_estimated_from_a_sample(
     assert datetime.fromisoformat(pending["newest"]) == newest
     text = program("progress").out
     assert "estimated; --exact counts" in text
+
+
+def test_arrivals_are_estimated_from_small_samples(
+    archive: Archive, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from des_core import pace
+    from des_core.database import open_database
+    from des_core.database_source import SourceReader
+
+    monkeypatch.setattr(pace, "ARRIVAL_SAMPLE", 3)
+    database = open_database(archive.source.url)
+    reader = SourceReader(database, archive.settings.database)
+    arrivals = pace.read_arrivals(reader, datetime(2024, 1, 10, tzinfo=UTC))
+    database.close()
+    assert arrivals.precision == "estimated"
+    assert arrivals.files == pytest.approx(140, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("packing", "arriving", "words"),
+    [
+        (0.001, 10, "never at this rate"),
+        (10.0, 10, "never at this rate"),
+        (25.0, 10, "2.5 times as fast"),
+        (5e6, 10, "more than a hundred times"),
+        (25.0, 0, "nothing comes in"),
+        (None, 10, "not known before something was packed"),
+    ],
+)
+def test_whether_it_catches_up(
+    packing: float | None,
+    arriving: int,
+    words: str,
+    sqlite_archive: Archive,
+    program: Program,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from des_core import pace
+    from des_core.amounts import Amount, Precision
+
+    week = Amount(arriving * 7 * 86_400, None, Precision.EXACT)
+    monkeypatch.setattr(pace, "_rates", lambda newest: (packing, packing))
+    monkeypatch.setattr("des_core.progress.read_arrivals", lambda *args, **kinds: week)
+    assert words in program("progress").out
+    shown = program("progress", "--output", "json").json
+    assert shown["keeps_up"] == (None if packing is None else packing > arriving)
+    is_reached = packing is not None and packing > arriving
+    assert (shown["catch_up_seconds"] is not None) == is_reached

@@ -163,7 +163,7 @@ def test_run_shows_a_bar_and_cleans_it_up(sqlite_archive: Archive) -> None:
 
 
 def test_watch_ends_with_ctrl_c(sqlite_archive: Archive) -> None:
-    with Terminal(sqlite_archive.project, "progress", "--watch", "0.5") as terminal:
+    with Terminal(sqlite_archive.project, "progress", "--watch", "--every", "0.5") as terminal:
         terminal.expect("archived until")
         terminal.expect("archived until")
         terminal.type(CTRL_C)

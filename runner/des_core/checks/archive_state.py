@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from des_core.amounts import count_waiting
 from des_core.backup.record import latest_good_backup
 from des_core.checks.check import Check, failed, ok, warning
 from des_core.checks.patient import Patient
@@ -11,7 +12,6 @@ from des_core.events import check_chain
 from des_core.exceptions import count_open
 from des_core.ledger import newest_slices
 from des_core.lock import lock_holder
-from des_core.progress import count_waiting
 from des_core.timestamps import format_utc
 
 FAR_BEHIND = timedelta(days=3)

@@ -7,12 +7,12 @@ import shutil
 from datetime import timedelta
 from pathlib import Path
 
+from des_core.amounts import count_waiting
 from des_core.checks.check import Check, failed, ok, skipped, warning
 from des_core.checks.patient import Patient
 from des_core.object_config import is_object_url
 from des_core.object_sources import look_at
 from des_core.packer_planner import PackerConfig
-from des_core.progress import count_waiting
 from des_core.source_roots import SourceFailure
 from des_core.storage import open_storage
 

@@ -7,7 +7,7 @@ SELECT day,
        SUM(size_bytes) AS shard_bytes,
        COUNT(*) AS shards
 FROM des_archive_shard
-WHERE day >= :first_day
+WHERE day >= :first_day AND day <= :last_day
 GROUP BY day
 ORDER BY day DESC
 LIMIT :page_size;
