@@ -43,9 +43,10 @@ def test_numbers_are_those_of_the_guides_sql(archive: Archive, program: Program)
     assert shown["eta_seconds"] is None
 
 
+ZONES = {"postgres": "+00:00", "mysql": "", "sqlite": ""}
 GUIDE_CUTOFF = {
     "postgres": "date_trunc('day', (now() - INTERVAL '1 day' * lag_days) AT TIME ZONE 'UTC')",
-    "mysql": "DATE(UTC_TIMESTAMP() - INTERVAL lag_days DAY)",
+    "mysql": "CAST(DATE(UTC_TIMESTAMP() - INTERVAL lag_days DAY) AS DATETIME(6))",
     "sqlite": "strftime('%Y-%m-%d %H:%M:%S.000000', 'now', '-' || lag_days || ' days',"
     " 'start of day')",
 }
@@ -63,6 +64,15 @@ def test_every_number_in_the_middle_of_the_work(
     program("watermark", "rewind", "2d", "--yes")
     shown = program("progress", "--exact", "--output", "json").json
     now = datetime.fromisoformat(shown["now"])
+    check_position(database, shown, now)
+    check_pending(database, shown["pending"], now)
+    check_packed(database, shown)
+    week = check_pace(database, shown, now)
+    sampled = program("progress", "--output", "json").json["arrivals"]
+    assert (sampled["files"], sampled["precision"]) == (week, "exact")
+
+
+def check_position(database: TestDatabase, shown: Any, now: datetime) -> None:
     cutoff = GUIDE_CUTOFF[database.kind]
     [[until, lag_days, target]] = database.rows(
         f"SELECT archived_until, lag_days, {cutoff} FROM des_archive_config WHERE id = 1"
@@ -70,42 +80,48 @@ def test_every_number_in_the_middle_of_the_work(
     assert micro(shown["archived_until"]) == to_microseconds(until)
     assert micro(shown["target"]) == to_microseconds(target) == micro(day_text(now, 7))
     assert shown["lag_days"] == lag_days == 7
-    assert shown["behind_seconds"] * 1_000_000 == to_microseconds(target) - to_microseconds(until)
-    bound = day_text(now, 7).replace("Z", "+00:00" if database.kind == "postgres" else "")
-    window = (
-        f"created_at > (SELECT archived_until FROM des_archive_config) AND created_at <= '{bound}'"
-    )
+    behind = (to_microseconds(target) or 0) - (to_microseconds(until) or 0)
+    assert shown["behind_seconds"] * 1_000_000 == behind == 2 * 86_400_000_000
+
+
+def check_pending(database: TestDatabase, pending: Any, now: datetime) -> None:
+    bound = day_text(now, 7).replace("Z", ZONES[database.kind])
     [row] = database.rows(
-        f"SELECT COUNT(*), SUM(size_bytes), MIN(created_at), MAX(created_at) FROM files WHERE {window}"
+        "SELECT COUNT(*), SUM(size_bytes), MIN(created_at), MAX(created_at) FROM files"
+        " WHERE created_at > (SELECT archived_until FROM des_archive_config)"
+        f" AND created_at <= '{bound}'"
     )
-    pending = shown["pending"]
     assert (pending["files"], pending["size_bytes"]) == (row[0], int(row[1]))
-    assert (micro(pending["oldest"]), micro(pending["newest"])) == tuple(
-        map(to_microseconds, row[2:])
-    )
-    [row] = database.rows(
-        "SELECT COUNT(*), SUM(content_bytes), SUM(size_bytes), SUM(files) FROM des_archive_shard"
-    )
-    packed = shown["packed"]
-    assert (packed["content_bytes"], packed["shard_bytes"]) == (int(row[1]), int(row[2]))
-    assert packed["files"] == int(row[3])
+    oldest, newest = (to_microseconds(moment) for moment in row[2:])
+    assert (micro(pending["oldest"]), micro(pending["newest"])) == (oldest, newest)
+
+
+def check_packed(database: TestDatabase, shown: Any) -> None:
+    packed, [cycle] = shown["packed"], shown["last_cycles"]
+    sums = "SUM(content_bytes), SUM(size_bytes), SUM(files)"
+    [row] = database.rows(f"SELECT {sums} FROM des_archive_shard")
+    names = ("content_bytes", "shard_bytes", "files")
+    assert [packed[name] for name in names] == [int(value) for value in row]
     assert packed["slices"] == database.value("SELECT COUNT(*) FROM des_archive_slice")
-    [cycle] = shown["last_cycles"]
     sums = "COUNT(*), SUM(files_out), SUM(files_failed), SUM(bytes_in), SUM(bytes_out)"
     [row] = database.rows(f"SELECT {sums} FROM des_archive_slice")
     names = ("slices", "files", "files_failed", "content_bytes", "shard_bytes")
     assert [cycle[name] for name in names] == [int(value) for value in row]
-    since = (now - timedelta(days=7)).isoformat(" ").replace("+00:00", "")
-    zone = "+00:00" if database.kind == "postgres" else ""
-    week = database.value(f"SELECT COUNT(*) FROM files WHERE created_at > '{since}{zone}'")
+
+
+def check_pace(database: TestDatabase, shown: Any, now: datetime) -> int:
+    since = (now - timedelta(days=7)).replace(tzinfo=None).isoformat(" ", "microseconds")
+    week = database.value(
+        f"SELECT COUNT(*) FROM files WHERE created_at > '{since}{ZONES[database.kind]}'"
+    )
     assert shown["arrivals"]["files"] == week > 50
-    assert shown["arriving_files_per_second"] == pytest.approx(week / (7 * 86_400))
-    assert shown["eta_seconds"] == pytest.approx(pending["files"] / shown["files_per_second"])
-    rest = shown["files_per_second"] - shown["arriving_files_per_second"]
+    arriving, packing = shown["arriving_files_per_second"], shown["files_per_second"]
+    assert arriving == pytest.approx(week / (7 * 86_400), rel=1e-3)
+    waiting = shown["pending"]["files"]
     assert shown["keeps_up"] is True
-    assert shown["catch_up_seconds"] == pytest.approx(pending["files"] / rest)
-    sampled = program("progress", "--output", "json").json["arrivals"]
-    assert (sampled["files"], sampled["precision"]) == (week, "exact")
+    assert shown["eta_seconds"] == pytest.approx(waiting / packing, rel=1e-3)
+    assert shown["catch_up_seconds"] == pytest.approx(waiting / (packing - arriving), rel=1e-3)
+    return int(week)
 
 
 def day_text(now: datetime, days_ago: int) -> str:
