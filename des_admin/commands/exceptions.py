@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from des_admin.commands.progress import Format
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.sections import Section, to_csv, to_markdown
@@ -18,6 +18,16 @@ from des_core.errors import UsageError
 if TYPE_CHECKING:
     from des_core.exception_edits import ExceptionFilter
     from des_core.exceptions import OpenException, ReasonCount
+
+
+class Format(StrEnum):
+    """How the list is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    MARKDOWN = "markdown"
+
 
 app = typer.Typer(
     no_args_is_help=True,
