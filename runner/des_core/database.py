@@ -120,6 +120,12 @@ def parse_url(text: str) -> URL:
             f"the driver {url.drivername!r} is not supported",
             hint="supported: postgresql+psycopg, mysql+pymysql, sqlite",
         )
+    if backend == "sqlite" and url.query:
+        raise ConfigError(
+            "the URL of an SQLite database takes no options",
+            hint="write sqlite:////absolute/path/file.db",
+            options=", ".join(sorted(url.query)),
+        )
     if backend != "sqlite" and not url.database:
         raise ConfigError("a database URL names no database", url=url_label(url))
     return url

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote
 
 from pydantic import BaseModel, SecretStr
 
@@ -68,11 +68,13 @@ def _of_value(value: str) -> Iterator[str]:
     if "://" not in value:
         yield value
         return
-    login = urlsplit(value).netloc.rpartition("@")[0]
-    password = login.partition(":")[2]
-    if password:
-        yield from (password, unquote(password))
-    for name, option in parse_qsl(urlsplit(value).query):
+    # By hand: `urlsplit` refuses many a broken URL, and those have secrets too.
+    address, _, query = value.partition("://")[2].partition("?")
+    for place in (address.partition("/")[0], address):  # a password may hold a bare slash
+        password = place.rpartition("@")[0].partition(":")[2]
+        if password:
+            yield from (password, unquote(password))
+    for name, option in parse_qsl(query.partition("#")[0]):
         if re.search(_WORDS, name, re.I):
             yield option
 

@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import des_core
@@ -19,13 +20,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     from des_core.errors import DesError
 
+    voice = _Voice()
     try:
-        return _run(options)
+        return _run(options, voice)
     except DesError as exc:
-        _say(f"error: {exc}")
+        voice.say(f"error: {exc}")
         if exc.hint:
-            _say(f"hint: {exc.hint}")
+            voice.say(f"hint: {exc.hint}")
         return int(exc.exit_code)
+    except Exception as exc:
+        if options.verbose:
+            voice.say("".join(traceback.format_exception(exc)).rstrip())
+        # Only the type: the text of an unexpected error may hold values, also secret ones.
+        voice.say(f"error: an unexpected error inside the runner: {type(exc).__name__}")
+        voice.say("hint: run it again with --verbose to see where")
+        return int(DesError.exit_code)
+
+
+class _Voice:
+    """What the program says on stderr; as soon as it knows its secrets, without them."""
+
+    def __init__(self) -> None:
+        self._clean: Callable[[str], str] = str
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Never say these."""
+        from des_core.secrets import Redactor
+
+        self._clean = Redactor(secrets).clean
+
+    def say(self, text: str) -> None:
+        print(self._clean(text), file=sys.stderr, flush=True)  # noqa: T201 - the program's talk
 
 
 def _end_on_sigterm() -> None:
@@ -76,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace, voice: _Voice) -> int:
     from des_core.config_file import load_settings
     from des_core.errors import ConfigError, ExitCode
     from des_core.logs import open_logs
@@ -96,6 +121,8 @@ def _run(options: argparse.Namespace) -> int:
     }
     overrides = {key: value for key, value in given.items() if value is not None}
     settings = load_settings(Path(options.config), env=os.environ, overrides=overrides).settings
+    secrets = secrets_of(settings)
+    voice.learn(secrets)
     if options.dry_run:
         with open_archive(settings) as archive:
             print(describe_plan(plan_cycle(archive)))  # noqa: T201 - the program's output
@@ -103,19 +130,15 @@ def _run(options: argparse.Namespace) -> int:
     run_options = RunOptions(options.mode == "continuous", options.interval)
     # A terminal or a pod's log hears of each slice when it asks for it; a log file always does.
     quiet = settings.logging.file is None and not options.verbose
-    with open_logs(settings.logging, secrets=secrets_of(settings), quiet=quiet):
+    with open_logs(settings.logging, secrets=secrets, quiet=quiet):
         report = run_program(
             settings,
             run_options,
-            say=_say,
-            on_report=lambda report: _say(describe_report(report)),
-            progress=narrator(_say),
+            say=voice.say,
+            on_report=lambda report: voice.say(describe_report(report)),
+            progress=narrator(voice.say),
         )
     return ExitCode.NEW_EXCEPTIONS if report.has_new_exceptions else ExitCode.DONE
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the program's own talk
 
 
 if __name__ == "__main__":
