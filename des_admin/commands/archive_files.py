@@ -36,13 +36,15 @@ class Place:
 
 def open_retriever(context: Context, place: Place) -> Retriever:
     """The archive of the configuration, or the one that the options name."""
+    from des_core.archive_routing import n_bits_of_manifests
     from des_core.packer_planner import PackerConfig
     from des_core.retriever import Retriever
     from des_core.storage import open_storage
 
     if place.output_dir is not None:
         config = PackerConfig(place.output_dir, n_bits=place.n_bits or DEFAULT_BITS)
-        return Retriever(open_storage(config), config.n_bits)
+        storage = open_storage(config)
+        return Retriever(storage, place.n_bits or n_bits_of_manifests(storage) or DEFAULT_BITS)
     try:
         packer = context.settings.packer
     except ConfigError as exc:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
+from des_core.archive_routing import require_same_routing
 from des_core.errors import DamagedShard
 from des_core.routing import bucket_of, buckets_of, shard_name
 from des_core.shard_io import ShardEntry, ShardReader, big_file_name, open_shard
@@ -81,6 +82,9 @@ class Retriever:
             by_day.setdefault((day, bucket), []).append(item.uid)
         for (day, bucket), uids in by_day.items():
             found |= self._find_in(self._candidates(day, bucket), uids)
+        if len(found) < len({item.uid for item in items}):
+            # What is not found must not have been looked for in the wrong place.
+            require_same_routing(self._storage, self._n_bits)
         return found
 
     def stream(self, file: StoredFile) -> Iterator[bytes]:
@@ -94,6 +98,8 @@ class Retriever:
 
     def shards(self, day: date | None = None, uid: str | None = None) -> list[str]:
         """Names of the shards, by name; of one day, and of the bucket of one uid."""
+        if uid is not None:
+            require_same_routing(self._storage, self._n_bits)
         bucket = None if uid is None else bucket_of(uid, self._n_bits)
         return sorted(
             name

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
+from des_core.archive_routing import require_same_routing
 from des_core.config import Settings
 from des_core.database import Database, open_database, run
 from des_core.database_source import SourceReader
@@ -90,6 +91,7 @@ class _Job:
         packer_config = for_rows_of(self.reader, PackerConfig.from_settings(self.settings.packer))
         storage = open_storage(packer_config)
         storage.probe_writable()
+        require_same_routing(storage, packer_config.n_bits)
         storage.clean_leftovers()
         with (
             Packer(packer_config) as packer,

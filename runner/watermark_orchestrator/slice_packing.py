@@ -135,7 +135,7 @@ def pack_rows(
         bytes_out=sum(shard.size_bytes for shard in tally.new),
         started_at=started_at,
         finished_at=datetime.now(UTC),
-        versions=_versions(),
+        versions=_versions(archive.packer_config.n_bits),
         worker=0 if share is None else share.worker_id,
         workers=1 if share is None else share.workers_total,
     )
@@ -190,5 +190,7 @@ def _manifest(
     )
 
 
-def _versions() -> str:
-    return json.dumps({"des_admin": des_core.__version__, "python": platform.python_version()})
+def _versions(n_bits: int) -> str:
+    """What packed it, and the routing by which it can be found again."""
+    made_by = {"des_admin": des_core.__version__, "python": platform.python_version()}
+    return json.dumps({**made_by, "n_bits": n_bits})

@@ -30,6 +30,7 @@ EXAMINATION: tuple[tuple[str, Examiner, tuple[str, ...]], ...] = (
     ("backup", archive_state.check_backup, ("table", "revisions")),
     ("audit trail", archive_state.check_trail, ("revisions",)),
     ("output", places.check_output, ()),
+    ("n_bits", places.check_routing, ("output",)),
     ("space", places.check_space, ("output",)),
     ("room", places.check_room_for_waiting, ("output", "watermark")),
     ("source roots", places.check_source_roots, ()),

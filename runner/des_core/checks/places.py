@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from des_core.amounts import count_waiting
+from des_core.archive_routing import require_same_routing
 from des_core.checks.check import Check, failed, ok, skipped, warning
 from des_core.checks.patient import Patient
 from des_core.object_config import is_object_url
@@ -26,6 +27,13 @@ def check_output(patient: Patient) -> Check:
     config = PackerConfig.from_settings(patient.settings.packer)
     open_storage(config).probe_writable()
     return ok("output", f"{config.output_dir} is writable")
+
+
+def check_routing(patient: Patient) -> Check:
+    """`n_bits` is the one that the archive was begun with."""
+    config = PackerConfig.from_settings(patient.settings.packer)
+    require_same_routing(open_storage(config), config.n_bits)
+    return ok("n_bits", f"{config.n_bits}, and no other in the archive's manifests")
 
 
 def check_space(patient: Patient) -> Check:
