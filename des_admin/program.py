@@ -62,7 +62,7 @@ def _usage_error(exc: Any) -> UsageError:
     context = getattr(exc, "ctx", None)
     path = "des-admin" if context is None else context.command_path
     hint = f"see: {path} --help"
-    message = " ".join(exc.format_message().split())
+    message = " ".join(exc.format_message().split()).replace(": Value error, ", ": ")
     return UsageError(message[:1].lower() + message[1:].rstrip("."), hint=hint)
 
 

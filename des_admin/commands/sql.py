@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -71,13 +72,24 @@ def show(
 
     context = Context.of(ctx)
     catalog = _catalog(context, dialect)
-    statement = catalog.get(name)
+    statement = _find(catalog, name)
     script = script_for_client(statement, catalog.dialect, _values(param or []))
     context.emit(
         "sql-show",
         _as_dict(statement) | {"client": script.client, "script": script.text},
         lambda out: _print_script(out, script),
     )
+
+
+def _find(catalog: Catalog, name: str) -> Statement:
+    found = {statement.name: statement for statement in catalog.list()}
+    if name not in found:
+        near = difflib.get_close_matches(name, found, 1)
+        raise UsageError(
+            f"there is no statement {name!r} for {catalog.dialect}",
+            hint=f"did you mean {near[0]}?" if near else "list them: des-admin sql list",
+        )
+    return found[name]
 
 
 def _print_script(out: Console, script: ClientScript) -> None:

@@ -89,8 +89,8 @@ def _old_way(
     material.insert_rows(settings, files)
     stage.chapter(
         "2. So far: one UPDATE for every packed file",
-        "Then a handful of late uploads: stamped weeks ago, not archived. They are the holes that",
-        "MAX(created_at) WHERE archived would skip for ever.",
+        "Then a handful of late uploads: stamped weeks ago, not archived.",
+        "They are the holes that MAX(created_at) WHERE archived would skip for ever.",
     )
     stage.run(f"des-migrate --config des-admin.yaml --older-than-days {OLD_WAY_DAYS}")
     late = material.make_late_files(root, now, number)

@@ -6,6 +6,7 @@ from sqlalchemy.exc import DBAPIError
 
 from des_core.errors import DatabaseUnreachable, DesError, Refused, WrongSchema
 
+_OWN_TABLES = "des_archive_"
 # SQLSTATE classes and codes of PostgreSQL.
 _PG_UNREACHABLE = ("08", "28", "3D", "53300", "57P", "58")
 _PG_SCHEMA = ("42P01", "42703", "3F000")
@@ -37,6 +38,12 @@ def translate(exc: DBAPIError, label: str) -> DesError:
         return DatabaseUnreachable(
             f"the database cannot be reached: {detail}",
             hint="check address, credentials and network, then run the same command again",
+            database=label,
+        )
+    if kind == "schema" and _OWN_TABLES in detail:
+        return WrongSchema(
+            f"a table of this program is missing: {detail}",
+            hint="was it migrated? des-admin migrate status; then: des-admin migrate up",
             database=label,
         )
     if kind == "schema":

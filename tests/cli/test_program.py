@@ -1,9 +1,11 @@
 """The frame of the program: help, versions, errors, options anywhere, streams."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -139,6 +141,27 @@ def test_sql_show_fills_and_quotes(program: Program) -> None:
     assert "uid_sha256 = '007'" in done.out
     assert "resolved_at = NULL" in done.out
     assert "SET @created_at = 'VALUE'" in done.out
+
+
+def test_sql_show_names_the_statement_that_was_meant(program: Program) -> None:
+    done = program("sql", "show", "watermark_red", "--dialect", "sqlite", expect=2)
+    assert "did you mean watermark_read?" in done.err
+
+
+def test_a_wrong_choice_is_told_in_our_words(program: Program) -> None:
+    done = program("run", "--mode", "once", expect=2)
+    assert "'--mode': 'once' is not one of 'single', 'continuous'" in done.err
+
+
+def test_before_the_migration_every_command_says_what_to_do(
+    program: Program, project: Path
+) -> None:
+    write_config(project, f"sqlite:///{project}/app.sqlite")
+    with closing(sqlite3.connect(project / "app.sqlite")) as connection:
+        connection.execute("CREATE TABLE files (uid, created_at, file_location, size_bytes)")
+    for command in (("watermark", "show"), ("progress",), ("exceptions", "list"), ("run",)):
+        done = program(*command, expect=12)
+        assert "des-admin migrate up" in done.err, command
 
 
 def test_sql_show_refuses_an_unknown_parameter(program: Program) -> None:
