@@ -39,11 +39,13 @@ TABLE = {
 # Rows evenly over the ten years that end ten days ago; the last thousandth is not archived.
 FILL = {
     "sqlite": "INSERT INTO files WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
-    " WHERE i < {rows}) SELECT printf('file-%09d', i), strftime('%Y-%m-%d %H:%M:%f', 'now', '-10 days',"
+    " WHERE i < {rows}) SELECT printf('file-%09d', i),"
+    " strftime('%Y-%m-%d %H:%M:%f', 'now', '-10 days',"
     " '-' || (315360000.0 * ({rows} - i) / {rows}) || ' seconds') || '000',"
     " '/mnt/' || i, 1000, i <= {rows} * 0.999 FROM n",
-    "postgres": "INSERT INTO files SELECT 'file-' || lpad(i::text, 9, '0'), now() - interval '10 days'"
-    " - interval '1 second' * (315360000.0 * ({rows} - i) / {rows}), '/mnt/' || i, 1000,"
+    "postgres": "INSERT INTO files SELECT 'file-' || lpad(i::text, 9, '0'),"
+    " now() - interval '10 days' - interval '1 second' * (315360000.0 * ({rows} - i) / {rows}),"
+    " '/mnt/' || i, 1000,"
     " i <= {rows} * 0.999 FROM generate_series(1, {rows}) AS i",
     "mysql": "INSERT INTO files SELECT CONCAT('file-', LPAD(seq, 9, '0')), UTC_TIMESTAMP(6)"
     " - INTERVAL 10 DAY - INTERVAL (315360000.0 * ({rows} - seq) / {rows}) SECOND,"
