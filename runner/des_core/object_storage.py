@@ -147,7 +147,9 @@ class ObjectStorage:
                 dead.append(facts.name)
         for name in dead:
             self._store.delete(name)
-        return len(dead)
+        return len(dead) + self._store.uploads.abort_where(
+            lambda upload: _belongs_to(upload.name, run_id) if run_id else upload.begun_at < oldest
+        )
 
     def _check_equal(self, name: str, digest: str, size: int, *, is_new: bool) -> None:
         if self._hash_object(name, size) == digest:
@@ -200,6 +202,10 @@ class ByteBudget:
             with self._changed:
                 self._taken -= size
                 self._changed.notify_all()
+
+
+def _belongs_to(name: str, run_id: str) -> bool:
+    return draft_run(name) == run_id
 
 
 def _stretches(days: Collection[date]) -> Iterator[tuple[str, str]]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from des_core.errors import StorageError, UsageError
 from des_core.object_config import ObjectStoreConfig
+from des_core.object_uploads import UnfinishedUploads
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +57,7 @@ class ObjectStore:
         self._config = config
         self._check = check
         self._store = _connect(self.url, config)
+        self.uploads = UnfinishedUploads(self.url, config)
 
     def get(self, name: str) -> tuple[ObjectFacts, bytes]:
         """The whole object, for small ones."""
@@ -114,8 +116,7 @@ class ObjectStore:
         """The same for a large file: in parts to the name `draft`, then copied without replacing.
 
         The draft is deleted in the end; what cannot be deleted has a name that tells what it is.
-        An upload of which the store's very first answer got lost stays unfinished: no client can
-        know its id, so the bucket needs a lifecycle rule that aborts such uploads.
+        Uploads that were begun and whose id never reached us are looked for and aborted.
         """
         import obstore
 
@@ -135,6 +136,8 @@ class ObjectStore:
             return self.copy(draft, name)
         finally:
             self.delete(draft)
+            for begun in (draft, name):
+                self.uploads.abort(begun)
 
     def copy(self, name: str, to: str) -> bool:
         """Copy within the store; False where there is an object under the other name already."""

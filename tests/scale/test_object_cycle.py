@@ -53,13 +53,19 @@ def test_a_bad_day_from_bucket_to_bucket(
     tmp_path: Path,
     rounds: int,
 ) -> None:
-    files = 100 * rounds
+    files = min(100 * rounds, 20_000)
     database = make_database("postgres")
     spec = FilesSpec(rows=files, days=4, max_size=3000, bad={"missing": 5, "wrong_size": 3})
     table = fill_bucket(bucket, files_table, database, spec)
     sources = bucket.objects(f"{SOURCE}/")
     with faulty_proxy(bucket.url, Faults(**BAD_DAY, silent_answer=0.2, delay_s=0.002)) as proxy:
-        settings = bucket_settings(database, tmp_path, proxy.url, big_file_threshold=2900)
+        settings = bucket_settings(
+            database,
+            tmp_path,
+            proxy.url,
+            big_file_threshold=2900,
+            object_store={"single_put": 2950},
+        )
         written: dict[str, bytes] = {}
         report = run_alone(settings)
         written = bucket.objects(f"{OUTPUT}/")

@@ -2,6 +2,7 @@
 
 import os
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from des_core.source_roots import SourceFailure
 from des_core.sources import MixedSources
 from support.faulty_proxy import Faults, faulty_proxy
 from support.object_server import ObjectServer
+from support.packing import Corpus, pack_rows
 
 THRESHOLD = 1 << 20
 
@@ -96,3 +98,19 @@ def test_urls() -> None:
         not is_object_url("/s3://b") and not is_object_url("http://x") and not is_object_url(None)
     )
     assert split_url("S3://Bucket/a/b") == ("s3://Bucket", "a/b")
+
+
+def test_many_requests_are_under_way_at_once(
+    bucket: ObjectServer, tmp_path: Path, files: int = 400
+) -> None:
+    """With 20 ms for each request, one at a time would take 8 s for the sources alone."""
+    corpus = Corpus(tmp_path)
+    with faulty_proxy(bucket.url, Faults(delay_s=0.02)) as proxy:
+        for number in range(files):
+            proxy.objects[f"/archive/source/{number}"] = b"%d" % number
+            corpus.add_row(f"doc-{number}", f"s3://archive/source/{number}")
+        store = ObjectStoreConfig(endpoint=proxy.url)
+        packed = pack_rows(corpus.rows, tmp_path / "out", object_store=store)
+        assert packed.files_out == files
+        assert proxy.requests["GET"] == files
+        assert proxy.most_at_once >= 20

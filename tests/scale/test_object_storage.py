@@ -34,10 +34,13 @@ def storage(bucket: ObjectServer, tmp_path: Path) -> ObjectStorage:
 
 
 def publish(storage: ObjectStorage, name: str, content: bytes) -> bool:
-    with storage.create_draft() as draft:
+    draft = storage.create_draft()
+    try:
         draft.file.write(content)
         draft.sync()
         return storage.publish(draft, name)
+    finally:
+        draft.discard()
 
 
 @pytest.mark.parametrize("content", [b"", b"shard", LARGE], ids=["empty", "small", "large"])
@@ -62,9 +65,8 @@ def test_lost_answers_and_cut_connections_change_nothing(
     bucket: ObjectServer, tmp_path: Path, single_put: int
 ) -> None:
     faults = Faults(error=15, cut_before=10, lost_answer=15, silent_answer=4, cut_answer=10)
-    if single_put == 0:
-        # Of an upload whose first answer got lost nobody knows the id: see `create_large`.
-        faults.spared = "POST"
+    if single_put == 0:  # a dozen requests for each object, and all over again where one fails
+        faults = Faults(error=6, cut_before=4, lost_answer=7, silent_answer=1, cut_answer=4)
     with faulty_proxy(bucket.url, faults) as proxy:
         config = config_of(proxy.url, tmp_path, single_put_bytes=single_put, timeout_s=0.5)
         storage = open_storage(config)
@@ -82,12 +84,13 @@ def test_lost_answers_and_cut_connections_change_nothing(
 def test_lost_answers_to_whole_uploads_change_nothing_either(
     bucket: ObjectServer, tmp_path: Path
 ) -> None:
-    with faulty_proxy(bucket.url, Faults(lost_answer=30, error=10)) as proxy:
+    with faulty_proxy(bucket.url, Faults(lost_answer=20, error=5)) as proxy:
         storage = open_storage(config_of(proxy.url, tmp_path, single_put_bytes=0))
         assert isinstance(storage, ObjectStorage)
         for number in range(10):
             publish(storage, f"{number}.des", b"%d" % number)
     assert bucket.objects() == {f"des/{number}.des": b"%d" % number for number in range(10)}
+    assert bucket.unfinished_uploads() == []
 
 
 def test_a_store_that_is_down_is_one_error_in_time(bucket: ObjectServer, tmp_path: Path) -> None:
