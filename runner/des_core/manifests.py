@@ -70,10 +70,14 @@ class SliceManifest:
             raise DamagedData("not a manifest of this version", manifest=name) from exc
 
 
-def write_manifest(storage: Storage, manifest: SliceManifest) -> str:
-    """Publish it unless the same is there; its name. Names are durable after `sync_directory`."""
+def write_manifest(storage: Storage, manifest: SliceManifest, *, worker: int = 0) -> str:
+    """Publish it unless the same is there; its name. Names are durable after `sync_directory`.
+
+    Each static worker begins with a number of its own, so that it need not ask for the names of
+    all others first.
+    """
     content = manifest.to_bytes()
-    for name in _names(manifest):
+    for name in _names(manifest, worker % MAX_SAME_WINDOW):
         if not storage.exists(name) and _publish(storage, name, content):
             return name
         if _read(storage, name) == content:
@@ -154,11 +158,10 @@ def _read(storage: Storage, name: str) -> bytes:
         blob.close()
 
 
-def _names(manifest: SliceManifest) -> Iterator[str]:
+def _names(manifest: SliceManifest, first: int) -> Iterator[str]:
     stem = _stem(manifest)
-    yield f"{stem}.json"
-    for number in range(1, MAX_SAME_WINDOW):
-        yield f"{stem}.{number:04d}.json"
+    for number in (*range(first, MAX_SAME_WINDOW), *range(first)):
+        yield f"{stem}.{number:04d}.json" if number else f"{stem}.json"
 
 
 def _stem(manifest: SliceManifest) -> str:

@@ -24,7 +24,7 @@ from des_core.exceptions import drop_held, open_held, resolve_range
 from des_core.identifiers import Dialect
 from des_core.packer_planner import SourceRow
 from des_core.routing import bucket_count, bucket_of, buckets_of
-from des_core.sql_catalog import config_statement
+from des_core.sql_catalog import Statement, config_statement
 from des_core.stored_time import from_stored, to_stored
 from des_core.timestamps import format_utc
 from des_core.watermark import Watermark, move_watermark, raise_fence, read_watermark
@@ -101,6 +101,11 @@ class Layout:
 
     def __str__(self) -> str:
         return f"{self.workers_total} workers over 2**{self.n_bits} buckets"
+
+
+def recheck_job(share: Share) -> str:
+    """Under which name a worker keeps up to where it has looked for late rows."""
+    return f"recheck {share}"
 
 
 def own_rows(page: list[SourceRow], share: Share) -> list[SourceRow]:
@@ -286,10 +291,11 @@ def _begin_anew(
         "fence": watermark.fence,
         "now": to_stored(now, dialect),
     }
-    rows = [values | {"worker_id": worker_id} for worker_id in range(share.workers_total)]
-    statement = config_statement(dialect, "worker_add")
-    for start in range(0, len(rows), BATCH_SIZE):
-        connection.execute(statement.clause, rows[start : start + BATCH_SIZE])
+    rows: list[dict[str, object]] = [
+        values | {"worker_id": worker_id} for worker_id in range(share.workers_total)
+    ]
+    _write_many(connection, config_statement(dialect, "worker_add"), rows)
+    _forget_comparisons(connection, dialect, share, watermark, now)
     record_event(
         connection,
         dialect,
@@ -300,6 +306,27 @@ def _begin_anew(
         to_value=share.layout,
         details={"at": format_utc(watermark.archived_until), "exceptions_dropped": dropped},
     )
+
+
+def _forget_comparisons(
+    connection: Connection, dialect: Dialect, share: Share, watermark: Watermark, now: datetime
+) -> None:
+    """Each worker is to look for late rows from here on; what an older layout compared is past."""
+    values = {"state": "done", "rows_done": 0, "rows_total": None, "details": "{}"}
+    values |= {
+        "cursor_created_at": to_stored(watermark.archived_until, dialect),
+        "now": to_stored(now, dialect),
+    }
+    workers = (replace(share, worker_id=worker_id) for worker_id in range(share.workers_total))
+    rows = [{**values, "name": recheck_job(worker)} for worker in workers]
+    _write_many(connection, config_statement(dialect, "job_write"), rows)
+
+
+def _write_many(
+    connection: Connection, statement: Statement, rows: list[dict[str, object]]
+) -> None:
+    for start in range(0, len(rows), BATCH_SIZE):
+        connection.execute(statement.clause, rows[start : start + BATCH_SIZE])
 
 
 def _read_row(connection: Connection, dialect: Dialect, share: Share) -> Any:

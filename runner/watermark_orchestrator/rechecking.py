@@ -23,7 +23,7 @@ from des_core.exceptions import NewException, record_exceptions
 from des_core.migration.jobs import Job, read_job, write_job
 from des_core.packer_planner import SourceRow
 from des_core.reconcile import DayCount, Reconciler, Scope, find_scope
-from des_core.static_workers import Share
+from des_core.static_workers import Share, recheck_job
 from des_core.timestamps import floor_day, from_us
 from des_core.watermark import read_watermark
 from watermark_orchestrator.archive import Archive
@@ -119,19 +119,22 @@ def recheck(run: Run, writer: Writer) -> RecheckReport:
     """Compare the last `recheck_days` days, as a part of a cycle.
 
     A static worker looks for late rows of its own buckets: those of others may be packed by
-    their owners at this moment. A day that was compared row by row, and whose counts have not
-    changed since, is not compared again: rows that were deleted after packing make them differ
-    for ever.
+    their owners at this moment. Where another worker held the watermark back for long, what this
+    one packed ahead of it has waited for its comparison until now. A day that was compared row by
+    row, and whose counts have not changed since, is not compared again: rows that were deleted
+    after packing make them differ for ever.
     """
     archive, days = run.archive, run.archive.policy.recheck_days
     if days == 0:
         return RecheckReport()
+    seen = _Seen(archive, writer.share)
     since = floor_day(writer.watermark) - timedelta(days=days, microseconds=1)
+    if seen.compared_until is not None:
+        since = min(since, seen.compared_until)
     scope = find_scope(archive.config, writer.watermark)
     scope = replace(scope, start=min(max(scope.start, since), scope.end))
     report = RecheckReport(scope)
     reconciler = reconciler_of(archive, run.stop, writer.share)
-    seen = _Seen(archive, writer.share)
     for count in _suspicious(reconciler, report):
         if seen.is_known(count):
             continue
@@ -144,12 +147,17 @@ def recheck(run: Run, writer: Writer) -> RecheckReport:
 
 
 class _Seen:
-    """Days that were compared row by row, with the counts that they had then; kept as a job."""
+    """Days that were compared row by row, with the counts that they had then; kept as a job.
+
+    `compared_until` is where the watermark was at a static worker's last comparison.
+    """
 
     def __init__(self, archive: Archive, share: Share | None) -> None:
         self._config = archive.config
-        self._name = JOB if share is None else f"{JOB} {share}"
+        self._name = JOB if share is None else recheck_job(share)
         job = read_job(self._config, self._name)
+        self.compared_until = None if share is None or job is None else job.cursor
+        self._is_shared = share is not None
         self._before: dict[str, list[int]] = dict(job.details) if job else {}
         self._days = dict(self._before)
 
@@ -163,8 +171,9 @@ class _Seen:
         """Keep what lies in the scope, so that the row never grows."""
         first = scope.start.date().isoformat()
         days = {day: numbers for day, numbers in self._days.items() if day >= first}
-        if days != self._before:
-            job = Job(self._name, "done", None, sum(n[0] for n in days.values()), None, days)
+        cursor = scope.end if self._is_shared else None
+        if days != self._before or cursor != self.compared_until:
+            job = Job(self._name, "done", cursor, sum(n[0] for n in days.values()), None, days)
             write_job(self._config, job, datetime.now(UTC))
 
 

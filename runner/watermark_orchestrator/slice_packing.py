@@ -120,7 +120,8 @@ def pack_rows(
     if tally.rows:
         archive.storage.sync_directory()
     if shards:
-        write_manifest(archive.storage, _manifest(archive, kind, window, shards, tally.bigfiles))
+        manifest = _manifest(archive, kind, window, shards, tally.bigfiles)
+        write_manifest(archive.storage, manifest, worker=0 if share is None else share.worker_id)
         archive.storage.sync_directory()
     record = SliceRecord(
         run_id=run.run_id,

@@ -79,6 +79,30 @@ def test_exceptions_wait_for_the_watermark(
     assert chain.count(("cycle",)) == second.slices, "the last worker moved it, slice by slice"
 
 
+def test_rows_that_came_late_while_another_worker_was_away_are_found(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """Late for a worker far ahead of the watermark, which then passes them by all at once."""
+    table = files_table(database, rows=60, days=6)
+    settings = make_archive(database, tmp_path / "out")
+    late = [row for row in table.rows.values() if Share(0, 2, 4).owns_uid(row.uid)][5:9]
+    columns = "uid, created_at, file_location, size_bytes"
+    database.execute("CREATE TABLE kept AS SELECT * FROM files")
+    for row in late:
+        database.execute(f"DELETE FROM files WHERE uid = '{row.uid}'")
+    run_worker(settings, 0, 2)
+    for row in late:
+        database.execute(
+            f"INSERT INTO files ({columns}) SELECT {columns} FROM kept WHERE uid = '{row.uid}'"
+        )
+    run_worker(settings, 1, 2)
+    found = run_worker(settings, 0, 2)
+    assert (found.late, found.retried.packed) == (4, 4)
+    assert check_truth(table, database, tmp_path / "out") == {}
+    again = run_worker(settings, 0, 2)
+    assert (again.late, again.files_in) == (0, 0)
+
+
 def test_a_replay_forgets_what_was_held_back(
     database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
 ) -> None:

@@ -65,6 +65,7 @@ def test_four_workers_killed_at_random_make_the_archive_of_one(
     rounds: int,
 ) -> None:
     database = make_database("postgres")
+    rounds = min(rounds, 50)
     table = files_table(database, rows=60 * rounds, days=4 * rounds, max_size=600)
     packer = {"n_bits": 4, "workers": 1, "max_shard_size": 1 << 16}
     settings = make_archive(database, tmp_path / "out", packer=packer)
