@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from watermark_orchestrator.cycle import CyclePlan, CycleReport
 
 
+class Engine(StrEnum):
+    """Who packs."""
+
+    LOCAL = "local"
+    DASK = "dask"
+
+
 class Mode(StrEnum):
     """How long it goes on."""
 
@@ -31,6 +38,7 @@ def register(root: typer.Typer) -> None:
             "des-admin run --dry-run",
             "des-admin run",
             "des-admin run --mode continuous --interval 3600",
+            "des-admin run --engine dask --scheduler tcp://dask-scheduler:8786",
             note="Ctrl-C stops at the next safe point; twice: at once. Either is safe: the next "
             "run goes on where the last commit was. Exit code 3: done, and some files became "
             "exceptions.",
@@ -57,6 +65,14 @@ def run(
     shards_total: Annotated[
         int | None, typer.Option(min=1, help="How many static workers there are.")
     ] = None,
+    engine: Annotated[
+        Engine | None,
+        typer.Option(help="Pack by processes of this machine or by a Dask cluster."),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="The Dask scheduler, like tcp://host:8786."),
+    ] = None,
 ) -> None:
     """Pack what lies between watermark and target, then move the watermark.
 
@@ -66,6 +82,8 @@ def run(
     context = Context.of(ctx)
     given = {
         "packer.workers": workers,
+        "packer.engine": None if engine is None else engine.value,
+        "packer.scheduler": scheduler,
         "database.shard_id": shard_id,
         "database.shards_total": shards_total,
     }

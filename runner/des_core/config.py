@@ -151,12 +151,20 @@ class PackerSettings(Section):
     n_bits: Annotated[Whole, Field(ge=4, le=16)] = 8
     compression: CompressionSettings = CompressionSettings()
     workers: Annotated[Whole, Field(ge=1, le=256)] | None = None
+    engine: Literal["local", "dask"] = "local"
+    scheduler: Annotated[str, Field(min_length=1)] | None = None
     read_concurrency: Annotated[Whole, Field(ge=1, le=1024)] = 4
     source_roots: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     scratch_dir: str | None = None
     object_store: ObjectStoreSettings = ObjectStoreSettings()
     big_file_threshold: Annotated[Whole, Field(ge=1)] = 10 * MIB
     skip_extensions: frozenset[str] = ALREADY_COMPRESSED
+
+    @model_validator(mode="after")
+    def _check(self) -> PackerSettings:
+        if self.engine == "dask" and self.scheduler is None:
+            raise ValueError("packer.engine dask needs packer.scheduler, like tcp://host:8786")
+        return self
 
 
 class WatermarkSettings(Section):

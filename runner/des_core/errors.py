@@ -78,6 +78,12 @@ class DatabaseUnreachable(DesError):
     exit_code = ExitCode.DATABASE_UNREACHABLE
 
 
+class SchedulerUnreachable(DesError):
+    """The cluster that packs for us is not there, or went away; another try may find it."""
+
+    exit_code = ExitCode.DATABASE_UNREACHABLE
+
+
 class LockHeld(DesError):
     """Somebody else holds the lock; facts name the holder."""
 

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import BinaryIO
@@ -52,32 +53,39 @@ def main() -> None:
     except EOFError:
         return  # the pool was closed before there was work for this one
     threading.Thread(target=_listen, args=(inbox, batches), daemon=True).start()
-    worker = _Worker(setup)
+    worker = BatchPacker(setup)
     while True:
         outbox.write(worker.answer(batches.get()))
         outbox.flush()
 
 
-class _Worker:
-    """Packs batches; whatever goes wrong becomes the answer."""
+class BatchPacker:
+    """Packs batches; whatever goes wrong becomes the answer. What it needs is opened late."""
 
-    def __init__(self, setup: WorkerSetup) -> None:
-        self._setup = setup
+    def __init__(self, setup: WorkerSetup, check: Callable[[], None] = lambda: None) -> None:
+        """`check` is called before each file and each request; what it raises ends the batch."""
+        self.setup = setup
+        self._check = check
         self._packer: TaskPacker | None = None
 
     def answer(self, batch: Batch) -> bytes:
         """The pickled `Reply`."""
         try:
             if self._packer is None:
-                self._packer = _start_packer(self._setup)
+                self._packer = self._open()
             return pickle.dumps(Reply(self._packer.pack(batch)))
         except Exception as exc:
             return _failure(exc)
 
+    def close(self) -> None:
+        """End its threads."""
+        if self._packer is not None:
+            self._packer.close()
 
-def _start_packer(setup: WorkerSetup) -> TaskPacker:
-    config = setup.config
-    return TaskPacker(config, open_storage(config, setup.run_id), MixedSources(config))
+    def _open(self) -> TaskPacker:
+        config, check = self.setup.config, self._check
+        storage = open_storage(config, self.setup.run_id, check)
+        return TaskPacker(config, storage, MixedSources(config, check), check)
 
 
 def _take_standard_streams() -> tuple[BinaryIO, BinaryIO]:

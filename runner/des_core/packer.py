@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -20,7 +20,7 @@ from des_core.packer_planner import MIB, PackerConfig, ShardTask, TaskOutcome
 from des_core.processors import usable_processors
 from des_core.sources import MixedSources
 from des_core.storage import new_run_id, open_storage
-from des_core.worker_pool import Engine, WorkerPool
+from des_core.worker_pool import Engine, Promise, WorkerPool
 
 BATCH_ROW_BYTES = 256 << 10
 BATCH_CONTENT_BYTES = 16 * MIB
@@ -32,6 +32,8 @@ BYTES_IN_FLIGHT = 32 * MIB
 class Packer:
     """Owns the workers; a context manager. With one worker, it packs in this process.
 
+    With `config.scheduler`, the workers are those of a Dask cluster.
+
     `storage` is where shards go; `run_id` marks the drafts of this run.
     """
 
@@ -40,14 +42,14 @@ class Packer:
         config: PackerConfig,
         *,
         run_id: str | None = None,
-        start_engine: Callable[[WorkerSetup, int], Engine] = WorkerPool,
+        start_engine: Callable[[WorkerSetup, int], Engine] | None = None,
     ) -> None:
         self._cancelled: DesError | None = None
         self.run_id = run_id or new_run_id()
         self.config = config
         self.storage = open_storage(config, self.run_id, self._check)
         self._workers = config.workers or usable_processors()
-        self._start_engine = start_engine
+        self._start_engine = start_engine or _start_engine
         self._engine: Engine | None = None
 
     def __enter__(self) -> Self:
@@ -71,7 +73,7 @@ class Packer:
         `DamagedShard`, `StorageError`, `WorkerDied`, or what `cancel` was told. After an error
         some shards may have been published: packing the same rows again finds them.
         """
-        if self._workers == 1:
+        if self._workers == 1 and self.config.scheduler is None:
             return self._pack_here(tasks)
         return self._pack_in_engine(tasks)
 
@@ -100,7 +102,8 @@ class Packer:
         if self._engine is None:
             self._engine = self._start_engine(WorkerSetup(self.config, self.run_id), self._workers)
         try:
-            yield from self._run_batches(self._engine, make_batches(tasks, self._workers))
+            batches = make_batches(tasks, self._engine.slots)
+            yield from self._run_batches(self._engine, batches)
         except BaseException as exc:
             self._stop_engine()
             if self._cancelled is not None and isinstance(exc, (DesError, CancelledError)):
@@ -108,14 +111,14 @@ class Packer:
             raise
 
     def _run_batches(self, engine: Engine, batches: Iterator[Batch]) -> Iterator[TaskOutcome]:
-        """Keep two batches per worker under way, fewer if their rows take much memory."""
-        waiting: deque[tuple[Future[list[TaskOutcome]], int]] = deque()
+        """Keep two batches per slot under way, fewer if their rows take much memory."""
+        waiting: deque[tuple[Promise, int]] = deque()
         bytes_in_flight = 0
         for batch in batches:
             self._check()
             size = sum(len(task.rows) for task in batch)
-            while len(waiting) >= 2 * self._workers or (
-                len(waiting) >= self._workers and bytes_in_flight + size > BYTES_IN_FLIGHT
+            while len(waiting) >= 2 * engine.slots or (
+                len(waiting) >= engine.slots and bytes_in_flight + size > BYTES_IN_FLIGHT
             ):
                 future, done_size = waiting.popleft()
                 yield from future.result()
@@ -136,6 +139,14 @@ class Packer:
             self._engine = None
             with suppress(DesError):
                 self.storage.clean_leftovers(self.run_id)
+
+
+def _start_engine(setup: WorkerSetup, workers: int) -> Engine:
+    if setup.config.scheduler is None:
+        return WorkerPool(setup, workers)
+    from des_core.dask_engine import DaskEngine
+
+    return DaskEngine(setup, setup.config.scheduler)
 
 
 def make_batches(tasks: Iterable[ShardTask], workers: int) -> Iterator[Batch]:

@@ -55,6 +55,7 @@ class Reason(StrEnum):
     BAD_LOCATION = "bad_location"
     BAD_UID = "bad_uid"
     DUPLICATE_UID = "duplicate_uid"
+    WORKER_KILLED = "worker_killed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ class PackerConfig:
     """What shards are made like and where they go. Sizes in bytes; `workers` None means all cores.
 
     `read_concurrency` bounds the reads in flight per worker when sources turn out to be slow.
-    `output_dir` may be a URL of an object store; drafts then go to `scratch_dir`.
+    `output_dir` may be a URL of an object store; drafts then go to `scratch_dir`. With the address
+    of a Dask `scheduler`, its workers pack instead of processes of ours.
     `uids_repeat` where nothing keeps two rows from having one uid: what a shard has under a uid is
     then taken for a row's file only if the bytes agree.
     """
@@ -80,6 +82,7 @@ class PackerConfig:
     scratch_dir: str | None = None
     object_store: ObjectStoreConfig = field(default_factory=ObjectStoreConfig)
     uids_repeat: bool = False
+    scheduler: str | None = None
 
     def __post_init__(self) -> None:
         bucket_count(self.n_bits)
@@ -108,6 +111,7 @@ class PackerConfig:
             read_concurrency=settings.read_concurrency,
             scratch_dir=settings.scratch_dir,
             object_store=settings.object_store.to_config(),
+            scheduler=settings.scheduler if settings.engine == "dask" else None,
         )
 
 
@@ -230,11 +234,21 @@ def next_part(task: ShardTask) -> int:
     by side, and each goes on after its own parts if an interrupted try left some. Gaps
     in the numbers are left as they are.
     """
-    committed = [_part_of(name) for name in task.existing if name not in task.unknown]
-    first = max(committed, default=-1) + 1 + task.chunk
+    first = _first_part(task)
     left = [part for name in task.unknown if (part := _part_of(name)) >= first]
     turns = [(part - first) // task.chunks for part in left if (part - first) % task.chunks == 0]
     return first + (max(turns, default=-1) + 1) * task.chunks
+
+
+def is_part_of_chunk(name: str, task: ShardTask) -> bool:
+    """Whether only this chunk of its (day, bucket) writes the part of that name."""
+    part, first = _part_of(name), _first_part(task)
+    return part >= first and (part - first) % task.chunks == 0
+
+
+def _first_part(task: ShardTask) -> int:
+    committed = [_part_of(name) for name in task.existing if name not in task.unknown]
+    return max(committed, default=-1) + 1 + task.chunk
 
 
 def _part_of(name: str) -> int:

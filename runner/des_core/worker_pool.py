@@ -38,10 +38,21 @@ class WorkerDied(DesError):
     exit_code = ExitCode.BUG
 
 
+class Promise(Protocol):
+    """A batch under way."""
+
+    def result(self) -> list[TaskOutcome]:
+        """Wait for it; raises what went wrong."""
+
+
 class Engine(Protocol):
     """Runs batches of tasks somewhere, several at a time."""
 
-    def submit(self, batch: Batch) -> Future[list[TaskOutcome]]:
+    @property
+    def slots(self) -> int:
+        """How many batches it works on at a time; may change."""
+
+    def submit(self, batch: Batch) -> Promise:
         """Begin a batch; its outcomes in the order of its tasks."""
 
     def interrupt(self) -> None:
@@ -59,6 +70,7 @@ class WorkerPool:
 
     def __init__(self, setup: WorkerSetup, workers: int) -> None:
         self._setup = setup
+        self.slots = workers
         self._threads = ThreadPoolExecutor(workers, "pack-worker")
         self._processes: list[_WorkerProcess] = []
         self._idle: SimpleQueue[_WorkerProcess] = SimpleQueue()

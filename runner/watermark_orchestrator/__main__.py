@@ -89,6 +89,16 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="how many static workers share the buckets (default: database.shards_total)",
     )
+    parser.add_argument(
+        "--engine",
+        choices=("local", "dask"),
+        help="pack by processes of this machine or by a Dask cluster (default: packer.engine)",
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="the Dask scheduler, like tcp://host:8786 (default: packer.scheduler)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan, change nothing")
     parser.add_argument("--verbose", action="store_true", help="log each slice on stderr")
     parser.add_argument("--log-file", metavar="FILE", help="the log file, instead of logging.file")
@@ -116,6 +126,8 @@ def _run(options: argparse.Namespace, voice: _Voice) -> int:
     given = {
         "database.shard_id": options.shard_id,
         "database.shards_total": options.shards_total,
+        "packer.engine": options.engine,
+        "packer.scheduler": options.scheduler,
         "logging.file": options.log_file,
         "logging.format": options.log_format,
     }

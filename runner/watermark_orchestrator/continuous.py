@@ -13,7 +13,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from des_core.errors import DatabaseUnreachable, LockHeld
+from des_core.errors import DatabaseUnreachable, LockHeld, SchedulerUnreachable
 from des_core.metrics import RunnerMetrics
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.cycle import CycleReport, run_cycle
@@ -81,12 +81,13 @@ def run_continuously(
 ) -> None:
     """A cycle every `interval_s` seconds until the stop; it then raises Interrupted or Terminated.
 
-    An unreachable database or somebody else's lock is waited out; every other error ends it.
+    An unreachable database or scheduler, or somebody else's lock, is waited out; every other error
+    ends it.
     """
     while True:
         try:
             on_report(run_single(open_archive, stop=stop, progress=progress, metrics=metrics))
-        except (DatabaseUnreachable, LockHeld) as exc:
+        except (DatabaseUnreachable, SchedulerUnreachable, LockHeld) as exc:
             progress(ProgressEvent("reconnecting", message=str(exc)))
         stop.wait(interval_s)
         stop.check()

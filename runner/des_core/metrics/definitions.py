@@ -33,6 +33,7 @@ CAUSE_OF_REASON = {
     "pending_at_seed": "seed",
     "missing": "missing",
     "unreadable": "unreadable",
+    "worker_killed": "unreadable",
     "changed": "changed",
     "size_mismatch": "changed",
     "not_regular": "location",
