@@ -21,6 +21,7 @@ from des_admin.commands import (
     init,
     ledger,
     migrate,
+    plan,
     progress,
     reconcile,
     run,
@@ -40,6 +41,7 @@ PANELS: dict[str, tuple[Any, ...]] = {
         doctor,
         config,
         migrate,
+        plan,
     ),
     "Every day": (
         run,
@@ -77,7 +79,7 @@ EPILOG = """\
     2  wrong usage or configuration
     3  done, with new exceptions
     4  a check found something, or the job was refused
-   10  database unreachable
+   10  database (or Dask scheduler) unreachable
    11  somebody else holds the lock
    12  schema not at the expected revision
    20  damaged data

@@ -96,6 +96,7 @@ LINES = (
     *("archive ls --day 2024-01-08", "migrate plan", "migrate status", "migrate sql"),
     *("migrate sql down", "migrate up --yes", "backup create --dir backups"),
     *("backup list --dir backups", "backup check --dir backups"),
+    "plan capacity --files-per-day 1000000 --mean-size 50000 --output-dir s3://",
     *("compliance sync", "migrate pause", "migrate resume"),
     *("migrate plan --drop-archived", "reconcile", "deploy render --to deployed"),
     *("verify --sample 1/2 --repair", "ledger rebuild --dry-run", "sources delete --dry-run"),
