@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+ROOT = Path(__file__).resolve().parent.parent
 PEER_PACKAGES = {"zstd": "zstd", "mksquashfs": "squashfs-tools", "tar": "tar"}
 
 

@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from struct import error as StructError  # noqa: N812 - struct's own name would hide the module
 
 import zstandard
@@ -24,7 +26,22 @@ import zstandard
 from des_core.errors import DamagedShard
 from des_core.shard_io import Blob, BytesBlob, Codec, ShardStats
 from des_core.shard_io.index import Frame, read_frame
-from des_core.shard_io.layout import BIG_V2, COUNT_SIZE, FLAG_BIG, HEADER_SIZE, PLAIN_V2, U16, U32
+from des_core.shard_io.layout import (
+    BIG_V2,
+    COUNT_SIZE,
+    FLAG_BIG,
+    HEADER_SIZE,
+    PLAIN_V2,
+    U16,
+    U32,
+    whole_entry,
+)
+
+# Offset, length, codec and size.
+_Entry = tuple[int, int, int, int]
+# Plain numbers: comparing with a member of the enumeration is a call.
+_RAW = int(Codec.NONE)
+_BIG = -1
 
 # A window is decoded at once: bounded in what is read, in what comes out, and in entries.
 WINDOW_STORED = 1 << 20
@@ -107,18 +124,14 @@ def _windows(index: bytes, frame: Frame, written: ShardStats) -> list[_Window]:
     """The payloads that the index lists, in windows; refuses an index that we did not write."""
     if U32.unpack_from(index)[0] != written.files:
         raise DamagedShard("the index declares another number of entries", files=written.files)
-    at, position, content_bytes = COUNT_SIZE, HEADER_SIZE, 0
+    position, content_bytes = HEADER_SIZE, 0
     window = _Window(position, position)
     windows = [window]
-    for _ in range(written.files):
-        at += U16.size + U16.unpack_from(index, at)[0]
-        if index[at] == FLAG_BIG:
-            content_bytes += BIG_V2.unpack_from(index, at)[3]
-            at += BIG_V2.size
-            continue
-        _, offset, length, codec, _, size, _ = PLAIN_V2.unpack_from(index, at)
-        at += PLAIN_V2.size
+    entries = _uniform_entries(index, written.files) or _entries(index, written.files)
+    for offset, length, codec, size in entries:
         content_bytes += size
+        if codec == _BIG:
+            continue
         if offset != position or offset + length > frame.index_start:
             raise DamagedShard("payloads overlap or leave a gap", offset=position, next=offset)
         if window.end > window.start and (
@@ -127,12 +140,43 @@ def _windows(index: bytes, frame: Frame, written: ShardStats) -> list[_Window]:
         ):
             window = _Window(position, position)
             windows.append(window)
-        if codec != Codec.NONE:
+        if codec != _RAW:
             window.segments.extend((offset - window.start, length))
             window.sizes.append(size)
         window.content_bytes += size
         window.end = position = offset + length
     # Before anything is decoded: a false size could ask for more memory than there is.
-    if at != frame.index_size or content_bytes != written.content_bytes:
+    if content_bytes != written.content_bytes:
         raise DamagedShard("the index is not the one that was written", offset=frame.index_start)
     return windows
+
+
+def _uniform_entries(index: bytes, files: int) -> Iterator[_Entry] | None:
+    """The entries, where all are of plain files with names of one length; else None.
+
+    So they usually are, and then one call takes them apart.
+    """
+    name_len = U16.unpack_from(index, COUNT_SIZE)[0] if files else 0
+    entry = whole_entry(name_len)
+    entries = memoryview(index)[COUNT_SIZE:]
+    if len(entries) != files * entry.size:
+        return None
+    if any(each[0] != name_len or each[2] or each[8] for each in entry.iter_unpack(entries)):
+        return None
+    return map(itemgetter(3, 4, 5, 7), entry.iter_unpack(entries))
+
+
+def _entries(index: bytes, files: int) -> Iterator[_Entry]:
+    """The entries one by one; refuses an index that is longer than they are."""
+    at = COUNT_SIZE
+    for _ in range(files):
+        at += U16.size + U16.unpack_from(index, at)[0]
+        if index[at] == FLAG_BIG:
+            yield 0, 0, _BIG, BIG_V2.unpack_from(index, at)[3]
+            at += BIG_V2.size
+            continue
+        _, offset, length, codec, _, size, _ = PLAIN_V2.unpack_from(index, at)
+        yield offset, length, codec, size
+        at += PLAIN_V2.size
+    if at != len(index):
+        raise DamagedShard("the index is not the one that was written", bytes=at)

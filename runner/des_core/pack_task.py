@@ -117,9 +117,8 @@ class TaskPacker:
 
     def _pack_rows(self, rows: list[SourceRow], parts: PartWriter, tally: Tally) -> None:
         with closing(self._reader.read(rows)) as contents:
-            for row, content in contents:
-                finished = parts.add(row, content)
-                if finished is not None:
+            for some_rows, some_contents in contents:
+                for finished in parts.add_many(some_rows, some_contents):
                     self._hand_over(finished, tally)
 
     def _hand_over(self, draft: ShardDraft | None, tally: Tally) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from des_core.big_file_store import BigFileStore
 from des_core.packer_planner import (
-    MIB,
     FileFailure,
     PackerConfig,
     ShardRecord,
@@ -16,17 +17,16 @@ from des_core.packer_planner import (
     fail,
     next_part,
 )
-from des_core.read_ahead import Content
 from des_core.routing import shard_name
 from des_core.shard_draft import ShardDraft
 from des_core.shard_io import PayloadEncoder
-from des_core.source_files import BigSource
+from des_core.source_files import BigSource, Content
 from des_core.source_roots import SourceFailure
 from des_core.storage import Storage
 
 # Files that are written to the shard together.
 PENDING_FILES = 64
-PENDING_BYTES = 1 * MIB
+PENDING_BYTES = 512 << 10
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ class PackingTools:
 class PartWriter:
     """Add rows with their content in the order of packing; counts them in the tally.
 
-    `add` and `end` hand out each shard that is complete; whoever gets it sees to its end.
+    `add_many` and `end` hand out each shard that is complete; whoever gets it sees to its end.
     """
 
     def __init__(self, task: ShardTask, tools: PackingTools, tally: Tally) -> None:
@@ -78,26 +78,30 @@ class PartWriter:
         self._part = next_part(task)
         self._draft: ShardDraft | None = None
         self._content_bytes = 0
-        self._pending: list[tuple[str, bytes, bool]] = []
+        self._pending_rows: list[SourceRow] = []
+        self._pending: list[bytes] = []
         self._pending_bytes = 0
 
-    def add(self, row: SourceRow, content: Content) -> ShardDraft | None:
-        """Pack one file, or count why not; the shard before, if this file begins a new one."""
-        if not isinstance(content, bytes):
-            self._add_other(row, content)
-            return None
-        size = len(content)
-        finished = None
-        if self._content_bytes and self._content_bytes + size > self._config.max_shard_size:
-            finished = self.end()
-        location = row[2] or ""
-        store_raw = location[location.rfind(".") + 1 :].lower() in self._config.skip_extensions
-        self._pending.append((row[0], content, store_raw))
-        self._content_bytes += size
-        self._pending_bytes += size
-        if self._pending_bytes >= PENDING_BYTES or len(self._pending) >= PENDING_FILES:
-            self._write_pending()
-        return finished
+    def add_many(
+        self, rows: Sequence[SourceRow], contents: Sequence[Content]
+    ) -> Iterator[ShardDraft]:
+        """Pack files, or count why not; hands out the shards before those that they begin."""
+        if set(map(type, contents)) == {bytes}:
+            payloads = cast("Sequence[bytes]", contents)
+            size = sum(map(len, payloads))
+            if self._content_bytes + size <= self._config.max_shard_size:
+                self._take(rows, payloads, size)
+                return
+        for row, content in zip(rows, contents, strict=True):
+            if not isinstance(content, bytes):
+                self._add_other(row, content)
+                continue
+            size = len(content)
+            if self._content_bytes and self._content_bytes + size > self._config.max_shard_size:
+                finished = self.end()
+                if finished is not None:
+                    yield finished
+            self._take((row,), (content,), size)
 
     def end(self) -> ShardDraft | None:
         """The last shard, unless nothing was packed since."""
@@ -112,12 +116,26 @@ class PartWriter:
             self._draft.discard()
             self._draft = None
 
+    def _take(self, rows: Sequence[SourceRow], payloads: Sequence[bytes], size: int) -> None:
+        """Files for the shard that is being written."""
+        self._pending_rows += rows
+        self._pending += payloads
+        self._content_bytes += size
+        self._pending_bytes += size
+        if self._pending_bytes >= PENDING_BYTES or len(self._pending) >= PENDING_FILES:
+            self._write_pending()
+
     def _write_pending(self) -> None:
-        if self._pending:
-            self._open_draft().add_many(self._pending)
-            self._tally.packed += len(self._pending)
-            self._tally.bytes_in += self._pending_bytes
-            self._pending, self._pending_bytes = [], 0
+        rows, payloads = self._pending_rows, self._pending
+        if not rows:
+            return
+        skip = self._config.skip_extensions
+        locations = [row[2] or "" for row in rows]
+        raw = [location[location.rfind(".") + 1 :].lower() in skip for location in locations]
+        self._open_draft().add_many([row[0] for row in rows], payloads, raw)
+        self._tally.packed += len(rows)
+        self._tally.bytes_in += self._pending_bytes
+        self._pending_rows, self._pending, self._pending_bytes = [], [], 0
 
     def _open_draft(self) -> ShardDraft:
         if self._draft is None:

@@ -1,4 +1,4 @@
-"""Reads the files of rows in order: one by one while that is fast, many at once when it is slow.
+"""Reads the files of rows in order: one after the other while that is fast, many at once when slow.
 
 A local file costs microseconds, and threads would only cost more. Where each open takes
 milliseconds, up to `concurrency` reads are in flight, bounded by the bytes that they may bring.
@@ -7,14 +7,14 @@ milliseconds, up to `concurrency` reads are in flight, bounded by the bytes that
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from time import perf_counter
 
 from des_core.object_config import is_object_url
 from des_core.packer_planner import MIB, SourceRow
-from des_core.source_files import BigSource, SourceOpener
+from des_core.source_files import Content, SourceOpener
 from des_core.source_roots import SourceFailure
 
 # A read that takes longer is worth a thread; one that takes less than the second is not.
@@ -22,10 +22,14 @@ SLOW_S = 0.001
 FAST_S = 0.0003
 # Most of so many reads must agree: a busy machine makes one read slow, not most of them.
 JUDGED_READS = 16
+# Files that are read and then packed together: few enough to be in the processor's cache still.
+BATCH_READS = 64
+BATCH_BYTES = 512 << 10
 BYTES_IN_FLIGHT = 64 * MIB
 UNKNOWN_SIZE = 1 * MIB
 
-Content = bytes | BigSource | SourceFailure
+# Rows with what came of reading each.
+Batch = tuple[Sequence[SourceRow], Sequence[Content]]
 # The row, its read, and the bytes that it may bring.
 _InFlight = tuple[SourceRow, "Future[tuple[Content, float]]", int]
 
@@ -42,9 +46,9 @@ class ReadAhead:
         *,
         remote_concurrency: int = 1,
     ) -> None:
-        """`check` is called before each file, and raises to interrupt the packing.
+        """`check` is called before each read or batch, and raises to interrupt the packing.
 
-        `clock` (seconds) is read before and after each read, in the thread that reads.
+        `clock` (seconds) is read before and after, in the thread that reads.
         `remote_concurrency` counts once a location is in an object store.
         """
         self._sources = sources
@@ -57,17 +61,28 @@ class ReadAhead:
         self._largest = UNKNOWN_SIZE
         self.is_slow = False
 
-    def read(self, rows: Iterable[SourceRow]) -> Generator[tuple[SourceRow, Content], None, None]:
-        """Each row with its content, or with why there is none. Close the iterator when done."""
-        known = list(rows)
-        is_remote = any(is_object_url(row[2]) for row in known)
+    def read(self, rows: Sequence[SourceRow]) -> Generator[Batch, None, None]:
+        """All rows in batches, each with its content or why there is none. Close it when done.
+
+        A big file may be copied until the next batch is asked for.
+        """
+        is_remote = any(is_object_url(row[2]) for row in rows)
         self._limit = self._remote_concurrency if is_remote else self._concurrency
         self.is_slow = self.is_slow or is_remote
-        rest = iter(known)
-        if not self.is_slow:
-            yield from self._read_singly(rest)
-        if self.is_slow:
-            yield from self._read_many(rest)
+        at = 0
+        while at < len(rows) and not self.is_slow:
+            self._check()
+            started = self._clock()
+            contents = self._sources.read_some(rows[at : at + BATCH_READS], BATCH_BYTES)
+            is_suspect = self._clock() - started > SLOW_S * len(contents)
+            yield from _lend(rows[at : at + len(contents)], contents)
+            at += len(contents)
+            if is_suspect and self._concurrency > 1:
+                judged = rows[at : at + JUDGED_READS]
+                yield from self._judge(judged)
+                at += len(judged)
+        if at < len(rows):
+            yield from self._read_many(iter(rows[at:]))
         self._sources.release()
 
     def close(self) -> None:
@@ -76,29 +91,17 @@ class ReadAhead:
             self._threads.shutdown(cancel_futures=True)
             self._threads = None
 
-    def _read_singly(self, rows: Iterator[SourceRow]) -> Iterator[tuple[SourceRow, Content]]:
-        """Until the rows end, or until reading turns out to be slow."""
-        check, read, clock = self._check, self._sources.read, self._clock
-        count = slow = 0
+    def _judge(self, rows: Sequence[SourceRow]) -> Iterator[Batch]:
+        """Read these one by one: was it one slow file, or are they all?"""
+        slow = 0
         for row in rows:
-            check()
-            content: Content
-            started = clock()
-            try:
-                content = read(row[2], row[3])
-            except SourceFailure as failure:
-                content = failure
-            if clock() - started > SLOW_S:
-                slow += 1
-            yield row, content
-            count += 1
-            if count == JUDGED_READS:
-                if slow > JUDGED_READS // 2 and self._concurrency > 1:
-                    self.is_slow = True
-                    return
-                count = slow = 0
+            self._check()
+            content, taken_s = self._attempt(row)
+            slow += taken_s > SLOW_S
+            yield from _lend((row,), (content,))
+        self.is_slow = slow > JUDGED_READS // 2
 
-    def _read_many(self, rows: Iterator[SourceRow]) -> Iterator[tuple[SourceRow, Content]]:
+    def _read_many(self, rows: Iterator[SourceRow]) -> Iterator[Batch]:
         """The rest of the rows, through threads, in their order."""
         window: deque[_InFlight] = deque()
         bytes_in_flight = count = fast = 0
@@ -110,14 +113,14 @@ class ReadAhead:
                     len(window) >= self._limit or bytes_in_flight + expected > BYTES_IN_FLIGHT
                 ):
                     content, taken_s = self._take(window)
-                    yield window[0][0], content
+                    yield (window[0][0],), (content,)
                     bytes_in_flight -= window.popleft()[2]
                     count += 1
                     fast += taken_s < FAST_S
                 window.append((row, self._submit(row), expected))
                 bytes_in_flight += expected
             while window:
-                yield window[0][0], self._take(window)[0]
+                yield (window[0][0],), (self._take(window)[0],)
                 window.popleft()
         finally:
             _abandon(window)
@@ -143,6 +146,16 @@ class ReadAhead:
         if isinstance(content, bytes):
             self._largest = max(self._largest, len(content))
         return content, taken_s
+
+
+def _lend(rows: Sequence[SourceRow], contents: Sequence[Content]) -> Iterator[Batch]:
+    """Hand out a batch, and close the big files in it that nobody copied."""
+    try:
+        yield rows, contents
+    finally:
+        for content in contents:
+            if not isinstance(content, (bytes, SourceFailure)):
+                content.close()
 
 
 def _abandon(window: deque[_InFlight]) -> None:

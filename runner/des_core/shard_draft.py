@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from datetime import date
 
@@ -40,9 +41,11 @@ class ShardDraft:
         self._synced: Future[None] | None = None
         self._is_published = False
 
-    def add_many(self, files: list[tuple[str, bytes, bool]]) -> None:
-        """Add files, each `(uid, content, store_raw)`. `StorageError`: the shard is lost."""
-        self._writer.add_many(files)
+    def add_many(
+        self, uids: Sequence[str], contents: Sequence[bytes], store_raw: Sequence[bool]
+    ) -> None:
+        """Add files. `StorageError`: the shard is lost."""
+        self._writer.add_many(uids, contents, store_raw)
 
     def add_big(self, uid: str, sha256: str, size: int) -> None:
         """Add a file whose content is stored as a big file already."""

@@ -14,9 +14,10 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import BinaryIO, Protocol
 
-from des_core.packer_planner import Reason
+from des_core.packer_planner import Reason, SourceRow
 from des_core.shard_io.bigfiles import BigFile, copy_hashed
 from des_core.source_roots import OPEN_FLAGS, SourceFailure, SourceRoots
 from des_core.storage_errors import SYSTEMIC, storage_error
@@ -61,8 +62,14 @@ class SourceOpener(Protocol):
         `SourceFailure` if this file cannot be packed, `StorageError` if none could.
         """
 
+    def read_some(self, rows: Sequence[SourceRow], max_bytes: int) -> list[Content]:
+        """As `read` of the first rows, until `max_bytes` have come; a failure is a value here."""
+
     def release(self) -> None:
         """Give back what is held open between reads."""
+
+
+Content = bytes | BigSource | SourceFailure
 
 
 class LocalSources:
@@ -87,6 +94,46 @@ class LocalSources:
             if content is not None:
                 return content
         raise SourceFailure(Reason.CHANGED, "the file was changed while it was read")
+
+    def read_some(self, rows: Sequence[SourceRow], max_bytes: int) -> list[Content]:
+        """Files that are as they should be are read in this one loop: a call less for each counts.
+
+        Whatever is odd about a file is found out by `read`, from the beginning.
+        """
+        contents: list[Content] = []
+        opener: Callable[[str], int] = (
+            partial(os.open, flags=OPEN_FLAGS) if self._roots is None else self._roots.open
+        )
+        threshold, fstat, is_regular = self._threshold, os.fstat, stat.S_ISREG
+        for _, _, path, wanted in rows:
+            content = None
+            try:
+                fd = opener(path if path and path[0] == "/" else _check_location(path))
+                try:
+                    before = fstat(fd)
+                    size = before.st_size
+                    if is_regular(before.st_mode) and size <= threshold and wanted in (None, size):
+                        content = os.read(fd, size + 1)
+                        if len(content) != size or _is_changed(before, fstat(fd)):
+                            content = None
+                finally:
+                    os.close(fd)
+            except (OSError, ValueError, SourceFailure):
+                content = None
+            if content is None:
+                contents.append(self._read_or_fail(path, wanted))
+                continue
+            contents.append(content)
+            max_bytes -= size
+            if max_bytes <= 0:
+                break
+        return contents
+
+    def _read_or_fail(self, path: str | None, size_bytes: int | None) -> Content:
+        try:
+            return self.read(path, size_bytes)
+        except SourceFailure as failure:
+            return failure
 
     def release(self) -> None:
         if self._roots is not None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from des_core.object_config import is_object_url
-from des_core.packer_planner import PackerConfig
-from des_core.source_files import BigSource, LocalSources
+from des_core.packer_planner import PackerConfig, SourceRow
+from des_core.source_files import BigSource, Content, LocalSources
 
 if TYPE_CHECKING:
     from des_core.object_sources import ObjectSources
@@ -30,6 +30,10 @@ class MixedSources:
         if is_object_url(location):
             return self._object_sources().read(location, size_bytes)
         return self._local.read(location, size_bytes)
+
+    def read_some(self, rows: Sequence[SourceRow], max_bytes: int) -> list[Content]:
+        """Of files only: objects are worth a thread each, so they are not asked for here."""
+        return self._local.read_some(rows, max_bytes)
 
     def release(self) -> None:
         self._local.release()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import lt
 from typing import Any
 
 import zstandard
@@ -42,10 +43,12 @@ class PayloadEncoder:
     def __init__(self, compression: Compression) -> None:
         self._compress = None
         if compression.codec is Codec.ZSTD:
-            compressor = zstandard.ZstdCompressor(
-                level=compression.level, write_checksum=True, write_content_size=True
+            # The level as it is for a stream. By default zstd takes other tables of that level for
+            # small inputs, which here compress slower, and not better.
+            parameters = zstandard.ZstdCompressionParameters.from_level(
+                compression.level, write_checksum=True, write_content_size=True
             )
-            self._compress = compressor.compress
+            self._compress = zstandard.ZstdCompressor(compression_params=parameters).compress
 
     def encode(self, payload: Payload, *, store_raw: bool = False) -> tuple[Codec, bytes]:
         """The codec and the bytes to store: raw where asked for, or where zstd saves nothing.
@@ -58,6 +61,17 @@ class PayloadEncoder:
         if len(frame) >= len(payload):
             return Codec.NONE, bytes(payload)
         return Codec.ZSTD, frame
+
+    def encode_many(
+        self, payloads: Sequence[Payload], store_raw: Sequence[bool]
+    ) -> tuple[list[Codec], list[bytes]]:
+        """As `encode` of each, in two columns."""
+        if self._compress is not None and not any(store_raw):
+            frames = list(map(self._compress, payloads))
+            if all(map(lt, map(len, frames), map(len, payloads))):
+                return [Codec.ZSTD] * len(frames), frames
+        pairs = [self.encode(p, store_raw=raw) for p, raw in zip(payloads, store_raw, strict=True)]
+        return [codec for codec, _ in pairs], [stored for _, stored in pairs]
 
 
 class PayloadDecoder:

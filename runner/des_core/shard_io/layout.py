@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from enum import IntEnum
+from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
 
@@ -31,6 +32,13 @@ PLAIN_V1 = Struct("<QQBQQ")
 PLAIN_V2 = Struct("<BQQBQQI")
 # flags, hash_len, sha256 in hex, size, meta_len
 BIG_V2 = Struct("<BH64sQI")
+
+
+@lru_cache(maxsize=512)
+def whole_entry(name_len: int) -> Struct:
+    """An index entry of version 2 without meta, of a plain file: name_len, name, then PLAIN_V2."""
+    return Struct(f"<H{name_len}s{PLAIN_V2.format[1:]}")
+
 
 FLAG_BIG = 1
 HASH_LEN = 64

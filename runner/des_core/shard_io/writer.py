@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import BinaryIO
 
 from des_core.errors import DesError
@@ -33,6 +34,7 @@ from des_core.shard_io.layout import (
     U32,
     WRITTEN_VERSION,
     Codec,
+    whole_entry,
 )
 from des_core.storage_errors import storage_error
 
@@ -105,33 +107,32 @@ class ShardWriter:
         codec, stored = self._encoder.encode(payload, store_raw=store_raw)
         self._append(name, codec, stored, len(payload), tail)
 
-    def add_many(self, files: Iterable[tuple[str, Payload, bool]]) -> None:
-        """As `add` of each `(uid, payload, store_raw)`, faster. What comes before an entry that
-        is refused has been added.
-        """
+    def add_many(
+        self, uids: Sequence[str], payloads: Sequence[Payload], store_raw: Sequence[bool]
+    ) -> None:
+        """As `add` of each, faster. What comes before an entry that is refused has been added."""
         self._check_open()
-        names, index, pending, encode = (
-            self._names,
-            self._index,
-            self._pending,
-            self._encoder.encode,
+        names = self._new_names(uids)
+        if names is None:
+            for uid, payload, raw in zip(uids, payloads, store_raw, strict=True):
+                self.add(uid, payload, store_raw=raw)
+            return
+        codecs, stored = self._encoder.encode_many(payloads, store_raw)
+        lengths = list(map(len, stored))
+        sizes = list(map(len, payloads))
+        offsets = accumulate(lengths, initial=self._offset)
+        name_lengths = list(map(len, names))
+        entries = zip(name_lengths, names, offsets, lengths, codecs, sizes, strict=False)
+        pack = {length: whole_entry(length).pack for length in set(name_lengths)}
+        self._index += b"".join(
+            [
+                pack[name_len](name_len, name, 0, offset, length, codec, length, size, 0)
+                for name_len, name, offset, length, codec, size in entries
+            ]
         )
-        for uid, payload, store_raw in files:
-            name = encode_uid(uid)
-            if name in names:
-                raise UnusableUid("the uid is in this shard already", uid=uid)
-            codec, stored = encode(payload, store_raw=store_raw)
-            size, length = len(payload), len(stored)
-            index += U16.pack(len(name))
-            index += name
-            index += PLAIN_V2.pack(0, self._offset, length, codec, length, size, 0)
-            names.add(name)
-            pending.append(stored)
-            self._offset += length
-            self._content_bytes += size
-            self._pending_size += length
-            if self._pending_size >= FLUSH_SIZE:
-                self._flush()
+        self._names.update(names)
+        self._pending += stored
+        self._count(sum(lengths), sum(sizes))
 
     def add_compressed(
         self,
@@ -185,6 +186,15 @@ class ShardWriter:
             raise UnusableUid("the uid is in this shard already", uid=uid)
         return name
 
+    def _new_names(self, uids: Sequence[str]) -> list[bytes] | None:
+        """The uids as they are stored, or None if one of them will be refused."""
+        try:
+            names = list(map(encode_uid, uids))
+        except UnusableUid:
+            return None
+        are_new = self._names.isdisjoint(names) and len(set(names)) == len(names)
+        return names if are_new else None
+
     def _check_open(self) -> None:
         if self._finished:
             raise DesError("the shard is finished")
@@ -194,10 +204,14 @@ class ShardWriter:
         self._enter(
             name, PLAIN_V2.pack(0, self._offset, length, codec, length, size, len(meta)), meta
         )
-        self._offset += length
-        self._content_bytes += size
         self._pending.append(stored)
-        self._pending_size += length
+        self._count(length, size)
+
+    def _count(self, stored_bytes: int, content_bytes: int) -> None:
+        """Payloads that were appended to `_pending`."""
+        self._offset += stored_bytes
+        self._content_bytes += content_bytes
+        self._pending_size += stored_bytes
         if self._pending_size >= FLUSH_SIZE:
             self._flush()
 

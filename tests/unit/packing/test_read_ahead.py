@@ -2,15 +2,16 @@
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import BinaryIO
 
 import pytest
 
 from des_core.errors import StorageError
 from des_core.packer_planner import Reason, SourceRow
-from des_core.read_ahead import BYTES_IN_FLIGHT, JUDGED_READS, Content, ReadAhead
+from des_core.read_ahead import BYTES_IN_FLIGHT, JUDGED_READS, ReadAhead
 from des_core.shard_io import BigFile
-from des_core.source_files import BigSource
+from des_core.source_files import BigSource, Content
 from des_core.source_roots import SourceFailure
 
 
@@ -47,6 +48,15 @@ class Sources:
             self.bytes_now -= size_bytes or 0
         return self._answer(location or "")
 
+    def read_some(self, rows: Sequence[SourceRow], max_bytes: int) -> list[Content]:
+        return [self._read_or_fail(row) for row in rows]
+
+    def _read_or_fail(self, row: SourceRow) -> Content:
+        try:
+            return self.read(row.location, row.size_bytes)
+        except SourceFailure as failure:
+            return failure
+
     def release(self) -> None:
         return None
 
@@ -80,8 +90,8 @@ def rows(count: int, size: int | None = 1) -> list[SourceRow]:
 
 def contents(reader: ReadAhead, wanted: list[SourceRow]) -> list[Content]:
     found = list(reader.read(wanted))
-    assert [row for row, _ in found] == wanted
-    return [content for _, content in found]
+    assert [row for rows, _ in found for row in rows] == wanted
+    return [content for _, contents in found for content in contents]
 
 
 @pytest.fixture

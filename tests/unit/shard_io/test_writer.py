@@ -190,6 +190,11 @@ def test_large_shards_are_written_on_the_way() -> None:
     assert writer.whole is None
 
 
+def add_all(writer: ShardWriter, files: list[tuple[str, bytes, bool]]) -> None:
+    uids, contents, store_raw = zip(*files, strict=True)
+    writer.add_many(uids, contents, store_raw)
+
+
 def test_many_at_once_are_the_same_as_one_by_one() -> None:
     files = [(f"doc-{n}", bytes([n]) * n * 50, n % 3 == 0) for n in range(100)]
     one, many = io.BytesIO(), io.BytesIO()
@@ -197,8 +202,8 @@ def test_many_at_once_are_the_same_as_one_by_one() -> None:
     for uid, content, store_raw in files:
         writer.add(uid, content, store_raw=store_raw)
     shared = ShardWriter(many, encoder=PayloadEncoder(Compression()))
-    shared.add_many(files[:30])
-    shared.add_many(files[30:])
+    add_all(shared, files[:30])
+    add_all(shared, files[30:])
     assert shared.finish() == writer.finish()
     assert many.getvalue() == one.getvalue() == shared.whole
 
@@ -207,8 +212,8 @@ def test_many_at_once_refuse_what_one_by_one_does() -> None:
     writer = ShardWriter(io.BytesIO())
     for bad in ("", "a", "x" * 70_000):
         with pytest.raises(UnusableUid):
-            writer.add_many(
-                [(f"before {bad[:1]}", b"", False), ("a", b"1", False), (bad, b"", False)]
+            add_all(
+                writer, [(f"before {bad[:1]}", b"", False), ("a", b"1", False), (bad, b"", False)]
             )
     assert writer.finish().files == 4
 
