@@ -78,6 +78,9 @@ class DaskEngine:
     def submit(self, batch: Batch) -> DaskPromise:
         return DaskPromise(self, batch, self._begin(batch))
 
+    def prepare(self) -> None:
+        """Its workers are there already."""
+
     def interrupt(self) -> None:
         self._is_stopped = True
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import BinaryIO
 
+from des_core.collector import collect_rarely
 from des_core.errors import DesError
 from des_core.pack_task import TaskPacker
 from des_core.packer_planner import PackerConfig, ShardTask, TaskOutcome
@@ -44,6 +45,7 @@ class Reply:
 
 def main() -> None:
     """Work until the input ends. SIGINT is the parent's to handle."""
+    collect_rarely()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     inbox, outbox = _take_standard_streams()

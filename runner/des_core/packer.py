@@ -66,6 +66,11 @@ class Packer:
         else:
             self._stop_engine()
 
+    def prepare(self) -> None:
+        """Start the workers, so that they are ready when the tasks are."""
+        if self._workers > 1 and self.config.scheduler is None:
+            self._started_engine().prepare()
+
     def pack(self, tasks: Iterable[ShardTask]) -> Iterator[TaskOutcome]:
         """Pack and publish; each outcome after its shards are published, but see
         `storage.sync_directory`, which comes before they may be recorded.
@@ -99,16 +104,19 @@ class Packer:
 
     def _pack_in_engine(self, tasks: Iterable[ShardTask]) -> Iterator[TaskOutcome]:
         self._check()
-        if self._engine is None:
-            self._engine = self._start_engine(WorkerSetup(self.config, self.run_id), self._workers)
+        engine = self._started_engine()
         try:
-            batches = make_batches(tasks, self._engine.slots)
-            yield from self._run_batches(self._engine, batches)
+            yield from self._run_batches(engine, make_batches(tasks, engine.slots))
         except BaseException as exc:
             self._stop_engine()
             if self._cancelled is not None and isinstance(exc, (DesError, CancelledError)):
                 raise self._cancelled from exc
             raise
+
+    def _started_engine(self) -> Engine:
+        if self._engine is None:
+            self._engine = self._start_engine(WorkerSetup(self.config, self.run_id), self._workers)
+        return self._engine
 
     def _run_batches(self, engine: Engine, batches: Iterator[Batch]) -> Iterator[TaskOutcome]:
         """Keep two batches per slot under way, fewer if their rows take much memory."""

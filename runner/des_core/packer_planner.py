@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from des_core.errors import UsageError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from des_core.config import PackerSettings
 
 MIB = 1 << 20
+_BY_TIME_AND_UID = itemgetter(1, 0)
 ALREADY_COMPRESSED = frozenset(
     {
         *("7z", "avif", "bz2", "docx", "flac", "gif", "gz", "heic", "jpeg", "jpg", "lz4", "m4a"),
@@ -200,7 +202,7 @@ def plan_rows(rows: Iterable[SourceRow], seen: set[str]) -> TaskPlan:
     Of rows with one uid the first in that order is packed. `seen` are the uids of earlier rows
     of the task; those of these rows are added.
     """
-    ordered = sorted(rows, key=packing_order)
+    ordered = sorted(rows, key=_BY_TIME_AND_UID)
     uids = [row[0] for row in ordered]
     if all(map(_is_plain, uids)) and seen.isdisjoint(uids):
         before = len(seen)
@@ -208,7 +210,7 @@ def plan_rows(rows: Iterable[SourceRow], seen: set[str]) -> TaskPlan:
         if len(seen) - before == len(uids):
             return TaskPlan(ordered, [])
         seen.difference_update(uids)
-    return _plan_one_by_one(ordered, seen)
+    return _plan_one_by_one(sorted(ordered, key=packing_order), seen)
 
 
 def _plan_one_by_one(ordered: list[SourceRow], seen: set[str]) -> TaskPlan:

@@ -55,6 +55,9 @@ class Engine(Protocol):
     def submit(self, batch: Batch) -> Promise:
         """Begin a batch; its outcomes in the order of its tasks."""
 
+    def prepare(self) -> None:
+        """Much work is about to come: begin what it takes to begin."""
+
     def interrupt(self) -> None:
         """Make all futures fail soon. Safe from a signal handler."""
 
@@ -78,6 +81,10 @@ class WorkerPool:
 
     def submit(self, batch: Batch) -> Future[list[TaskOutcome]]:
         return self._threads.submit(self._work, batch)
+
+    def prepare(self) -> None:
+        while len(self._processes) < self.slots:
+            self._idle.put(self._start_process())
 
     def interrupt(self) -> None:
         self._is_stopped = True
@@ -109,6 +116,9 @@ class WorkerPool:
         """An idle worker, or a new one: there are never more of them than threads."""
         with suppress(Empty):
             return self._idle.get_nowait()
+        return self._start_process()
+
+    def _start_process(self) -> _WorkerProcess:
         process = _WorkerProcess(self._setup)
         self._processes.append(process)
         if self._is_stopped:

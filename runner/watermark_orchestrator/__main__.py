@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import des_core
+from des_core.collector import collect_rarely
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one cycle or many; the exit code is documented in `des-admin --help`."""
+    collect_rarely()
     _end_on_sigterm()
     options = _parser().parse_args(arguments)
     from des_core.errors import DesError

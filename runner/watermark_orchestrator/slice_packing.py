@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 # Below this many failures a share of them says nothing about the source as a whole.
 RATIO_COUNTS_FROM = 100
 
+# So many rows keep all workers busy; they start while the rest is read.
+PREPARED_ROWS = 2000
+
 
 @dataclass(frozen=True, slots=True)
 class PackedSlice:
@@ -112,6 +115,8 @@ def pack_rows(
         for page in pages:
             run.stop.check()
             spool.add(page if share is None else own_rows(page, share))
+            if spool.rows >= PREPARED_ROWS:
+                run.packer.prepare()
         run.progress(ProgressEvent("slice_started", window, files_total=spool.rows))
         tally = _Tally(spool.rows, archive.policy if kind == "window" else None)
         _pack_tasks(run, spool, window, tally)
