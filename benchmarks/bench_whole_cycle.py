@@ -14,11 +14,17 @@ import time
 from pathlib import Path
 
 import yaml
-from harness import CorpusSpec, describe_machine, make_corpus, print_table, scratch_directory
+from harness import (
+    ROOT,
+    CorpusSpec,
+    describe_machine,
+    make_corpus,
+    print_table,
+    run_watched,
+    scratch_directory,
+)
 
-ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT / 'runner'}{os.pathsep}{ROOT}"}
-SAMPLE_S = 0.05
 
 
 def make_project(place: Path, paths: list[str], sizes: list[int], rows: int) -> Path:
@@ -64,49 +70,11 @@ def des_admin(config: Path, *arguments: str) -> None:
     )
 
 
-def resident_mib(pid: int) -> float:
-    """Memory of a process and its children that is not shared with anybody, and their share."""
-    total = 0.0
-    for each in [pid, *children(pid)]:
-        try:
-            lines = Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()
-        except OSError:  # it has just ended
-            continue
-        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
-    return total
-
-
-def children(pid: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            direct = [int(text) for text in task.read_text().split()]
-        except OSError:
-            continue
-        for child in direct:
-            found += [child, *children(child)]
-    return found
-
-
 def run_once(config: Path) -> tuple[float, float]:
     """Seconds, from start to end of the process, and peak MiB."""
-    started, peak = time.perf_counter(), 0.0
-    process = subprocess.Popen(
-        [sys.executable, "-m", "watermark_orchestrator", "--config", str(config)],
-        env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
+    return run_watched(
+        [sys.executable, "-m", "watermark_orchestrator", "--config", str(config)], ENVIRONMENT
     )
-    while True:
-        try:
-            process.wait(SAMPLE_S)
-            break
-        except subprocess.TimeoutExpired:
-            peak = max(peak, resident_mib(process.pid))
-    if process.returncode != 0:
-        raise SystemExit(process.stderr.read() if process.stderr else "the runner failed")
-    return time.perf_counter() - started, peak
 
 
 def main() -> None:

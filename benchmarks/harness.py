@@ -8,13 +8,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
+SAMPLE_S = 0.05
 PEER_PACKAGES = {"zstd": "zstd", "mksquashfs": "squashfs-tools", "tar": "tar"}
 
 
@@ -100,19 +101,27 @@ class Contest:
     times: dict[str, list[float]] = field(default_factory=dict)
     cpu: dict[str, list[float]] = field(default_factory=dict)
 
-    def run(self, contestants: dict[str, Callable[[], None]], clean: Callable[[], None]) -> None:
+    def run(
+        self,
+        contestants: dict[str, Callable[[], None]],
+        clean: Callable[[], None] = lambda: None,
+        prepare: Callable[[], None] = lambda: None,
+        processor_s: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         """Time each contestant in each round; a warm-up round fills the caches.
 
-        `clean` comes after each, untimed; so does a sync, so that nobody pays for another's
-        unwritten data.
+        `prepare` comes before and `clean` after each, untimed; so does a sync, so that nobody pays
+        for another's unwritten data. `processor_s` counts what a server uses, in seconds.
         """
         for number in range(self.rounds + 1):
             for name, contestant in contestants.items():
-                used, started = _cpu_seconds(), time.perf_counter()
-                contestant()
-                taken, used = time.perf_counter() - started, _cpu_seconds() - used
-                clean()
+                prepare()
                 os.sync()
+                used, started = _cpu_seconds() + processor_s(), time.perf_counter()
+                contestant()
+                taken = time.perf_counter() - started
+                used = _cpu_seconds() + processor_s() - used
+                clean()
                 if number:
                     self.times.setdefault(name, []).append(taken)
                     self.cpu.setdefault(name, []).append(used)
@@ -120,6 +129,10 @@ class Contest:
     def median(self, name: str) -> float:
         """Seconds of wall time."""
         return statistics.median(self.times[name])
+
+    def processor(self, name: str) -> float:
+        """Seconds of all processors."""
+        return statistics.median(self.cpu[name])
 
     def ratio(self, name: str, peer: str) -> float:
         """The median, over rounds, of how many times as long `name` took as `peer`."""
@@ -135,15 +148,89 @@ class Contest:
                 name,
                 f"{self.median(name):.2f} s",
                 f"{min(times):.2f} – {max(times):.2f}",
-                f"{statistics.median(self.cpu[name]):.2f} s",
+                f"{self.processor(name):.2f} s",
                 ratio,
             ]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A promise, with what was measured: "at most" a figure if `at_most`, else at least."""
+
+    text: str
+    measured: float
+    target: float
+    at_most: bool = True
+    unit: str = " ×"
+
+    def row(self) -> list[str]:
+        """A line of the table of claims."""
+        holds = self.measured <= self.target if self.at_most else self.measured >= self.target
+        word = "≤" if self.at_most else "≥"
+        return [
+            self.text,
+            f"{word} {self.target:g}{self.unit}",
+            f"{self.measured:,.2f}{self.unit}",
+            "yes" if holds else "no",
+        ]
+
+
+def print_claims(claims: Sequence[Claim]) -> None:
+    """Which of the promises hold, here and now."""
+    rows = [claim.row() for claim in claims]
+    print_table("Claims", ["claim", "target", "measured", "holds"], rows)
 
 
 def _cpu_seconds() -> float:
     own = resource.getrusage(resource.RUSAGE_SELF)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+def run_watched(command: Sequence[str], environment: Mapping[str, str]) -> tuple[float, float]:
+    """Seconds that a program took, and the peak memory of all its processes together, in MiB."""
+    started, peak = time.perf_counter(), 0.0
+    process = subprocess.Popen(
+        command,
+        env=dict(environment),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while True:
+        try:
+            process.wait(SAMPLE_S)
+            break
+        except subprocess.TimeoutExpired:
+            peak = max(peak, resident_mib(process.pid))
+    taken = time.perf_counter() - started
+    if process.returncode != 0:
+        raise SystemExit(process.stderr.read() if process.stderr else "the program failed")
+    return taken, peak
+
+
+def resident_mib(pid: int) -> float:
+    """Memory of a process and its children that is not shared with anybody, and their share."""
+    total = 0.0
+    for each in [pid, *children(pid)]:
+        try:
+            lines = Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()
+        except OSError:  # it has just ended
+            continue
+        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+    return total
+
+
+def children(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            direct = [int(text) for text in task.read_text().split()]
+        except OSError:
+            continue
+        for child in direct:
+            found += [child, *children(child)]
+    return found
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

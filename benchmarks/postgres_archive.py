@@ -44,18 +44,30 @@ class PostgresArchive:
         self._place = place
         self._template = ""
 
-    def fill(self, files: Sequence[SourceFile], days: int = 1) -> None:
-        """Rows for the files, in equal steps of time over so many UTC days; then migrate."""
+    def fill(
+        self,
+        files: Sequence[SourceFile],
+        days: int = 1,
+        *,
+        rows: int | None = None,
+        migrated: bool = True,
+    ) -> None:
+        """Rows in equal steps of time over so many UTC days; then migrate.
+
+        `rows` may be more than there are files: then several rows have one location.
+        """
+        rows = rows or len(files)
         self._template = self.server.create_database()
-        step = timedelta(seconds=86_400 * days / (len(files) + 1))
+        step = timedelta(seconds=86_400 * days / (rows + 1))
         with self.server.connect(self._template) as connection:
             connection.execute(TABLE)
             with connection.cursor().copy(
                 "COPY files (uid, created_at, file_location, size_bytes) FROM STDIN"
             ) as copy:
-                for number, file in enumerate(files):
-                    moment = FIRST_DAY + step * (number + 1)
-                    copy.write_row((file.uid, moment, file.path, file.size))
+                for number in range(rows):
+                    file, moment = files[number % len(files)], FIRST_DAY + step * (number + 1)
+                    uid = file.uid if number < len(files) else f"{file.uid}-{number}"
+                    copy.write_row((uid, moment, file.path, file.size))
             connection.execute("CREATE INDEX ON files (created_at)")
             connection.execute(
                 "CREATE INDEX idx_files_created_archived ON files (created_at) WHERE NOT archived"
@@ -65,7 +77,8 @@ class PostgresArchive:
             connection.execute("VACUUM ANALYZE files")
         config = self._place / "template.yaml"
         self._write_config(config, self._template, self._place)
-        des_admin(config, "migrate", "up", "--yes", "--quiet")
+        if migrated:
+            des_admin(config, "migrate", "up", "--yes", "--quiet")
 
     @contextmanager
     def copy(self) -> Iterator[Copy]:
@@ -97,12 +110,12 @@ class PostgresArchive:
 
 
 @contextmanager
-def postgres_archive(place: Path) -> Iterator[PostgresArchive]:
-    """Start the server, or say what to install."""
+def postgres_archive(place: Path, **settings: str) -> Iterator[PostgresArchive]:
+    """Start the server, or say what to install; `settings` are the server's."""
     binaries = find_postgres()
     if binaries is None:
         raise SystemExit("no PostgreSQL server found: apt install postgresql")
-    with PostgresServer(binaries, DURABLE) as server:
+    with PostgresServer(binaries, DURABLE | settings) as server:
         yield PostgresArchive(server, place)
 
 

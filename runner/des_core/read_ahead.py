@@ -59,6 +59,9 @@ class ReadAhead:
         self._clock = clock
         self._threads: ThreadPoolExecutor | None = None
         self._largest = UNKNOWN_SIZE
+        # Nobody knows yet; later, a batch that took long makes one look closer.
+        self._is_suspect = True
+        self._judged = self._found_slow = 0
         self.is_slow = False
 
     def read(self, rows: Sequence[SourceRow]) -> Generator[Batch, None, None]:
@@ -72,15 +75,15 @@ class ReadAhead:
         at = 0
         while at < len(rows) and not self.is_slow:
             self._check()
+            if self._is_suspect:
+                yield from self._judge(rows[at])
+                at += 1
+                continue
             started = self._clock()
             contents = self._sources.read_some(rows[at : at + BATCH_READS], BATCH_BYTES)
-            is_suspect = self._clock() - started > SLOW_S * len(contents)
+            self._is_suspect = self._clock() - started > SLOW_S * len(contents)
             yield from _lend(rows[at : at + len(contents)], contents)
             at += len(contents)
-            if is_suspect and self._concurrency > 1:
-                judged = rows[at : at + JUDGED_READS]
-                yield from self._judge(judged)
-                at += len(judged)
         if at < len(rows):
             yield from self._read_many(iter(rows[at:]))
         self._sources.release()
@@ -91,15 +94,16 @@ class ReadAhead:
             self._threads.shutdown(cancel_futures=True)
             self._threads = None
 
-    def _judge(self, rows: Sequence[SourceRow]) -> Iterator[Batch]:
-        """Read these one by one: was it one slow file, or are they all?"""
-        slow = 0
-        for row in rows:
-            self._check()
-            content, taken_s = self._attempt(row)
-            slow += taken_s > SLOW_S
-            yield from _lend((row,), (content,))
-        self.is_slow = slow > JUDGED_READS // 2
+    def _judge(self, row: SourceRow) -> Iterator[Batch]:
+        """Read one file by itself, until so many were that one can tell: are most of them slow?"""
+        content, taken_s = self._attempt(row)
+        self._judged += 1
+        self._found_slow += taken_s > SLOW_S
+        if self._judged == JUDGED_READS:
+            self.is_slow = self._found_slow > JUDGED_READS // 2 and self._concurrency > 1
+            self._is_suspect = False
+            self._judged = self._found_slow = 0
+        yield from _lend((row,), (content,))
 
     def _read_many(self, rows: Iterator[SourceRow]) -> Iterator[Batch]:
         """The rest of the rows, through threads, in their order."""
