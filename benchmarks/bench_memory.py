@@ -10,6 +10,7 @@ import sys
 from harness import (
     Claim,
     CorpusSpec,
+    SourceFile,
     describe_machine,
     make_corpus,
     print_claims,
@@ -17,19 +18,18 @@ from harness import (
     run_watched,
     scratch_directory,
 )
-from postgres_archive import PROGRAMS, postgres_archive
+from postgres_archive import PROGRAMS, PostgresArchive, postgres_archive
 
 FILES = CorpusSpec("memory", 2000, 200)
 LIMIT_MIB = 300
 
 
-def measure(rows: int) -> tuple[float, float]:
+def measure(archive: PostgresArchive, files: list[SourceFile], rows: int) -> tuple[float, float]:
     """Seconds and MiB of one cycle over so many rows of one day."""
-    with scratch_directory("memory") as place, postgres_archive(place) as archive:
-        archive.fill(make_corpus(FILES, place / "source"), rows=rows)
-        with archive.copy() as copy:
-            command = [sys.executable, "-m", "watermark_orchestrator", "--config", str(copy.config)]
-            return run_watched(command, PROGRAMS)
+    archive.fill(files, rows=rows)
+    with archive.copy() as copy:
+        command = [sys.executable, "-m", "watermark_orchestrator", "--config", str(copy.config)]
+        return run_watched(command, PROGRAMS)
 
 
 def main() -> None:
@@ -39,7 +39,9 @@ def main() -> None:
     options = parser.parse_args()
     print(f"## Memory\n\n{describe_machine()}")
     counts = [int(rows * options.scale) for rows in (1_000_000, 5_000_000)]
-    found = {rows: measure(rows) for rows in counts}
+    with scratch_directory("memory") as place, postgres_archive(place) as archive:
+        files = make_corpus(FILES, place / "source")
+        found = {rows: measure(archive, files, rows) for rows in counts}
     print_table(
         "one day of many rows, from PostgreSQL",
         ["rows", "peak of all processes", "took", "rows/s"],

@@ -85,10 +85,8 @@ def main() -> None:
     with scratch_directory("per-record") as place:
         files = make_corpus(TINY.scaled(options.scale), place / "source")
         found = {CYCLE: [], PER_RECORD: []}
-        with (
-            postgres_archive(place, **STATISTICS) as one,
-            postgres_archive(place, **STATISTICS) as other,
-        ):
+        with postgres_archive(place, **STATISTICS) as one:
+            other = PostgresArchive(one.server, place)
             one.fill(files)
             other.fill(files, migrated=False)
             for _ in range(options.rounds):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from hashlib import sha256
@@ -121,7 +121,7 @@ def get_one(context: Context, retriever: Retriever, item: Wanted, to: Path | Non
         raise _not_there([item.uid])
     if to is not None:
         target = to / file_name_of(file.uid) if to.is_dir() else to
-        write_file(retriever, file, target)
+        write_file(retriever.stream(file), target)
         _report(context, [(file, target)])
         return
     if context.wants_json:
@@ -135,25 +135,23 @@ def get_many(context: Context, retriever: Retriever, wanted: list[Wanted], to: P
     """Write many files into a directory; what is not there is named at the end, exit 4."""
     if not to.is_dir():
         raise UsageError("--to must be a directory for more than one file", path=str(to))
-    found = retriever.find_many(wanted)
-    written = []
-    for item in wanted:
-        if item.uid in found:
-            target = to / file_name_of(item.uid)
-            write_file(retriever, found[item.uid], target)
-            written.append((found[item.uid], target))
-    _report(context, written)
-    absent = [item.uid for item in wanted if item.uid not in found]
+    written = {}
+    for file, pieces in retriever.read_many(wanted):
+        target = to / file_name_of(file.uid)
+        write_file(pieces, target)
+        written[file.uid] = (file, target)
+    _report(context, [written[item.uid] for item in wanted if item.uid in written])
+    absent = [item.uid for item in wanted if item.uid not in written]
     if absent:
         raise _not_there(absent)
 
 
-def write_file(retriever: Retriever, file: StoredFile, target: Path) -> None:
+def write_file(pieces: Iterable[bytes], target: Path) -> None:
     """Whole and checked, or not at all: the name appears after the last byte was verified."""
     try:
         with NamedTemporaryFile(dir=target.parent, prefix=".des-", delete=False) as draft:
             try:
-                for piece in retriever.stream(file):
+                for piece in pieces:
                     draft.write(piece)
                 draft.flush()
                 os.fsync(draft.fileno())

@@ -7,7 +7,7 @@ uid's bucket are searched, the newest first.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -73,19 +73,16 @@ class Retriever:
 
     def find_many(self, wanted: Iterable[Wanted]) -> dict[str, StoredFile]:
         """uid → place of those that are there; every shard is opened once for all of them."""
-        found: dict[str, StoredFile] = {}
-        by_day: dict[tuple[date | None, int], list[str]] = {}
-        items = list(wanted)
-        buckets = buckets_of((item.uid for item in items), self._n_bits)
-        for item, bucket in zip(items, buckets, strict=True):
-            day = None if item.created_at is None else item.created_at.astimezone(UTC).date()
-            by_day.setdefault((day, bucket), []).append(item.uid)
-        for (day, bucket), uids in by_day.items():
-            found |= self._find_in(self._candidates(day, bucket), uids)
-        if len(found) < len({item.uid for item in items}):
-            # What is not found must not have been looked for in the wrong place.
-            require_same_routing(self._storage, self._n_bits)
-        return found
+        return {file.uid: file for _, files in self._search(wanted) for file in files}
+
+    def read_many(self, wanted: Iterable[Wanted]) -> Iterator[tuple[StoredFile, Iterator[bytes]]]:
+        """Those that are there, each with its content in pieces, to be read before the next.
+
+        They come shard by shard, for every shard is opened once to find and to read.
+        """
+        for reader, files in self._search(wanted):
+            for file in files:
+                yield file, reader.stream(file.entry)
 
     def stream(self, file: StoredFile) -> Iterator[bytes]:
         """The content in pieces; only after the last one is it known to be whole."""
@@ -135,27 +132,45 @@ class Retriever:
             if day in (None, place[0]):
                 yield from (name for name in self._all()[place] if name not in seen)
 
-    def _find_in(self, shards: Iterable[str], uids: list[str]) -> dict[str, StoredFile]:
+    def _search(self, wanted: Iterable[Wanted]) -> Iterator[tuple[ShardReader, list[StoredFile]]]:
+        """Each shard that has some of them, open while they are looked at."""
+        by_day: dict[tuple[date | None, int], list[str]] = {}
+        items = list(wanted)
+        buckets = buckets_of((item.uid for item in items), self._n_bits)
+        for item, bucket in zip(items, buckets, strict=True):
+            day = None if item.created_at is None else item.created_at.astimezone(UTC).date()
+            by_day.setdefault((day, bucket), []).append(item.uid)
+        missing = {item.uid for item in items}
+        for (day, bucket), uids in by_day.items():
+            for reader, files in self._search_in(self._candidates(day, bucket), uids):
+                missing -= {file.uid for file in files}
+                yield reader, files
+        if missing:
+            # What is not found must not have been looked for in the wrong place.
+            require_same_routing(self._storage, self._n_bits)
+
+    def _search_in(
+        self, shards: Iterable[str], uids: list[str]
+    ) -> Iterator[tuple[ShardReader, list[StoredFile]]]:
         missing = dict.fromkeys(uids)
-        found: dict[str, StoredFile] = {}
         damage: DamagedShard | None = None
         for shard in shards:
             if not missing:
                 break
-            try:
-                with self.opened(shard) as reader:
+            with ExitStack() as stack:
+                try:
+                    reader = stack.enter_context(self.opened(shard))
                     entries = reader.find_many(missing)
-            except FileNotFoundError:
-                continue
-            except DamagedShard as exc:
-                damage = damage or exc
-                continue
-            for uid, entry in entries.items():
-                found[uid] = StoredFile(uid, shard, entry)
-                del missing[uid]
+                except FileNotFoundError:
+                    continue
+                except DamagedShard as exc:
+                    damage = damage or exc
+                    continue
+                for uid in entries:
+                    del missing[uid]
+                yield reader, [StoredFile(uid, shard, entry) for uid, entry in entries.items()]
         if missing and damage is not None:
             raise damage
-        return found
 
     def _all(self) -> Mapping[tuple[date, int], tuple[str, ...]]:
         if self._listing is None:

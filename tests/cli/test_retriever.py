@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+from collections import Counter
 from datetime import date, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from cli.conftest import Done, Program, program_environment, write_config
 from des_core.errors import DamagedShard
 from des_core.retriever import Retriever, Wanted
 from des_core.routing import bucket_of, shard_name
+from des_core.shard_io.blobs import Blob
 from des_core.storage import DirectoryStorage
 from support.shard_builder import RawEntry, build_shard
 
@@ -74,6 +76,20 @@ def test_parts_after_a_gap_are_found(archive: Path) -> None:
     found = retriever(archive).find("late", datetime.fromisoformat("2024-11-01T00:00Z"))
     assert found is not None
     assert found.shard.endswith("_0002.des")
+
+
+def test_many_files_open_each_shard_once(archive: Path) -> None:
+    class Counting(DirectoryStorage):
+        def open(self, name: str) -> Blob:
+            opened[name] += 1
+            return super().open(name)
+
+    opened: Counter[str] = Counter()
+    reader = Retriever(Counting(str(archive)), BITS)
+    wanted = [Wanted(uid) for uid in CONTENTS]
+    found = {file.uid: b"".join(pieces) for file, pieces in reader.read_many(wanted)}
+    assert found == CONTENTS
+    assert set(opened.values()) == {1}
 
 
 def test_another_day_does_not_have_it(archive: Path) -> None:
