@@ -6,10 +6,12 @@ import sys
 from collections.abc import Sequence
 
 from des_admin.program import run_program
+from des_core.collector import collect_rarely
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code (see des_core.errors.ExitCode)."""
+    collect_rarely()
     from des_admin.app import make_app
 
     return run_program("des-admin", make_app, sys.argv[1:] if arguments is None else arguments)

@@ -15,6 +15,7 @@ from des_admin.help_text import examples
 from des_admin.program import run_program
 from des_admin.render.tables import Column, print_facts, print_table
 from des_admin.render.values import count, duration, size
+from des_core.collector import collect_rarely
 from des_core.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def _draw(out: Console, report: PerRecordReport) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code."""
+    collect_rarely()
     return run_program("des-migrate", make_app, sys.argv[1:] if arguments is None else arguments)
 
 

@@ -14,13 +14,11 @@ from typing import Any, NoReturn
 from des_admin.context import Session
 from des_admin.failures import report_failure
 from des_admin.hoist import hoist_global_options
-from des_core.collector import collect_rarely
 from des_core.errors import ExitCode, Terminated, UsageError
 
 
 def run_program(name: str, make_app: Callable[[], Any], arguments: Sequence[str]) -> int:
     """The exit code of `name arguments…`. Nothing escapes: no traceback, no SystemExit."""
-    collect_rarely()
     _make_streams_robust()
     as_json, verbose = _peek_output_mode(arguments)
     if "--no-color" in arguments:

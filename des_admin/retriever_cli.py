@@ -10,6 +10,7 @@ import typer
 from des_admin.app import set_options
 from des_admin.commands.archive import make_archive_app
 from des_admin.program import run_program
+from des_core.collector import collect_rarely
 
 HELP = """Read files back from a DES archive.
 
@@ -27,6 +28,7 @@ def make_app() -> typer.Typer:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code."""
+    collect_rarely()
     return run_program("des-retriever", make_app, sys.argv[1:] if arguments is None else arguments)
 
 
