@@ -6,6 +6,7 @@ that a file is either packed or an exception.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from des_core.pack_task import TaskPacker
@@ -13,10 +14,12 @@ from des_core.packer_planner import (
     PackerConfig,
     Reason,
     ShardTask,
+    SourceRow,
     TaskOutcome,
     is_part_of_chunk,
     order_parts,
 )
+from des_core.source_files import Content
 from des_core.source_roots import SourceFailure
 from des_core.storage import Storage
 
@@ -29,6 +32,9 @@ class _NoSources:
 
     def read(self, location: str | None, size_bytes: int | None) -> bytes:
         raise SourceFailure(Reason.WORKER_KILLED, self._error)
+
+    def read_some(self, rows: Sequence[SourceRow], max_bytes: int) -> list[Content]:
+        return [SourceFailure(Reason.WORKER_KILLED, self._error) for _ in rows]
 
     def release(self) -> None:
         """Nothing is held."""
