@@ -62,6 +62,15 @@ InFlightOption = Annotated[
     int,
     typer.Option(min=1, max=1024, metavar="N", help="Of each process.", rich_help_panel=_SITE),
 ]
+NetworkOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0.001,
+        metavar="MIB",
+        help="What a worker's network carries in a second [default: enough].",
+        rich_help_panel=_SITE,
+    ),
+]
 UnfilteredOption = Annotated[
     bool,
     typer.Option(
@@ -124,6 +133,7 @@ def capacity(
     output_dir: OutputOption = "/",
     latency_ms: LatencyOption = 20.0,
     requests_in_flight: InFlightOption = 64,
+    network_mib_s: NetworkOption = None,
     unfiltered: UnfilteredOption = False,
     file_us: FileOption = None,
     mib_ms: MibOption = None,
@@ -146,6 +156,7 @@ def capacity(
         output_in_store=is_object_url(output_dir),
         latency_s=latency_ms / 1000,
         requests_in_flight=requests_in_flight,
+        network_mib_s=network_mib_s,
     )
     given = {
         "file_s": None if file_us is None else file_us / 1e6,
@@ -195,6 +206,7 @@ def _parts(found: Capacity) -> str:
         "rows": day.reading_s,
         "cores": day.computing_s,
         "requests": day.requesting_s,
+        "network": day.transferring_s,
         "fixed": day.fixed_s,
     }
     return ", ".join(f"{name} {duration(seconds)}" for name, seconds in parts.items() if seconds)

@@ -30,10 +30,10 @@ class Rates:
     """Seconds of one core: per file, per MiB of content, per shard. `rows_per_s` is what one
     session reads from `files`; `slice_s` is what a slice costs however little is in it."""
 
-    file_s: float = 140e-6
-    mib_s: float = 0.0095
-    shard_s: float = 0.0009
-    slice_s: float = 0.06
+    file_s: float = 45e-6
+    mib_s: float = 0.007
+    shard_s: float = 0.001
+    slice_s: float = 0.11
     rows_per_s: float = 250_000.0
 
 
@@ -76,7 +76,8 @@ class Site:
     """`workers` static workers (or one), each with `cores`; what an object store is used for.
 
     `is_filtered` says whether the database leaves out the rows of other workers. A request takes
-    `latency_s`, and each process has `requests_in_flight` of them under way.
+    `latency_s`, and each process has `requests_in_flight` of them under way. `network_mib_s` is
+    what a worker's connection to sources and output carries; None where it never fills.
     """
 
     workers: int = 1
@@ -86,11 +87,13 @@ class Site:
     output_in_store: bool = False
     latency_s: float = 0.02
     requests_in_flight: int = 64
+    network_mib_s: float | None = None
 
     def __post_init__(self) -> None:
         _require(self.workers >= 1 and self.cores >= 1, "at least one worker with one core")
         _require(self.latency_s >= 0, "a latency is not negative")
         _require(self.requests_in_flight >= 1, "at least one request in flight")
+        _require(self.network_mib_s is None or self.network_mib_s > 0, "no network at all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +112,14 @@ class DayCost:
     reading_s: float
     computing_s: float
     requesting_s: float
+    transferring_s: float
     fixed_s: float
 
     @property
     def seconds(self) -> float:
-        """Rows are read first; then computing and requests go on side by side."""
-        return self.fixed_s + self.reading_s + max(self.computing_s, self.requesting_s)
+        """Rows are read first; then computing, requests and transfers go on side by side."""
+        at_once = max(self.computing_s, self.requesting_s, self.transferring_s)
+        return self.fixed_s + self.reading_s + at_once
 
     @property
     def bound_by(self) -> str:
@@ -123,6 +128,7 @@ class DayCost:
             "reading rows": self.reading_s,
             "cores": self.computing_s,
             "requests": self.requesting_s,
+            "the network": self.transferring_s,
             "the fixed cost of slices": self.fixed_s,
         }
         return max(parts, key=lambda name: parts[name])
@@ -174,6 +180,7 @@ def day_cost(load: Load, site: Site, rates: Rates) -> DayCost:
         reading_s=rows / rates.rows_per_s,
         computing_s=computing / processes,
         requesting_s=waiting / processes,
+        transferring_s=_transfer_s(load, site),
         fixed_s=rates.slice_s + found.lists / site.workers * site.latency_s,
     )
 
@@ -223,6 +230,14 @@ def _requests(load: Load, site: Site) -> Requests:
         reads += published * (PUBLISH_REQUESTS - 1) + site.workers
         lists = site.workers * max(1, math.ceil(load.shards / LIST_PAGE))
     return Requests(writes, reads, lists)
+
+
+def _transfer_s(load: Load, site: Site) -> float:
+    """Sources and the shards that are read back come in; what goes out beside them is less."""
+    if site.network_mib_s is None:
+        return 0.0
+    shards = load.content_mib / load.ratio
+    return (load.content_mib + shards) / (site.network_mib_s * site.workers)
 
 
 def _require(is_true: bool, message: str) -> None:

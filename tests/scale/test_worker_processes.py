@@ -1,5 +1,6 @@
 """Four static workers as processes of their own, killed at any moment, on one PostgreSQL."""
 
+import os
 import random
 import subprocess
 import threading
@@ -65,7 +66,7 @@ def test_four_workers_killed_at_random_make_the_archive_of_one(
     rounds: int,
 ) -> None:
     database = make_database("postgres")
-    rounds = min(rounds, 50)
+    rounds = min(rounds, 50) if "DES_TEST_ROUNDS" in os.environ else 5
     table = files_table(database, rows=60 * rounds, days=4 * rounds, max_size=600)
     packer = {"n_bits": 4, "workers": 1, "max_shard_size": 1 << 16}
     settings = make_archive(database, tmp_path / "out", packer=packer)
@@ -118,7 +119,7 @@ def test_a_dead_worker_holds_back_the_watermark_only(
 def test_of_two_pods_with_one_index_one_leaves_with_11(
     database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
 ) -> None:
-    table = files_table(database, rows=3000, days=60, max_size=200)
+    table = files_table(database, rows=1500, days=60, max_size=200)
     settings = make_archive(database, tmp_path / "out")
     config = write_config(settings, tmp_path / "c.yaml")
     flags = ("--shard-id", "1", "--shards-total", "2")

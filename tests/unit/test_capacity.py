@@ -39,6 +39,9 @@ def test_each_limit_can_be_the_one_that_counts() -> None:
     assert plan(cores=4000).day.bound_by == "reading rows"
     slow = {"sources_in_store": True, "latency_s": 0.5, "requests_in_flight": 1}
     assert plan(**slow).day.bound_by == "requests"
+    thin = plan(workers=2, network_mib_s=1.0)
+    assert thin.day.bound_by == "the network"
+    assert thin.day.transferring_s == pytest.approx(1_000_000 * 50_000 / (1 << 20) * (4 / 3) / 2)
     few = replace(LOAD, files_per_day=10)
     assert plan(few).day.bound_by == "the fixed cost of slices"
     many = replace(LOAD, files_per_day=10**9)
