@@ -35,9 +35,9 @@ NOT_RUN_HERE = {"migration_flags_unseen"}
 MOMENT = datetime(2024, 2, 20, 12, tzinfo=UTC)
 
 
-def names_on_files() -> list[str]:
+def names_on_files(dialect: str) -> list[str]:
     settings = DatabaseSettings(url=SecretStr("sqlite:////x"))
-    return [s.name for s in Catalog(Dialect.SQLITE, settings).list() if "files" in s.touches]
+    return [s.name for s in Catalog(Dialect(dialect), settings).list() if "files" in s.touches]
 
 
 @pytest.fixture
@@ -67,6 +67,7 @@ def values_for(reader: SourceReader, statement: Statement) -> dict[str, Any]:
         "last_key": "doc-1" if schema.row_key != "rowid" else 9,
         "uid": "4000000000",
         "archived": True,
+        **{"workers_total": 4, "worker_id": 1, "bucket": 1, "bucket_mask": 255, "n_bits": 8},
         **dict.fromkeys(("limit", "row_limit", "page_size", "sample_size"), 100),
     }
     wanted = set(re.findall(r"(?<![:\\]):([a-z_]+)", statement.escaped))
@@ -119,7 +120,7 @@ def test_the_list_of_scans_names_only_statements_that_read(dialect: str) -> None
 
 def test_every_statement_on_files_uses_an_index(reader: SourceReader) -> None:
     problems = {}
-    for name in names_on_files():
+    for name in names_on_files(reader.database.dialect):
         if name in ONLINE_SCANS or name in NOT_RUN_HERE:
             continue
         statement = reader.catalog.get(name)

@@ -1,5 +1,5 @@
--- purpose: how many rows the catalogue believes files to have
--- index: none: system views
--- touches: system views
+-- purpose: about how many rows files has: the highest row number
+-- index: the table's own key
+-- touches: files (one row)
 SELECT MAX({row_key}) AS estimated_rows
 FROM {files};

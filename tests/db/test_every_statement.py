@@ -1,0 +1,132 @@
+"""No statement on `files` escapes the EXPLAIN tests: all of sql/ is gone through.
+
+Named queries are explained in test_query_plans.py; the steps of the migrations that read or
+write rows are explained here. Those that may read much are listed, with the reason.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from db.test_query_plans import NOT_RUN_HERE, ONLINE_SCANS, bad_steps, names_on_files
+from des_core.config import DatabaseSettings
+from des_core.identifiers import Dialect
+from des_core.migration.apply import upgrade
+from des_core.migration.run import MigrationRun, open_run
+from des_core.migration.steps import Step, load_steps
+from des_core.resources import resource_dir
+from des_core.sql_catalog import Catalog
+from support.database import TestDatabase
+from support.filesdata import FilesTableFactory
+from support.migrating import settings_for
+
+DIALECTS = ("postgres", "mysql", "sqlite")
+OTHER_FOLDERS = {"demo": "made-up rows of the demonstration, in a file of its own"}
+# Steps of scripts for a DBA, who has no program that goes in pages. Each says in its own text
+# (`-- costs: …`) what it reads; on PostgreSQL and the MySQL family readers go on meanwhile.
+SCRIPT_SCANS = {
+    "seed_watermark": "looks for the newest archived row once; backwards from the newest",
+    "capture_holes": "looks once for what is not archived below the seed",
+    "write_flags": "compares every row with the formula, where the column was kept",
+    "write_flags_at": "the same, where the watermark lives elsewhere",
+    "write_exceptions": "goes from the open exceptions to their rows; the planner may turn it round",
+}
+READS_ROWS = re.compile(r"^(WITH|SELECT|INSERT|UPDATE|DELETE)\b")
+
+
+def row_steps(dialect: str) -> list[tuple[str, Step]]:
+    """(file, step) of every migration step that reads or writes rows of `files`."""
+    catalog = Catalog(Dialect(dialect), DatabaseSettings(url="sqlite:////x"))
+    marked = catalog.names["files"]
+    return [
+        (path.stem, step)
+        for path in sorted((resource_dir("sql") / dialect / "migrations").glob("*.sql"))
+        for step in load_steps(catalog, path.stem)
+        if marked in step.statement.sql and READS_ROWS.match(_bare(step.statement.sql))
+    ]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_file_that_names_files_is_accounted_for(dialect: str) -> None:
+    root = resource_dir("sql") / dialect
+    naming = {path for path in root.rglob("*.sql") if "{files}" in path.read_text()}
+    queries = {path.stem for path in naming if path.parent.name == "queries"}
+    explained = set(names_on_files(dialect))
+    assert queries <= explained | NOT_RUN_HERE | ONLINE_SCANS.keys()
+    folders = {path.parent.name for path in naming} - {"queries", "migrations"}
+    assert folders <= OTHER_FOLDERS.keys()
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_program_runs_no_step_that_reads_rows_at_once(dialect: str) -> None:
+    steps = row_steps(dialect)
+    assert {step.name for _file, step in steps} >= {
+        "seed_watermark",
+        "capture_holes",
+        "write_flags",
+    }
+    for file, step in steps:
+        assert not step.is_for_program, f"{file}: {step.name}"
+        assert step.cost != "moments", f"{file}: {step.name} does not say what it reads"
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_change_of_the_table_says_what_it_locks(dialect: str) -> None:
+    catalog = Catalog(Dialect(dialect), DatabaseSettings(url="sqlite:////x"))
+    marked = catalog.names["files"]
+    for path in sorted((resource_dir("sql") / dialect / "migrations").glob("*.sql")):
+        for step in load_steps(catalog, path.stem):
+            if marked not in step.statement.sql:
+                continue
+            assert step.lock, f"{path.stem}: {step.name}"
+            is_alter = _bare(step.statement.sql).startswith("ALTER TABLE")
+            if dialect == "mysql" and is_alter:
+                assert "ALGORITHM=" in step.statement.sql, f"{path.stem}: {step.name}"
+
+
+def test_row_steps_go_by_an_index_or_stand_in_the_list(
+    database: TestDatabase, files_table: FilesTableFactory
+) -> None:
+    files_table(database, 20_000, days=60, archived_days=57, holes=20, files=False)
+    settings = settings_for(database)
+    upgrade(settings)
+    database.execute("ANALYZE TABLE files" if database.kind == "mysql" else "ANALYZE files")
+    scanning = {}
+    with open_run(settings) as migration:
+        for file, step in row_steps(database.kind):
+            found = bad_steps(database.kind, _explain(migration, step))
+            if found and step.name not in SCRIPT_SCANS:
+                scanning[f"{file}: {step.name}"] = found
+    assert scanning == {}
+
+
+def _explain(migration: MigrationRun, step: Step) -> list[Any]:
+    prefix = {
+        "postgres": "EXPLAIN (FORMAT JSON) ",
+        "mysql": "EXPLAIN ",
+        "sqlite": "EXPLAIN QUERY PLAN ",
+    }[migration.source.dialect]
+    moment = migration.schema.to_db(datetime(2024, 2, 20, 12, tzinfo=UTC))
+    values = {
+        "watermark": moment,
+        "seed_at": None,
+        "default_at": None,
+        "lag_days": 7,
+        "actor": "test",
+    }
+    clause = step.statement.clause
+    clause.text = prefix + _bare(clause.text)
+    wanted = set(re.findall(r"(?<![:\\]):([a-z_]+)", step.statement.escaped))
+    with migration.source.read() as connection:
+        rows = connection.execute(clause, {name: values[name] for name in wanted})
+        return list(rows.all())
+
+
+def _bare(sql: str) -> str:
+    """Without the comments before it."""
+    lines = sql.splitlines()
+    while lines and (not lines[0].strip() or lines[0].startswith("--")):
+        lines.pop(0)
+    return "\n".join(lines)
