@@ -37,7 +37,7 @@ from des_core.timestamps import EARLIEST, LATEST, from_us
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-CHUNK_TIME_S = 0.1
+CHUNK_TIME_S = 0.05
 FIRST_CHUNK_ROWS = 1000
 MOST_CHUNK_ROWS = 50_000
 PAGE_SIZE = 1000

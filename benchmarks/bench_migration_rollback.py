@@ -1,0 +1,102 @@
+"""The rollback costs what lies above the watermark, not what is archived.
+
+1. `down` beside the guide's rollback, on tables with the same rows: time, log, size afterwards.
+2. `down` with twice the archived rows and the same tail: rows written and log, counted without
+   the build of the index, whose reading does grow with the table.
+"""
+
+from harness import describe_machine, print_table
+from migration_scene import (
+    ARCHIVED_SHARE,
+    DROP,
+    Cost,
+    Scene,
+    arguments,
+    metered,
+    mib,
+    open_scenes,
+)
+
+from des_core.migration.apply import downgrade, upgrade
+from des_core.migration.run import Notice
+
+ROWS = 5_000_000
+AIM_RATIO, AIM_GROWTH = 15, 0.10
+
+
+def roll_back(scene: Scene, name: str) -> tuple[Cost, Cost]:
+    """`up --drop-archived`, then `down`: its whole cost, and its cost up to the index build."""
+    settings = scene.settings(name)
+    upgrade(settings, options=DROP)
+    scene.settle(name)
+    before_index = Cost()
+
+    def listen(notice: Notice) -> None:
+        if notice.step == "write_formula":
+            before_index.log_bytes = scene.log_bytes(name) - log
+            before_index.rows = scene.rows_written(name) - rows
+
+    rows, log = scene.rows_written(name), scene.log_bytes(name)
+    with metered(scene, name) as cost:
+        downgrade(settings, report=listen)
+    return cost, before_index
+
+
+def compare(scene: Scene, rows: int) -> None:
+    archived = int(rows * ARCHIVED_SHARE)
+    tail = rows - archived
+    doubled = scene.fill(2 * archived + tail, 2 * archived)
+    _whole, twice = roll_back(scene, doubled)
+    scene.server.drop_database(doubled)
+    ours = scene.fill(rows, archived)
+    guides = scene.copy(ours)
+    mine, once = roll_back(scene, ours)
+    scene.guide_up(guides)
+    scene.settle(guides)
+    with metered(scene, guides) as guide:
+        scene.guide_down(guides)
+    lines = [
+        _line("the guide's SQL", guide, scene.table_bytes(guides)),
+        _line("des-admin migrate down", mine, scene.table_bytes(ours)),
+        ["ratio", f"{guide.seconds / mine.seconds:.1f} ×", f"{_ratio(guide, mine):.1f} ×", "", ""],
+    ]
+    print_table(
+        f"Rollback, {rows:,} rows, {ARCHIVED_SHARE:.0%} archived, {scene.kind}",
+        ["", "time", "log", "rows updated", "table after"],
+        lines,
+    )
+    growth = [
+        [f"{archived:,}", f"{once.rows:,}", mib(once.log_bytes)],
+        [f"{2 * archived:,}", f"{twice.rows:,}", mib(twice.log_bytes)],
+        ["growth", _growth(once.rows, twice.rows), _growth(once.log_bytes, twice.log_bytes)],
+    ]
+    print_table(
+        f"`down` without its index build, {tail:,} rows above the watermark, {scene.kind}",
+        ["archived rows", "rows updated", "log"],
+        growth,
+    )
+    print(f"aims: at least {AIM_RATIO} ×, growth at most {AIM_GROWTH:.0%}")
+
+
+def _ratio(guide: Cost, mine: Cost) -> float:
+    return guide.log_bytes / mine.log_bytes
+
+
+def _line(what: str, cost: Cost, table_bytes: int) -> list[str]:
+    return [what, f"{cost.seconds:.1f} s", mib(cost.log_bytes), f"{cost.rows:,}", mib(table_bytes)]
+
+
+def _growth(once: float, twice: float) -> str:
+    return f"{(twice - once) / once:+.1%}"
+
+
+def main() -> None:
+    chosen = arguments(__doc__, ROWS)
+    print(describe_machine())
+    with open_scenes(chosen.servers) as scenes:
+        for scene in scenes:
+            compare(scene, chosen.rows)
+
+
+if __name__ == "__main__":
+    main()
