@@ -119,7 +119,7 @@ class Catalog:
             name=name,
             sql=self._fill(body, escape=False),
             escaped=self._fill(body, escape=True),
-            purpose=header.get("purpose", ""),
+            purpose=self._fill(header.get("purpose", ""), escape=False),
             index=header.get("index", ""),
             touches=header.get("touches", ""),
         )

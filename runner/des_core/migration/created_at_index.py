@@ -12,9 +12,11 @@ from des_core.migration.live_state import (
     find_index,
     has_table,
 )
+from des_core.migration.partitions import drop_steps, index_steps, is_partitioned
 from des_core.migration.revisions import CREATED_AT_INDEX
 from des_core.migration.run import MigrationRun
-from des_core.migration.statements import run_named
+from des_core.migration.statements import run_steps
+from des_core.migration.steps import Step, get_step
 from des_core.sql_catalog import CREATED_ARCHIVED_INDEX
 from des_core.sql_catalog import CREATED_AT_INDEX as INDEX_NAME
 
@@ -29,46 +31,55 @@ def upgrade(migration: MigrationRun) -> None:
     if found is not None:
         migration.tell(CREATED_AT_INDEX.name, "create_created_at_index", f"{found.name} is there")
         return
-    names = steps_to_build(migration)
+    steps = steps_to_build(migration)
     _remember_ours(migration)
-    for name in names:
-        run_named(migration, migration.source, UP, name)
+    for step in steps:
+        run_steps(migration, migration.source, UP, [step])
 
 
 def downgrade(migration: MigrationRun) -> None:
     """Give the per-record packer its index back; ours goes."""
     restore_created_archived_index(migration)
     if was_built_by_us(migration):
-        if find_index(migration, INDEX_NAME) is not None:
-            run_named(migration, migration.source, DOWN, "drop_created_at_index")
+        for step in steps_to_drop(migration):
+            run_steps(migration, migration.source, DOWN, [step])
         with migration.config.write() as connection:
             forget_job(connection, migration.config, JOB_NAME)
 
 
-def steps_to_build(migration: MigrationRun) -> tuple[str, ...]:
-    """The steps of 0002_created_at_index.up that are needed; Refused where the name is taken."""
+def steps_to_build(migration: MigrationRun) -> list[Step]:
+    """What is left to do for the index on created_at; Refused where its name is taken."""
     if find_created_at_index(migration) is not None:
-        return ()
-    leftover = find_index(migration, INDEX_NAME)
-    if leftover is None:
-        return ("create_created_at_index",)
-    if leftover.is_valid:
-        raise _name_is_taken(leftover)
-    _require_no_builder(migration)
-    return ("drop_leftover", "create_created_at_index")
+        return []
+    return _steps_for(migration, INDEX_NAME, UP, "create_created_at_index")
 
 
-def steps_to_restore(migration: MigrationRun) -> tuple[str, ...]:
-    """The steps of 0002_created_at_index.down that give the per-record packer its index."""
+def steps_to_restore(migration: MigrationRun) -> list[Step]:
+    """What is left to do for the index by which the per-record packer reads."""
     if find_created_archived_index(migration) is not None:
-        return ()
-    leftover = find_index(migration, CREATED_ARCHIVED_INDEX)
-    if leftover is None:
-        return ("create_created_archived_index",)
-    if leftover.is_valid:
-        raise _name_is_taken(leftover)
-    _require_no_builder(migration)
-    return ("drop_leftover", "create_created_archived_index")
+        return []
+    return _steps_for(migration, CREATED_ARCHIVED_INDEX, DOWN, "create_created_archived_index")
+
+
+def steps_to_drop(migration: MigrationRun) -> list[Step]:
+    """How our index on created_at goes, where it is there."""
+    if find_index(migration, INDEX_NAME) is None:
+        return []
+    if is_partitioned(migration):
+        return drop_steps(migration, INDEX_NAME)
+    return [get_step(migration.source_catalog, DOWN, "drop_created_at_index")]
+
+
+def _steps_for(migration: MigrationRun, index: str, file_name: str, create: str) -> list[Step]:
+    leftover = find_index(migration, index)
+    if leftover is not None:
+        if leftover.is_valid:
+            raise _name_is_taken(leftover)
+        _require_no_builder(migration)
+    if is_partitioned(migration):
+        return index_steps(migration, index)
+    names = [create] if leftover is None else ["drop_leftover", create]
+    return [get_step(migration.source_catalog, file_name, name) for name in names]
 
 
 def was_built_by_us(migration: MigrationRun) -> bool:
@@ -80,8 +91,8 @@ def was_built_by_us(migration: MigrationRun) -> bool:
 
 def restore_created_archived_index(migration: MigrationRun) -> None:
     """The index on (created_at, archived), where it is missing."""
-    for name in steps_to_restore(migration):
-        run_named(migration, migration.source, DOWN, name)
+    for step in steps_to_restore(migration):
+        run_steps(migration, migration.source, DOWN, [step])
 
 
 def _remember_ours(migration: MigrationRun) -> None:

@@ -11,6 +11,7 @@ from des_core.migration.flags import write_formula
 from des_core.migration.gate import pass_gate
 from des_core.migration.jobs import forget_job
 from des_core.migration.live_state import find_index, read_archived_column
+from des_core.migration.partitions import is_partitioned
 from des_core.migration.revisions import DROP_ARCHIVED
 from des_core.migration.run import MigrationRun
 from des_core.migration.statements import run_named
@@ -51,7 +52,7 @@ def upgrade(migration: MigrationRun) -> None:
             details={"backup": backup, "default": column.default},
         )
     names = ["drop_archived"]
-    if find_index(migration, CREATED_ARCHIVED_INDEX) is not None:
+    if index_goes_first(migration):
         names.insert(0, "drop_created_archived_index")
     if migration.source.dialect is Dialect.SQLITE:
         run_named(migration, migration.source, UP, *names)
@@ -59,6 +60,16 @@ def upgrade(migration: MigrationRun) -> None:
         for name in names:
             run_named(migration, migration.source, UP, name)
     migration.forget_schema()
+
+
+def index_goes_first(migration: MigrationRun) -> bool:
+    """Whether the per-record packer's index is dropped by itself, without anyone waiting for it.
+
+    Where `files` is partitioned that would lock every partition, as dropping the column does,
+    which takes the index along.
+    """
+    is_there = find_index(migration, CREATED_ARCHIVED_INDEX) is not None
+    return is_there and not is_partitioned(migration)
 
 
 def downgrade(migration: MigrationRun) -> None:

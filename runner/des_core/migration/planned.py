@@ -9,11 +9,16 @@ from datetime import datetime, timedelta
 from des_core.exceptions import count_open
 from des_core.identifiers import Dialect
 from des_core.migration.adoption import missing_steps
-from des_core.migration.created_at_index import steps_to_build, steps_to_restore, was_built_by_us
+from des_core.migration.created_at_index import (
+    steps_to_build,
+    steps_to_drop,
+    steps_to_restore,
+    was_built_by_us,
+)
+from des_core.migration.drop_archived import index_goes_first
 from des_core.migration.jobs import read_job
 from des_core.migration.live_state import (
     CONFIG_TABLE,
-    find_index,
     has_table,
     read_archived_column,
 )
@@ -28,10 +33,8 @@ from des_core.migration.revisions import (
 from des_core.migration.run import MigrationRun
 from des_core.migration.seed import Count, SeedPlan, count_rows
 from des_core.migration.statements import catalog_for
-from des_core.migration.steps import get_step, load_steps
+from des_core.migration.steps import Step, get_step, load_steps
 from des_core.migration.watermark import RETIREMENT, watermark_is_seeded
-from des_core.sql_catalog import CREATED_ARCHIVED_INDEX
-from des_core.sql_catalog import CREATED_AT_INDEX as INDEX_NAME
 from des_core.timestamps import EARLIEST, LATEST
 from des_core.watermark import read_watermark
 
@@ -60,7 +63,7 @@ def statements_up(
         if revision is LEDGER:
             yield from _steps(migration, revision, "up", *_all_steps(migration, "0001_ledger.up"))
         elif revision is CREATED_AT_INDEX:
-            yield from _steps(migration, revision, "up", *steps_to_build(migration))
+            yield from (_planned(revision, step) for step in steps_to_build(migration))
         elif revision is WATERMARK and seed is not None:
             yield from _watermark_up(migration, seed)
         elif revision is DROP_ARCHIVED:
@@ -84,13 +87,12 @@ def statements_down(
                     yield from _column_back(migration, revision)
                     state = "kept" if column_is_there else "tail"
                     yield from _formula(migration, revision, state)
-                names = steps_to_restore(migration)
-                yield from _steps(migration, CREATED_AT_INDEX, "down", *names)
+                for step in steps_to_restore(migration):
+                    yield _planned(CREATED_AT_INDEX, step)
                 yield from _steps(migration, revision, "down", *RETIREMENT)
             yield from _steps(migration, revision, "down", "drop_config")
         elif revision is CREATED_AT_INDEX and was_built_by_us(migration):
-            if find_index(migration, INDEX_NAME) is not None:
-                yield from _steps(migration, revision, "down", "drop_created_at_index")
+            yield from (_planned(revision, step) for step in steps_to_drop(migration))
         elif revision is LEDGER:
             every = _all_steps(migration, "0001_ledger.down")
             yield from _steps(migration, revision, "down", *every)
@@ -113,7 +115,7 @@ def _watermark_up(migration: MigrationRun, seed: SeedPlan) -> Iterator[PlannedSt
 def _drop_up(migration: MigrationRun) -> Iterator[PlannedStatement]:
     if read_archived_column(migration) is None:
         return
-    if find_index(migration, CREATED_ARCHIVED_INDEX) is not None:
+    if index_goes_first(migration):
         yield from _steps(migration, DROP_ARCHIVED, "up", "drop_created_archived_index")
     yield from _steps(migration, DROP_ARCHIVED, "up", "drop_archived")
 
@@ -166,16 +168,19 @@ def _steps(
     database = migration.database(revision.branch)
     catalog = catalog_for(migration, database)
     for name in names:
-        step = get_step(catalog, f"{revision.name}.{direction}", name)
-        yield PlannedStatement(
-            revision=revision.name,
-            step=name,
-            database=revision.branch,
-            purpose=step.statement.purpose,
-            sql=step.statement.sql,
-            lock=step.lock,
-            cost=step.cost,
-        )
+        yield _planned(revision, get_step(catalog, f"{revision.name}.{direction}", name))
+
+
+def _planned(revision: Revision, step: Step) -> PlannedStatement:
+    return PlannedStatement(
+        revision=revision.name,
+        step=step.name,
+        database=revision.branch,
+        purpose=step.statement.purpose,
+        sql=step.statement.sql,
+        lock=step.lock,
+        cost=step.cost,
+    )
 
 
 def _query(

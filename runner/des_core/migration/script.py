@@ -18,6 +18,7 @@ from des_core.exceptions import exception_values, iterate_open
 from des_core.identifiers import Dialect
 from des_core.migration.jobs import JOB_TABLE
 from des_core.migration.live_state import CONFIG_TABLE, has_table
+from des_core.migration.partitions import drop_steps, index_steps, is_partitioned
 from des_core.migration.patience import INDEX_LOCK_TIMEOUT_S
 from des_core.migration.revisions import (
     CREATED_AT_INDEX,
@@ -31,7 +32,8 @@ from des_core.migration.run import MigrationRun
 from des_core.migration.seed import SeedPlan, iterate_holes, plan_seed
 from des_core.migration.steps import Step, get_step, load_steps
 from des_core.migration.watermark import next_fence
-from des_core.sql_catalog import Catalog, Statement, config_statement
+from des_core.sql_catalog import CREATED_ARCHIVED_INDEX, Catalog, Statement, config_statement
+from des_core.sql_catalog import CREATED_AT_INDEX as CREATED_AT_INDEX_NAME
 from des_core.sql_script import CLIENTS, parameters_of, script_for_client
 from des_core.stored_time import to_stored
 from des_core.watermark import read_watermark
@@ -81,6 +83,10 @@ class _Writer:
 
     def step(self, file_name: str, name: str) -> str:
         return self._patient(get_step(self.catalog, file_name, name))
+
+    def steps(self, steps: Iterable[Step]) -> Iterator[str]:
+        """Steps that were chosen by what is there."""
+        return map(self._patient, steps)
 
     def _patient(self, step: Step) -> str:
         """On PostgreSQL a concurrent build waits for old snapshots, while nobody waits for it."""
@@ -132,14 +138,16 @@ def _up(migration: MigrationRun) -> Iterator[tuple[Branch, str]]:
         yield Branch.SOURCE, source.statement(config_statement(source.dialect, "version_table"))
     for text in (*config.file(f"{LEDGER.name}.up"), config.version(LEDGER, up=True)):
         yield Branch.CONFIG, text
-    for text in source.file(f"{CREATED_AT_INDEX.name}.up"):
+    for text in _index_up(migration, source):
         yield Branch.SOURCE, text
     yield Branch.SOURCE, source.version(CREATED_AT_INDEX, up=True)
     for text in _watermark_up(migration, config, source):
         yield Branch.CONFIG, text
     yield Branch.CONFIG, config.version(WATERMARK, up=True)
     if migration.options.drop_archived:
-        for text in source.file(f"{DROP_ARCHIVED.name}.up"):
+        # Of a partitioned table the index goes with the column: see index_goes_first.
+        left = ("drop_created_archived_index",) if is_partitioned(migration) else ()
+        for text in source.file(f"{DROP_ARCHIVED.name}.up", leave_out=left):
             yield Branch.SOURCE, text
         yield Branch.SOURCE, source.version(DROP_ARCHIVED, up=True)
 
@@ -158,17 +166,36 @@ def _down(migration: MigrationRun) -> Iterator[tuple[Branch, str]]:
         for text in _exceptions_down(migration, source):
             yield Branch.SOURCE, text
     if dropped:
-        down = f"{CREATED_AT_INDEX.name}.down"
-        yield Branch.SOURCE, source.step(down, "create_created_archived_index")
+        for text in _index_back(migration, source):
+            yield Branch.SOURCE, text
     leave_out = ("write_flags", "write_flags_at")
     for text in config.file(f"{WATERMARK.name}.down", leave_out=leave_out):
         yield Branch.CONFIG, text
     yield Branch.CONFIG, config.version(WATERMARK, up=False)
-    yield Branch.SOURCE, source.step(f"{CREATED_AT_INDEX.name}.down", "drop_created_at_index")
+    for text in _index_away(migration, source):
+        yield Branch.SOURCE, text
     yield Branch.SOURCE, source.version(CREATED_AT_INDEX, up=False)
     if migration.options.purge:
         for text in (*config.file(f"{LEDGER.name}.down"), config.version(LEDGER, up=False)):
             yield Branch.CONFIG, text
+
+
+def _index_up(migration: MigrationRun, source: _Writer) -> Iterator[str]:
+    if is_partitioned(migration):
+        return source.steps(index_steps(migration, CREATED_AT_INDEX_NAME))
+    return source.file(f"{CREATED_AT_INDEX.name}.up")
+
+
+def _index_back(migration: MigrationRun, source: _Writer) -> Iterator[str]:
+    if is_partitioned(migration):
+        return source.steps(index_steps(migration, CREATED_ARCHIVED_INDEX))
+    return iter([source.step(f"{CREATED_AT_INDEX.name}.down", "create_created_archived_index")])
+
+
+def _index_away(migration: MigrationRun, source: _Writer) -> Iterator[str]:
+    if is_partitioned(migration):
+        return source.steps(drop_steps(migration, CREATED_AT_INDEX_NAME))
+    return iter([source.step(f"{CREATED_AT_INDEX.name}.down", "drop_created_at_index")])
 
 
 def _watermark_up(migration: MigrationRun, config: _Writer, source: _Writer) -> Iterator[str]:

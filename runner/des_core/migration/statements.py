@@ -20,14 +20,14 @@ def run_all(migration: MigrationRun, database: Database, file_name: str) -> None
     """Every step of the file that is meant for the program, each committed before the next."""
     for step in load_steps(catalog_for(migration, database), file_name):
         if step.is_for_program:
-            _run_steps(migration, database, file_name, [step])
+            run_steps(migration, database, file_name, [step])
 
 
 def run_named(migration: MigrationRun, database: Database, file_name: str, *names: str) -> None:
     """Steps by name, in one transaction; committed when this returns."""
     catalog = catalog_for(migration, database)
     steps = [get_step(catalog, file_name, name) for name in names]
-    _run_steps(migration, database, file_name, steps)
+    run_steps(migration, database, file_name, steps)
 
 
 def execute_steps(
@@ -43,9 +43,11 @@ def catalog_for(migration: MigrationRun, database: Database) -> Catalog:
     return migration.source_catalog if database is migration.source else migration.config_catalog
 
 
-def _run_steps(
+def run_steps(
     migration: MigrationRun, database: Database, file_name: str, steps: list[Step]
 ) -> None:
+    """These steps in one transaction, or one that refuses to run inside any."""
+
     def work(connection: Connection) -> None:
         for step in steps:
             run(connection, step.statement)

@@ -42,9 +42,9 @@ class Step:
         return self.only in ("", "script", "apart" if apart else "together")
 
 
-def load_steps(catalog: Catalog, file_name: str) -> tuple[Step, ...]:
+def load_steps(catalog: Catalog, file_name: str, *, folder: str = "migrations") -> tuple[Step, ...]:
     """The steps of `0001_ledger.up` or the like; WrongSchema where there is no such file."""
-    path = resource_dir("sql") / catalog.dialect / "migrations" / f"{file_name}.sql"
+    path = resource_dir("sql") / catalog.dialect / folder / f"{file_name}.sql"
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as exc:
@@ -59,9 +59,9 @@ def load_steps(catalog: Catalog, file_name: str) -> tuple[Step, ...]:
     )
 
 
-def get_step(catalog: Catalog, file_name: str, name: str) -> Step:
+def get_step(catalog: Catalog, file_name: str, name: str, *, folder: str = "migrations") -> Step:
     """One step by name."""
-    for step in load_steps(catalog, file_name):
+    for step in load_steps(catalog, file_name, folder=folder):
         if step.name == name:
             return step
     raise WrongSchema(f"the migration {file_name} has no step {name} for {catalog.dialect}")

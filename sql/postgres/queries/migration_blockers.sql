@@ -11,7 +11,10 @@ WHERE a.pid <> pg_backend_pid()
   AND a.datname = current_database()
   AND a.xact_start IS NOT NULL
   AND EXISTS (SELECT 1 FROM pg_locks AS l
-              WHERE l.pid = a.pid AND l.granted AND l.relation = CAST(:table_name AS regclass))
+              WHERE l.pid = a.pid AND l.granted
+                AND l.relation IN (SELECT CAST(:table_name AS regclass)
+                                   UNION ALL
+                                   SELECT relid FROM pg_partition_tree(CAST(:table_name AS regclass))))
 UNION ALL
 SELECT NULL, p.owner, EXTRACT(EPOCH FROM clock_timestamp() - p.prepared), 'prepared', p.gid
 FROM pg_prepared_xacts AS p

@@ -4,7 +4,8 @@
 SELECT {created_at} AS page_created_at, {uid} AS page_key
 FROM (SELECT {created_at}, {uid}
       FROM {files}
-      WHERE ({created_at}, {uid}) > (:page_created_at, :page_key)
+      WHERE {created_at} >= :page_created_at
+        AND ({created_at}, {uid}) > (:page_created_at, :page_key)
       ORDER BY {created_at}, {uid}
       LIMIT :page_size) AS page
 ORDER BY {created_at} DESC, {uid} DESC

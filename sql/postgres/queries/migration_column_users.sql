@@ -4,7 +4,10 @@
 WITH place AS (
     SELECT a.attrelid, a.attnum
     FROM pg_attribute AS a
-    WHERE a.attrelid = CAST(:table_name AS regclass) AND a.attname = :column_name
+    WHERE a.attrelid IN (SELECT CAST(:table_name AS regclass)
+                         UNION ALL
+                         SELECT relid FROM pg_partition_tree(CAST(:table_name AS regclass)))
+      AND a.attname = :column_name
 )
 SELECT DISTINCT 'view' AS kind, CAST(CAST(r.ev_class AS regclass) AS text) AS name
 FROM place
@@ -18,7 +21,9 @@ FROM place
 JOIN pg_depend AS d ON d.refclassid = CAST('pg_class' AS regclass)
     AND d.refobjid = place.attrelid AND d.refobjsubid = place.attnum
     AND d.classid = CAST('pg_class' AS regclass)
-JOIN pg_class AS c ON c.oid = d.objid AND c.relkind IN ('i', 'I') AND c.relname <> :own_index
+JOIN pg_class AS c ON c.oid = d.objid AND c.relkind IN ('i', 'I')
+WHERE COALESCE((SELECT r.relname FROM pg_class AS r WHERE r.oid = pg_partition_root(c.oid)),
+               c.relname) <> :own_index
 UNION
 SELECT 'constraint', k.conname
 FROM place

@@ -7,7 +7,8 @@ SELECT CAST({uid} AS text) AS uid,
        {created_at} AS page_created_at,
        {uid} AS page_key
 FROM {files}
-WHERE ({created_at}, {uid}) >= (:page_created_at, :page_key)
+WHERE {created_at} >= :page_created_at
+  AND ({created_at}, {uid}) >= (:page_created_at, :page_key)
   AND {created_at} <= :seed
   AND {archived} IS NULL
 ORDER BY {created_at}, {uid}
