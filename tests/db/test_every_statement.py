@@ -31,7 +31,7 @@ SCRIPT_SCANS = {
     "capture_holes": "looks once for what is not archived below the seed",
     "write_flags": "compares every row with the formula, where the column was kept",
     "write_flags_at": "the same, where the watermark lives elsewhere",
-    "write_exceptions": "goes from the open exceptions to their rows; the planner may turn it round",
+    "write_exceptions": "goes from the open exceptions to their rows, or the other way round",
 }
 READS_ROWS = re.compile(r"^(WITH|SELECT|INSERT|UPDATE|DELETE)\b")
 

@@ -9,22 +9,30 @@ from support.filesdata import FilesTableFactory, canonical_rows
 from support.killing import migrate_with_kills
 from support.migrating import index_names, open_exceptions, settings_for, watermark_us
 
+# `make soak`: at least so many kills on each way; in CI a few.
+MANY_KILLS = 20
+
 
 @pytest.mark.parametrize("drop_archived", [False, True], ids=["kept", "dropped"])
 def test_killed_up_and_down(
-    database: TestDatabase, files_table: FilesTableFactory, drop_archived: bool
+    database: TestDatabase, files_table: FilesTableFactory, drop_archived: bool, rounds: int
 ) -> None:
+    is_long = rounds >= MANY_KILLS
+    least, grow = (MANY_KILLS, 2) if is_long else (2, 20)
     table = files_table(database, 80, days=5, archived_days=3, holes=5, files=False)
     before = canonical_rows(database)
     newest = max(row.created_at for row in table.rows.values() if row.archived)
     holes = {u for u, r in table.rows.items() if not r.archived and r.created_at <= newest}
-    for grow in (19, 23):
-        assert migrate_with_kills(database, "up", drop_archived=drop_archived, grow=grow) > 1
+    for seed in range(min(rounds // MANY_KILLS, 5) + 1 if is_long else 2):
+        kills = migrate_with_kills(
+            database, "up", drop_archived=drop_archived, grow=grow, seed=seed
+        )
+        assert kills >= least
         assert watermark_us(database) == round(newest.timestamp() * 1_000_000)
         assert {uid for uid, _at in open_exceptions(database)} == holes
         gone = all(row[4] is None for row in canonical_rows(database))
         assert gone is drop_archived
-        assert migrate_with_kills(database, "down", grow=grow) > 1
+        assert migrate_with_kills(database, "down", grow=grow, seed=seed) >= least
         assert canonical_rows(database) == before
         assert "idx_files_created_archived" in index_names(database)
         assert "idx_files_created_at" not in index_names(database)

@@ -1,11 +1,13 @@
 """Migrations killed with -9 again and again, in a process of their own, until they are through.
 
-`python -m support.killing` reads a job from stdin: settings, directions, and after how many
-statements the first try is killed. Each try lives a little longer than the one before.
+`python -m support.killing` reads a job from stdin: settings, direction, the seed of its chance.
+Each try lives a random number of statements longer than the one before, and dies just before its
+last one, just after it, or somewhere in the milliseconds that follow.
 """
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -26,14 +28,16 @@ def migrate_with_kills(
     config: TestDatabase | None = None,
     drop_archived: bool = False,
     grow: int = 3,
+    seed: int = 0,
 ) -> int:
-    """Run `up` or `down`, killed before its 1st, 1 + `grow`th … statement; how often it was."""
+    """Run `up` or `down`, killed about every `grow`th statement; how often it was."""
     job = {
         "url": database.url,
         "config_url": None if config is None else config.url,
         "direction": direction,
         "drop_archived": drop_archived,
         "grow": grow,
+        "seed": seed,
     }
     done = subprocess.run(
         [sys.executable, "-m", "support.killing"],
@@ -51,39 +55,55 @@ def migrate_with_kills(
 
 def main() -> None:
     job = json.load(sys.stdin)
+    chance = random.Random(job["seed"])
     kills, after = 0, 1
     for _ in range(MOST_TRIES):
+        moment = chance.choice(["before", "after", "within"])
+        delay_s = chance.uniform(0.0001, 0.01)
         child = os.fork()
         if child == 0:
-            _live_until(job, after)
+            _live_until(job, after, moment, delay_s)
         _pid, status = os.waitpid(child, 0)
         code = os.waitstatus_to_exitcode(status)
         if code == 0:
             print(kills)
             return
-        if code == -signal.SIGKILL:
-            kills, after = kills + 1, after + job["grow"]
+        if code in (-signal.SIGKILL, -signal.SIGALRM):
+            kills, after = kills + 1, after + chance.randint(1, 2 * job["grow"] - 1)
         elif code != LOCKED:  # the server may take a moment to see that the holder is gone
             sys.exit(f"after {kills} kills: exit code {code}")
     sys.exit(f"not through after {MOST_TRIES} tries")
 
 
-def _live_until(job: dict[str, Any], statements: int) -> NoReturn:
-    """One try, in the child: it dies before statement number `statements`."""
+def _live_until(job: dict[str, Any], statements: int, moment: str, delay_s: float) -> NoReturn:
+    """One try, in the child: it dies at statement number `statements`.
+
+    `within`: the kernel ends it after `delay_s`, wherever it is by then; as abruptly as -9 does.
+    """
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
     from des_core.config import DatabaseSettings, PackerSettings, Settings, WatermarkSettings
     from des_core.errors import LockHeld
+    from des_core.migration import flags
     from des_core.migration.apply import downgrade, upgrade
     from des_core.migration.run import MigrationOptions
 
+    flags.FIRST_CHUNK_ROWS = 10
     seen = 0
 
-    def count(*_arguments: Any) -> None:
+    def before(*_arguments: Any) -> None:
         nonlocal seen
         seen += 1
-        if seen >= statements:
+        if seen < statements:
+            return
+        if moment == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif moment == "within" and seen == statements:
+            signal.setitimer(signal.ITIMER_REAL, delay_s)
+
+    def after(*_arguments: Any) -> None:
+        if seen >= statements and moment == "after":
             os.kill(os.getpid(), signal.SIGKILL)
 
     settings = Settings(
@@ -92,7 +112,8 @@ def _live_until(job: dict[str, Any], statements: int) -> NoReturn:
         watermark=WatermarkSettings(config_db_url=job["config_url"]),
     )
     options = MigrationOptions(drop_archived=job["drop_archived"], backup="dump")
-    event.listen(Engine, "before_cursor_execute", count)
+    event.listen(Engine, "before_cursor_execute", before)
+    event.listen(Engine, "after_cursor_execute", after)
     try:
         (upgrade if job["direction"] == "up" else downgrade)(settings, options=options)
     except LockHeld:
