@@ -63,27 +63,41 @@ class MigrateRequest:
 
     def run(self, context: Context) -> None:
         from des_core.migration.apply import require_hash
-        from des_core.migration.gate import require_passed
 
         plan = self.make_plan(context)
         require_hash(plan, self.plan_hash)
+        done: tuple[str, ...] = ()
+        while plan.continues and not self.dry_run:
+            done += self._carry_out(context, plan)
+            plan = self.make_plan(context)
+            if self.plan_hash is not None:
+                # The hash was of the first part alone; nobody has seen this one yet.
+                context.say("the index is there; see what follows: des-admin migrate plan")
+                self._report(context, plan, done)
+                return
         if self.dry_run:
             context.emit("migrate-plan", self.payload(plan), lambda out: print_plan(out, plan))
             return
-        if plan.is_empty:
-            self._report(context, plan, ())
-            return
+        if not plan.is_empty:
+            done += self._carry_out(context, plan)
+        self._report(context, plan, done)
+
+    def _carry_out(self, context: Context, plan: MigrationPlan) -> tuple[str, ...]:
+        """Show it, ask, do it."""
+        from des_core.migration.gate import require_passed
+
         if not context.wants_json and not context.options.quiet:
             print_plan(context.talk, plan)
         require_passed(plan.gate)
-        context.prompts.confirm(self._question(), yes=self.yes)
-        report = self._execute(context, plan)
-        self._report(context, plan, report.revisions)
+        context.prompts.confirm(self._question(plan), yes=self.yes)
+        return self._execute(context, plan).revisions
 
     def payload(self, plan: MigrationPlan) -> dict[str, object]:
         return {"plan": plan, "is_empty": plan.is_empty}
 
-    def _question(self) -> str:
+    def _question(self, plan: MigrationPlan) -> str:
+        if plan.continues:
+            return "Build the index?"
         if self.direction == "up":
             return "Drop the column archived?" if self.drop_archived else "Do this?"
         return "Forget ledger and audit trail, too?" if self.purge else "Go back?"

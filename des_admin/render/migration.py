@@ -65,6 +65,11 @@ def _plan_facts(plan: MigrationPlan) -> Iterator[tuple[str, object]]:
     yield f"migrate {plan.direction}", ", ".join(plan.revisions)
     yield "plan", plan.hash
     yield "rows of files", f"about {count(plan.estimated_rows)}, {size(plan.table_bytes)}"
+    if plan.continues:
+        yield (
+            "then",
+            "where the watermark starts is looked for, shown and asked once the index is there",
+        )
     if plan.seed is not None:
         yield from _seed_facts(plan.seed)
 

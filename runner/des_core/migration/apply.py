@@ -19,6 +19,7 @@ from des_core.migration.plan import (
 from des_core.migration.run import (
     DEFAULT_ACTOR,
     MigrationOptions,
+    MigrationRun,
     Notice,
     ignore_notice,
     open_run,
@@ -63,20 +64,29 @@ def upgrade(
 ) -> MigrationReport:
     """Everything up to the watermark; with `options.drop_archived` also the column goes.
 
-    `plan` is what the operator has seen; Refused where the databases have moved on since.
+    `plan` is what the operator has seen; Refused where the databases have moved on since. One
+    that `continues` is carried out as far as it goes; without a plan, all of them are.
     LockHeld where somebody else is at work; WrongSchema at an unknown revision.
     """
     with (
         open_run(settings, actor=actor, options=options, report=report) as migration,
         hold_lock(migration.config, "migrate up"),
     ):
-        if plan is None:
-            plan = plan_upgrade(migration)
-        else:
+        if plan is not None:
             require_current(migration, plan)
-        require_passed(plan.gate)
-        migration.seed_plan = plan.seed
-        run_revisions(migration, plan.todo, upgrade=True)
+            return _carry_out(migration, plan)
+        done: tuple[str, ...] = ()
+        while True:
+            plan = plan_upgrade(migration)
+            done += _carry_out(migration, plan).revisions
+            if not plan.continues:
+                return MigrationReport(done)
+
+
+def _carry_out(migration: MigrationRun, plan: MigrationPlan) -> MigrationReport:
+    require_passed(plan.gate)
+    migration.seed_plan = plan.seed
+    run_revisions(migration, plan.todo, upgrade=True)
     return MigrationReport(plan.revisions)
 
 

@@ -131,9 +131,11 @@ def _run_command(context: EnvironmentContext, migration: MigrationRun) -> None:
 def _look_ahead(migration: MigrationRun, names: list[str]) -> None:
     """Refuse before the first change what a later revision would refuse."""
     from des_core.migration.gate import preview_gate, require_passed
+    from des_core.migration.plan import seed_needs_index
     from des_core.migration.seed import plan_seed
 
-    if WATERMARK.name in names:
+    revisions = tuple(BY_NAME[name] for name in names)
+    if WATERMARK.name in names and not seed_needs_index(migration, revisions):
         migration.seed_plan = plan_seed(migration)
     if DROP_ARCHIVED.name in names:
         require_passed(preview_gate(migration))

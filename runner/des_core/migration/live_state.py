@@ -74,6 +74,25 @@ def find_created_at_index(migration: MigrationRun) -> IndexState | None:
     return min(usable, key=lambda index: (len(index.columns), index.name), default=None)
 
 
+def serves_windows(migration: MigrationRun) -> bool:
+    """Whether some working index gives rows in the order of created_at, whatever else it holds."""
+    return any(
+        index.is_valid
+        and index.method == "btree"
+        and index.predicate is None
+        and index.columns[0] == migration.settings.database.created_at_column
+        for index in read_indexes(migration)
+    )
+
+
+def estimate_rows(migration: MigrationRun) -> int | None:
+    """How many rows the catalogue believes `files` to have; None where it does not know."""
+    with migration.source.read() as connection:
+        statement = migration.source_catalog.get("estimated_rows")
+        row = run(connection, statement, table_values(migration)).first()
+    return None if row is None or row.estimated_rows is None else int(row.estimated_rows)
+
+
 def find_created_archived_index(migration: MigrationRun) -> IndexState | None:
     """A working index that the per-record packer reads by, whatever its name."""
     settings = migration.settings.database

@@ -12,10 +12,11 @@ from des_core.errors import Refused
 from des_core.migration.blockers import Blocker, find_blockers
 from des_core.migration.environment import all_heads
 from des_core.migration.gate import GateFinding, check_gate, preview_gate
-from des_core.migration.live_state import table_values
+from des_core.migration.live_state import estimate_rows, serves_windows, table_values
 from des_core.migration.planned import PlannedStatement, statements_down, statements_up
 from des_core.migration.revisions import (
     BY_NAME,
+    CREATED_AT_INDEX,
     DROP_ARCHIVED,
     LEDGER,
     REVISIONS,
@@ -28,6 +29,8 @@ from des_core.migration.seed import SeedPlan, plan_seed
 from des_core.timestamps import format_utc
 
 HASH_LENGTH = 12
+# Up to so many rows the seed may be looked for without an index on created_at: a second's work.
+MOST_ROWS_TO_SCAN = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class MigrationPlan:
     """What `up` or `down` will do, from the state that was found.
 
     `hash` names what will be done; numbers that change by themselves are left out of it.
+    `continues`: the seed of a big table is looked for, and planned, once the index is there.
     """
 
     direction: str
@@ -46,6 +50,7 @@ class MigrationPlan:
     estimated_rows: int | None
     table_bytes: int | None
     hash: str
+    continues: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -57,11 +62,20 @@ class MigrationPlan:
 
 
 def plan_upgrade(migration: MigrationRun) -> MigrationPlan:
-    """What `up` has to do. Refused where the seed cannot be chosen; nothing is changed."""
+    """What `up` has to do. Refused where the seed cannot be chosen; nothing is changed.
+
+    Where looking for the seed would read a big table from end to end, it is the plan as far as
+    the index on created_at: it `continues` with another plan.
+    """
     revisions = revisions_up(migration)
+    if seed_needs_index(migration, revisions):
+        revisions = tuple(r for r in revisions if r.name <= CREATED_AT_INDEX.name)
+        statements = statements_up(migration, revisions, None)
+        gate = preview_gate(migration) if migration.options.drop_archived else []
+        return _make_plan(migration, "up", revisions, statements, None, gate, continues=True)
     seed = plan_seed(migration) if WATERMARK in revisions else None
     statements = statements_up(migration, revisions, seed)
-    gate: list[GateFinding] = []
+    gate = []
     if DROP_ARCHIVED in revisions:
         gate = preview_gate(migration) if seed else check_gate(migration)
     return _make_plan(migration, "up", revisions, statements, seed, gate)
@@ -85,6 +99,15 @@ def revisions_up(migration: MigrationRun) -> tuple[Revision, ...]:
     )
 
 
+def seed_needs_index(migration: MigrationRun, revisions: tuple[Revision, ...]) -> bool:
+    """Whether the index must come first, because looking for the seed would scan a big table."""
+    if WATERMARK not in revisions or CREATED_AT_INDEX not in revisions:
+        return False
+    rows = estimate_rows(migration)
+    is_big = rows is not None and rows > MOST_ROWS_TO_SCAN
+    return is_big and not serves_windows(migration)
+
+
 def revisions_down(migration: MigrationRun) -> tuple[Revision, ...]:
     """The revisions that `down` has to undo, in order."""
     done = applied_revisions(all_heads(migration))
@@ -98,6 +121,8 @@ def revisions_down(migration: MigrationRun) -> tuple[Revision, ...]:
 def require_current(migration: MigrationRun, plan: MigrationPlan) -> None:
     """Refused where somebody migrated between the plan and its execution."""
     needed = revisions_up(migration) if plan.direction == "up" else revisions_down(migration)
+    if plan.continues:
+        needed = tuple(r for r in needed if r.name <= CREATED_AT_INDEX.name)
     if needed != plan.todo:
         raise Refused(
             "the databases have changed since the plan was made; nothing was done",
@@ -114,6 +139,8 @@ def _make_plan(
     statements: Iterable[PlannedStatement],
     seed: SeedPlan | None,
     gate: list[GateFinding],
+    *,
+    continues: bool = False,
 ) -> MigrationPlan:
     names = tuple(revision.name for revision in revisions)
     listed = tuple(statements)
@@ -124,9 +151,10 @@ def _make_plan(
         seed=seed,
         gate=tuple(gate),
         blockers=tuple(find_blockers(migration)) if names else (),
-        estimated_rows=_number(migration, "estimated_rows", "estimated_rows"),
+        estimated_rows=estimate_rows(migration),
         table_bytes=_number(migration, "migration_table_size", "size_bytes"),
         hash=_hash(migration, direction, names, listed, seed),
+        continues=continues,
     )
 
 
