@@ -32,11 +32,12 @@ def roll_back(scene: Scene, name: str) -> tuple[Cost, Cost]:
     before_index = Cost()
 
     def listen(notice: Notice) -> None:
+        if notice.done_rows is not None:
+            before_index.rows = notice.done_rows
         if notice.step == "write_formula":
             before_index.log_bytes = scene.log_bytes(name) - log
-            before_index.rows = scene.rows_written(name) - rows
 
-    rows, log = scene.rows_written(name), scene.log_bytes(name)
+    log = scene.log_bytes(name)
     with metered(scene, name) as cost:
         downgrade(settings, report=listen)
     return cost, before_index

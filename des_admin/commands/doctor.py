@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from des_core.checks import Check
+    from des_core.config import Settings
 
 MARKS = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "–"}
 ASCII_MARKS = {"ok": "+", "warning": "!", "failed": "x", "skipped": "-"}
@@ -29,20 +31,37 @@ def register(root: typer.Typer) -> None:
             "des-admin doctor",
             "des-admin doctor --quiet",
             "des-admin doctor --output json",
+            "des-admin doctor --rehearse",
             note="Exit code 4 if a check failed; warnings leave it at 0. --quiet shows only what "
             "is not in order. Nothing is changed; a tiny probe is written to the output "
-            "directory and removed.",
+            "directory and removed. --rehearse copies rows of some days into a scratch database of "
+            "the same server, migrates, packs, goes back and compares there, and removes it.",
         )
     )(doctor)
 
 
-def doctor(ctx: typer.Context) -> None:
+RehearseOption = Annotated[
+    bool,
+    typer.Option("--rehearse", help="Also try the way there and back on a small copy."),
+]
+RowsOption = Annotated[
+    int,
+    typer.Option(metavar="N", min=1, max=100_000, help="Rows of each day that is rehearsed with."),
+]
+
+
+def doctor(
+    ctx: typer.Context, rehearse: RehearseOption = False, rehearse_rows: RowsOption = 500
+) -> None:
     """Check connections, schema, watermark, runner, exceptions, disk and clocks."""
     from des_core.checks import Status, examine
 
     context = Context.of(ctx)
     found = []
-    for check in examine(context.settings):
+    checks = [examine(context.settings)]
+    if rehearse:
+        checks.append(_rehearse(context.settings, rehearse_rows))
+    for check in chain.from_iterable(checks):
         found.append(check)
         if not context.wants_json:
             _draw(context, check)
@@ -51,6 +70,16 @@ def doctor(ctx: typer.Context) -> None:
     context.emit("doctor", payload, lambda out: _summary(out, found))
     if not is_healthy:
         context.finish(ExitCode.REFUSED)
+
+
+def _rehearse(settings: Settings, rows_per_day: int) -> Iterator[Check]:
+    """The acts of a rehearsal, as checks."""
+    from des_core.checks.check import failed, ok
+    from watermark_orchestrator.rehearsal import rehearse
+
+    for act in rehearse(settings, rows_per_day=rows_per_day):
+        name, detail = f"rehearse: {act.name}", f"{act.detail} ({act.seconds:.1f} s)"
+        yield ok(name, detail) if act.problem is None else failed(name, detail, act.problem)
 
 
 def _draw(context: Context, check: Check) -> None:

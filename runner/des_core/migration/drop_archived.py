@@ -77,6 +77,7 @@ def downgrade(migration: MigrationRun) -> None:
     watermark = _watermark(migration)
     restore_archived_column(migration)
     write_formula(migration, watermark, None)
+    migration.formula_written_for = watermark
     migration.tell(
         DROP_ARCHIVED.name, "write_formula", f"archived says what {format_utc(watermark)} says"
     )

@@ -61,7 +61,10 @@ def ignore_notice(_notice: Notice) -> None:
 
 @dataclass
 class MigrationRun:
-    """The two databases may be the same object. `report` hears what happens as it happens."""
+    """The two databases may be the same object. `report` hears what happens as it happens.
+
+    `formula_written_for`: the watermark that this run, under its lock, wrote into `archived`.
+    """
 
     settings: Settings
     source: Database
@@ -70,6 +73,7 @@ class MigrationRun:
     options: MigrationOptions = field(default_factory=MigrationOptions)
     report: Callable[[Notice], None] = ignore_notice
     seed_plan: SeedPlan | None = None
+    formula_written_for: datetime | None = None
 
     @cached_property
     def schema(self) -> SourceSchema:

@@ -214,9 +214,9 @@ def _choose(
 ) -> tuple[datetime, str]:
     if migration.options.seed_at is not None:
         return migration.options.seed_at, "seed_at"
-    newest_archived = _newest_archived(migration)
-    if newest_archived is not None:
-        return newest_archived, "newest_archived"
+    newest = newest_archived(migration)
+    if newest is not None:
+        return newest, "newest_archived"
     if oldest is None:
         return compute_target(now, migration.settings.database.lag_days), "target"
     below = floor_day(oldest - _MICROSECOND)
@@ -304,7 +304,8 @@ def _extreme(migration: MigrationRun, which: str) -> datetime | None:
     return None if value is None else migration.schema.from_db(value)
 
 
-def _newest_archived(migration: MigrationRun) -> datetime | None:
+def newest_archived(migration: MigrationRun) -> datetime | None:
+    """created_at of the newest row that is marked archived; None where none is."""
     if read_archived_column(migration) is None:
         return None
     with migration.source.read() as connection:

@@ -12,13 +12,15 @@ Down:
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from des_core.database import run
 from des_core.errors import WrongSchema
 from des_core.events import record_event
 from des_core.migration.adoption import adopt_config_table
 from des_core.migration.created_at_index import restore_created_archived_index
 from des_core.migration.drop_archived import restore_archived_column
-from des_core.migration.flag_jobs import synced_until
+from des_core.migration.flag_jobs import ROLLBACK_JOB, synced_until
 from des_core.migration.flags import write_formula
 from des_core.migration.jobs import read_job
 from des_core.migration.live_state import CONFIG_TABLE, has_table, read_archived_column
@@ -104,9 +106,17 @@ def _roll_back(migration: MigrationRun) -> None:
     if base is not None:
         base = max(base, synced_until(migration) or base)
     restore_archived_column(migration)
-    changed = write_formula(migration, watermark.archived_until, base)
+    changed = _write_formula_once(migration, watermark.archived_until, base)
     restore_created_archived_index(migration)
     _retire(migration, watermark, changed)
+
+
+def _write_formula_once(migration: MigrationRun, watermark: datetime, base: datetime | None) -> int:
+    """The flags that were changed; the revision before this one may have written them just now."""
+    if migration.formula_written_for != watermark:
+        return write_formula(migration, watermark, base)
+    job = read_job(migration.config, ROLLBACK_JOB)
+    return 0 if job is None else job.rows_done
 
 
 def _retire(migration: MigrationRun, watermark: Watermark, changed: int) -> None:

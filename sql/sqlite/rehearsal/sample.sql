@@ -1,0 +1,9 @@
+-- purpose: whole rows of a window, for a copy on which the migration is rehearsed
+-- index: {created_at_index}
+-- touches: files (bounded by the window and the limit)
+SELECT *
+FROM {files}
+WHERE {created_at} >= :net_start AND {created_at} < :net_end
+  AND {created_at_utc} > :start_at AND {created_at_utc} <= :end_at
+ORDER BY {created_at}, {uid}
+LIMIT :row_limit;
