@@ -65,6 +65,8 @@ def _plan_facts(plan: MigrationPlan) -> Iterator[tuple[str, object]]:
     yield f"migrate {plan.direction}", ", ".join(plan.revisions)
     yield "plan", plan.hash
     yield "rows of files", f"about {count(plan.estimated_rows)}, {size(plan.table_bytes)}"
+    if plan.row_versions is not None:
+        yield "instant changes", str(plan.row_versions)
     if plan.continues:
         yield (
             "then",

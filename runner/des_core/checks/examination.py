@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from des_core.checks import archive_state, databases, places
+from des_core.checks import archive_state, cutover, databases, places
 from des_core.checks.check import Check, Status, failed, skipped
 from des_core.checks.patient import Patient
 from des_core.config import Settings
@@ -29,6 +29,10 @@ EXAMINATION: tuple[tuple[str, Examiner, tuple[str, ...]], ...] = (
     ("exceptions", archive_state.check_exceptions, ("revisions",)),
     ("backup", archive_state.check_backup, ("table", "revisions")),
     ("audit trail", archive_state.check_trail, ("revisions",)),
+    ("advice", cutover.check_advice, ("table",)),
+    ("obstacles", cutover.check_obstacles, ("table",)),
+    ("version", cutover.check_traps, ("table",)),
+    ("old packer", cutover.check_old_packer, ("index", "watermark")),
     ("output", places.check_output, ()),
     ("n_bits", places.check_routing, ("output",)),
     ("space", places.check_space, ("output",)),

@@ -20,6 +20,7 @@ from des_core.migration.jobs import read_job
 from des_core.migration.live_state import find_created_at_index, table_values
 from des_core.migration.run import MigrationRun
 from des_core.migration.seed import count_archived_above, iterate_holes
+from des_core.migration.server_traps import find_traps, read_row_versions, server_version
 from des_core.sql_catalog import CREATED_ARCHIVED_INDEX, config_statement
 from des_core.stored_time import to_stored
 from des_core.timestamps import format_utc
@@ -55,7 +56,7 @@ def check_gate(migration: MigrationRun) -> list[GateFinding]:
 
 def preview_gate(migration: MigrationRun) -> list[GateFinding]:
     """The checks that can be made before there is a watermark."""
-    return [check(migration) for check in (backup_is_good, nothing_uses_column)]
+    return [check(migration) for check in (backup_is_good, nothing_uses_column, server_is_able)]
 
 
 def pass_gate(migration: MigrationRun) -> list[GateFinding]:
@@ -151,12 +152,27 @@ def nothing_uses_column(migration: MigrationRun) -> GateFinding:
     return GateFinding("users", True, "no view, trigger, index or session uses the column")
 
 
+def server_is_able(migration: MigrationRun) -> GateFinding:
+    """The version drops a column from the catalogue alone, and the table takes the change."""
+    version, is_mariadb = server_version(migration.source)
+    traps = find_traps(migration.source.dialect, version, is_mariadb=is_mariadb)
+    versions = read_row_versions(migration)
+    if versions is not None and not versions.is_enough:
+        hint = "rebuild it in a quiet hour: ALTER TABLE … FORCE, ALGORITHM=INPLACE, LOCK=NONE"
+        return GateFinding("server", False, str(versions), hint)
+    text = "; ".join(trap.text for trap in traps) or str(versions or "nothing is known against it")
+    hints = "; ".join(trap.hint for trap in traps) or None
+    refused = any(trap.refuses or trap.keeps_column for trap in traps)
+    return GateFinding("server", not refused, text, hints, is_warning=bool(traps) and not refused)
+
+
 CHECKS: Sequence[GateCheck] = (
     index_is_valid,
     backup_is_good,
     nothing_archived_above,
     holes_are_exceptions,
     nothing_uses_column,
+    server_is_able,
 )
 
 

@@ -26,6 +26,7 @@ from des_core.migration.revisions import (
 )
 from des_core.migration.run import MigrationRun
 from des_core.migration.seed import SeedPlan, plan_seed
+from des_core.migration.server_traps import RowVersions, read_row_versions
 from des_core.timestamps import format_utc
 
 HASH_LENGTH = 12
@@ -51,6 +52,7 @@ class MigrationPlan:
     table_bytes: int | None
     hash: str
     continues: bool = False
+    row_versions: RowVersions | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -155,6 +157,7 @@ def _make_plan(
         table_bytes=_number(migration, "migration_table_size", "size_bytes"),
         hash=_hash(migration, direction, names, listed, seed),
         continues=continues,
+        row_versions=read_row_versions(migration),
     )
 
 

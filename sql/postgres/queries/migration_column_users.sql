@@ -45,6 +45,14 @@ JOIN pg_depend AS d ON d.refclassid = CAST('pg_class' AS regclass)
     AND d.classid = CAST('pg_policy' AS regclass)
 JOIN pg_policy AS p ON p.oid = d.objid
 UNION
+SELECT 'publication', b.pubname
+FROM place
+JOIN pg_depend AS d ON d.refclassid = CAST('pg_class' AS regclass)
+    AND d.refobjid = place.attrelid AND d.refobjsubid = place.attnum
+    AND d.classid = CAST('pg_publication_rel' AS regclass)
+JOIN pg_publication_rel AS pr ON pr.oid = d.objid
+JOIN pg_publication AS b ON b.oid = pr.prpubid
+UNION
 SELECT 'trigger', t.tgname
 FROM place
 JOIN pg_trigger AS t ON t.tgrelid = place.attrelid AND NOT t.tgisinternal

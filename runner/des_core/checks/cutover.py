@@ -1,0 +1,146 @@
+"""Whether to migrate, by this database's own numbers, and what stands in the way.
+
+The rules are the guide's: many rows and archiving in order speak for the watermark; few rows,
+holes all over the range and many files that fail one by one speak against it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from des_core.checks.check import Check, failed, ok, warning
+from des_core.checks.patient import Patient
+from des_core.database import run
+from des_core.errors import WrongSchema
+from des_core.exceptions import count_open
+from des_core.migration.live_state import (
+    CONFIG_TABLE,
+    estimate_rows,
+    has_table,
+    read_archived_column,
+    serves_windows,
+    table_values,
+)
+from des_core.migration.plan import MOST_ROWS_TO_SCAN
+from des_core.migration.seed import Count, count_archived_above, count_holes, newest_archived
+from des_core.migration.server_traps import find_traps, read_row_versions, server_version
+from des_core.timestamps import format_utc
+
+MANY_ROWS, FEW_ROWS = 100_000_000, 10_000_000
+# Of a hundred archived rows so many may wait behind younger ones before it is no order any more.
+MOST_HOLES_SHARE = 0.01
+MOST_FAILURES_SHARE = 0.01
+COUNTED = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What the rules are applied to. Counts stop at a limit; None: cannot be told cheaply."""
+
+    rows: int
+    holes: Count | None
+    late: int
+    failing: int
+
+
+def check_advice(patient: Patient) -> Check:
+    """The guide's question, when to migrate, answered with numbers and a recommendation."""
+    migration = patient.migration
+    if read_archived_column(migration) is None:
+        return ok("advice", "the column archived is gone: the watermark is in use")
+    numbers = _numbers(patient)
+    against = _reasons_against(numbers)
+    facts = _facts(numbers)
+    if against:
+        hint = "see des-admin exceptions list; pack holes first: des-migrate --config FILE"
+        return warning("advice", f"{facts}: rather not yet, {', and '.join(against)}", hint)
+    if numbers.rows >= MANY_ROWS:
+        return ok("advice", f"{facts}: migrate, each of these rows costs an UPDATE otherwise")
+    if numbers.rows < FEW_ROWS:
+        return ok("advice", f"{facts}: not needed for speed, flags are no burden at this size")
+    return ok("advice", f"{facts}: migrate if UPDATEs of the table are what is slow")
+
+
+def check_obstacles(patient: Patient) -> Check:
+    """What hangs on the table; the gate refuses what would break, this names what to think of."""
+    migration = patient.migration
+    statement = migration.source_catalog.get("migration_obstacles")
+    with patient.source.read() as connection:
+        found = [
+            f"{row.kind} {row.name}" for row in run(connection, statement, table_values(migration))
+        ]
+    if found:
+        text = f"to think of before a change of the table: {'; '.join(found)}"
+        return warning("obstacles", text, "docs/migrations.md says what each of them means")
+    return ok("obstacles", "no replication, foreign key, trigger or the like hangs on the table")
+
+
+def check_traps(patient: Patient) -> Check:
+    """What is known of this version of the server, and its budget of instant changes."""
+    version, is_mariadb = server_version(patient.source)
+    traps = find_traps(patient.source.dialect, version, is_mariadb=is_mariadb)
+    versions = read_row_versions(patient.migration)
+    if versions is not None and not versions.is_enough:
+        hint = "rebuild it in a quiet hour: ALTER TABLE … FORCE, ALGORITHM=INPLACE, LOCK=NONE"
+        return failed("version", str(versions), hint)
+    if traps:
+        make = failed if any(trap.refuses for trap in traps) else warning
+        text = "; ".join(trap.text for trap in traps)
+        return make("version", text, "; ".join(trap.hint for trap in traps))
+    return ok("version", "nothing is known against it" + (f"; {versions}" if versions else ""))
+
+
+def check_old_packer(patient: Patient) -> Check:
+    """Nobody sets flags above the watermark any more."""
+    migration = patient.migration
+    if read_archived_column(migration) is None:
+        return ok("old packer", "the column archived is gone")
+    mark = patient.watermark.archived_until
+    count = count_archived_above(migration, mark, limit=1000)
+    if count.rows:
+        return warning(
+            "old packer",
+            f"{count} rows above the watermark {format_utc(mark)} are marked archived: "
+            "the per-record packer still writes, or wrote until lately",
+            "stop it; des-admin run packs these rows again, which does no harm",
+        )
+    return ok("old packer", "nothing above the watermark is marked archived")
+
+
+def _numbers(patient: Patient) -> Numbers:
+    migration = patient.migration
+    rows = estimate_rows(migration) or 0
+    holes = None
+    if serves_windows(migration) or rows <= MOST_ROWS_TO_SCAN:
+        newest = newest_archived(migration)
+        holes = Count(0) if newest is None else count_holes(migration, newest, COUNTED)
+    late = failing = 0
+    if has_table(patient.config, CONFIG_TABLE):
+        try:
+            with patient.config.read() as connection:
+                counts = count_open(connection, patient.config.dialect)
+        except WrongSchema:
+            counts = []
+        late = sum(item.files for item in counts if item.reason == "late")
+        others = ("late", "pending_at_seed")
+        failing = sum(item.files for item in counts if item.reason not in others)
+    return Numbers(rows, holes, late, failing)
+
+
+def _reasons_against(numbers: Numbers) -> list[str]:
+    base = max(numbers.rows, 1)
+    reasons = []
+    if numbers.holes is not None and numbers.holes.rows > base * MOST_HOLES_SHARE:
+        reasons.append("archiving is not in order: rows wait behind younger ones that are archived")
+    if numbers.failing > base * MOST_FAILURES_SHARE:
+        reasons.append("many files fail one by one")
+    return reasons
+
+
+def _facts(numbers: Numbers) -> str:
+    holes = "holes not counted before the index is there"
+    if numbers.holes is not None:
+        holes = f"{numbers.holes} holes below the newest archived row"
+    return (
+        f"about {numbers.rows:,} rows, {holes}, {numbers.late:,} late, {numbers.failing:,} failing"
+    )
