@@ -26,7 +26,7 @@ Server = PostgresServer | MariaDbServer
 
 ARCHIVED_SHARE = 0.96
 DROP = MigrationOptions(drop_archived=True, backup="a dump made before this benchmark")
-# As a server comes, with the defaults of PostgreSQL, but for autovacuum, whose log would be counted.
+# The defaults of PostgreSQL, but for autovacuum, whose log would be counted, too.
 _POSTGRES = {
     "fsync": "on",
     "full_page_writes": "on",
