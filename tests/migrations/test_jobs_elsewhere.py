@@ -74,7 +74,7 @@ def test_paused_killed_resumed(
 def _start(config: Path) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "des_admin", "--config", str(config)]
     return subprocess.Popen(
-        [*command, "compliance", "sync", "--sleep", "3"],
+        [*command, "compliance", "sync", "--sleep", "1.5"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
