@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from des_core.checks.check import Check, failed, ok, warning
 from des_core.checks.patient import Patient
 from des_core.database import run
-from des_core.errors import WrongSchema
 from des_core.exceptions import count_open
 from des_core.migration.live_state import (
     CONFIG_TABLE,
     estimate_rows,
     has_table,
     read_archived_column,
-    serves_windows,
     table_values,
 )
 from des_core.migration.plan import MOST_ROWS_TO_SCAN
@@ -31,6 +29,7 @@ MANY_ROWS, FEW_ROWS = 100_000_000, 10_000_000
 MOST_HOLES_SHARE = 0.01
 MOST_FAILURES_SHARE = 0.01
 COUNTED = 100_000
+EXCEPTION_TABLE = "des_archive_exception"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,20 +109,20 @@ def check_old_packer(patient: Patient) -> Check:
 def _numbers(patient: Patient) -> Numbers:
     migration = patient.migration
     rows = estimate_rows(migration) or 0
-    holes = None
-    if serves_windows(migration) or rows <= MOST_ROWS_TO_SCAN:
+    if has_table(patient.config, EXCEPTION_TABLE):
+        with patient.config.read() as connection:
+            counts = count_open(connection, patient.config.dialect)
+    else:
+        counts = []
+    reasons = {item.reason: item.files for item in counts}
+    holes: Count | None = None
+    if has_table(patient.config, CONFIG_TABLE):
+        holes = Count(reasons.get("pending_at_seed", 0))
+    elif rows <= MOST_ROWS_TO_SCAN:  # else it would be read from end to end, each time
         newest = newest_archived(migration)
         holes = Count(0) if newest is None else count_holes(migration, newest, COUNTED)
-    late = failing = 0
-    if has_table(patient.config, CONFIG_TABLE):
-        try:
-            with patient.config.read() as connection:
-                counts = count_open(connection, patient.config.dialect)
-        except WrongSchema:
-            counts = []
-        late = sum(item.files for item in counts if item.reason == "late")
-        others = ("late", "pending_at_seed")
-        failing = sum(item.files for item in counts if item.reason not in others)
+    late = reasons.get("late", 0)
+    failing = sum(reasons.values()) - late - reasons.get("pending_at_seed", 0)
     return Numbers(rows, holes, late, failing)
 
 
@@ -138,7 +137,7 @@ def _reasons_against(numbers: Numbers) -> list[str]:
 
 
 def _facts(numbers: Numbers) -> str:
-    holes = "holes not counted before the index is there"
+    holes = "holes not counted before the cutover: des-admin migrate plan does"
     if numbers.holes is not None:
         holes = f"{numbers.holes} holes below the newest archived row"
     return (

@@ -24,8 +24,9 @@ WITH tree AS (
            CASE WHEN level = 0 THEN format('CREATE TABLE %s (%s)', path,
                     (SELECT string_agg(
                          format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod))
-                         || CASE WHEN a.attgenerated = 's' THEN
-                                 ' GENERATED ALWAYS AS (' || pg_get_expr(d.adbin, d.adrelid) || ') STORED'
+                         || CASE WHEN a.attgenerated <> '' THEN
+                                 ' GENERATED ALWAYS AS (' || pg_get_expr(d.adbin, d.adrelid)
+                                 || CASE a.attgenerated WHEN 's' THEN ') STORED' ELSE ') VIRTUAL' END
                                  WHEN d.adbin IS NOT NULL
                                      AND pg_get_expr(d.adbin, d.adrelid) NOT LIKE 'nextval(%' THEN
                                  ' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid)
