@@ -130,4 +130,4 @@ def test_the_plan_shows_every_finding(seeded: FilesTable) -> None:
     plan = make_plan(settings_for(seeded.database), direction="up", options=options)
     failed = {finding.check for finding in plan.gate if not finding.is_passed}
     assert failed == {"backup", "below"}
-    assert len(plan.gate) == 5
+    assert len(plan.gate) == 6
