@@ -28,18 +28,23 @@ MANY_ROWS, FEW_ROWS = 100_000_000, 10_000_000
 # Of a hundred archived rows so many may wait behind younger ones before it is no order any more.
 MOST_HOLES_SHARE = 0.01
 MOST_FAILURES_SHARE = 0.01
+FEW_FAILURES = 10_000
 COUNTED = 100_000
 EXCEPTION_TABLE = "des_archive_exception"
 
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """What the rules are applied to. Counts stop at a limit; None: cannot be told cheaply."""
+    """What the rules are applied to. Counts stop at a limit; None: cannot be told cheaply.
+
+    `is_begun`: there is a watermark already, and holes are what it was seeded with.
+    """
 
     rows: int
     holes: Count | None
     late: int
     failing: int
+    is_begun: bool
 
 
 def check_advice(patient: Patient) -> Check:
@@ -53,6 +58,8 @@ def check_advice(patient: Patient) -> Check:
     if against:
         hint = "see des-admin exceptions list; pack holes first: des-migrate --config FILE"
         return warning("advice", f"{facts}: rather not yet, {', and '.join(against)}", hint)
+    if numbers.is_begun:
+        return ok("advice", f"{facts}: the watermark is in use, and suits them")
     if numbers.rows >= MANY_ROWS:
         return ok("advice", f"{facts}: migrate, each of these rows costs an UPDATE otherwise")
     if numbers.rows < FEW_ROWS:
@@ -116,22 +123,23 @@ def _numbers(patient: Patient) -> Numbers:
         counts = []
     reasons = {item.reason: item.files for item in counts}
     holes: Count | None = None
-    if has_table(patient.config, CONFIG_TABLE):
+    is_begun = has_table(patient.config, CONFIG_TABLE)
+    if is_begun:
         holes = Count(reasons.get("pending_at_seed", 0))
     elif rows <= MOST_ROWS_TO_SCAN:  # else it would be read from end to end, each time
         newest = newest_archived(migration)
         holes = Count(0) if newest is None else count_holes(migration, newest, COUNTED)
     late = reasons.get("late", 0)
     failing = sum(reasons.values()) - late - reasons.get("pending_at_seed", 0)
-    return Numbers(rows, holes, late, failing)
+    return Numbers(rows, holes, late, failing, is_begun)
 
 
 def _reasons_against(numbers: Numbers) -> list[str]:
     base = max(numbers.rows, 1)
     reasons = []
-    if numbers.holes is not None and numbers.holes.rows > base * MOST_HOLES_SHARE:
+    if not numbers.is_begun and numbers.holes and numbers.holes.rows > base * MOST_HOLES_SHARE:
         reasons.append("archiving is not in order: rows wait behind younger ones that are archived")
-    if numbers.failing > base * MOST_FAILURES_SHARE:
+    if numbers.failing > max(base * MOST_FAILURES_SHARE, FEW_FAILURES):
         reasons.append("many files fail one by one")
     return reasons
 
