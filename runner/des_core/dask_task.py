@@ -84,7 +84,17 @@ def _packer_for(setup: WorkerSetup) -> BatchPacker:
             packer.close()
         _mine.task = _CurrentTask()
         packer = _mine.packer = BatchPacker(setup, check=_mine.task.check)
+        _clean_scratch(setup)
     return packer
+
+
+def _clean_scratch(setup: WorkerSetup) -> None:
+    """With an object store, drafts are files of this machine, where no runner would find them."""
+    from des_core.storage import open_storage
+
+    storage = open_storage(setup.config, setup.run_id)
+    if storage.publishes_at_once is not None:
+        storage.clean_scratch()
 
 
 class TaskCancelled(Exception):

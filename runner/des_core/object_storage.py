@@ -109,12 +109,16 @@ class ObjectStorage:
 
     def clean_leftovers(self, run_id: str | None = None) -> int:
         """Local drafts of the dead, and drafts in the bucket that are our own or a day old."""
+        return self.clean_scratch(run_id) + self._clean_bucket(run_id)
+
+    def clean_scratch(self, run_id: str | None = None) -> int:
+        """Those on this machine alone, which need not be the runner's."""
         removed = 0
         for entry in os.scandir(self.scratch_dir):
             run = draft_run(entry.name)
             if run is not None and run_id in (None, run):
                 removed += remove_dead(entry.path)
-        return removed + self._clean_bucket(run_id)
+        return removed
 
     def set_aside(self, name: str) -> str:
         """By a copy that replaces nothing; the object goes only when the copy is there."""

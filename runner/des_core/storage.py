@@ -94,6 +94,9 @@ class Storage(Protocol):
     def clean_leftovers(self, run_id: str | None = None) -> int:
         """Remove the drafts of writers that no longer live; how many. Only those of `run_id`."""
 
+    def clean_scratch(self, run_id: str | None = None) -> int:
+        """The same, of drafts in `scratch_dir` alone."""
+
     def set_aside(self, name: str) -> str:
         """Move a damaged shard or manifest to `_damaged/`, durably; its new name there."""
 
@@ -202,8 +205,15 @@ class DirectoryStorage:
 
     def clean_leftovers(self, run_id: str | None = None) -> int:
         """A draft whose lock can be had belongs to nobody alive, on this machine or another."""
+        return self._clean(run_id, ("", *SUBDIRECTORIES))
+
+    def clean_scratch(self, run_id: str | None = None) -> int:
+        """Which is the output directory."""
+        return self._clean(run_id, ("",))
+
+    def _clean(self, run_id: str | None, directories: Collection[str]) -> int:
         removed = 0
-        for directory in ("", *SUBDIRECTORIES):
+        for directory in directories:
             for name in self.list_names(directory):
                 run = draft_run(name)
                 if run is not None and run_id in (None, run):
