@@ -153,7 +153,7 @@ class PackerSettings(Section):
     workers: Annotated[Whole, Field(ge=1, le=256)] | None = None
     engine: Literal["local", "dask"] = "local"
     scheduler: Annotated[str, Field(min_length=1)] | None = None
-    read_concurrency: Annotated[Whole, Field(ge=1, le=1024)] = 32
+    read_concurrency: Annotated[Whole, Field(ge=1, le=1024)] = 64
     source_roots: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     scratch_dir: str | None = None
     object_store: ObjectStoreSettings = ObjectStoreSettings()

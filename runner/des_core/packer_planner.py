@@ -80,7 +80,7 @@ class PackerConfig:
     skip_extensions: frozenset[str] = ALREADY_COMPRESSED
     source_roots: tuple[str, ...] = ()
     workers: int | None = None
-    read_concurrency: int = 32
+    read_concurrency: int = 64
     scratch_dir: str | None = None
     object_store: ObjectStoreConfig = field(default_factory=ObjectStoreConfig)
     uids_repeat: bool = False
