@@ -17,6 +17,10 @@ from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import run_cycle
 
 ROOT = Path(__file__).parents[2]
+KEPT_BY_US = (
+    *("des_archive_config", "des_archive_shard", "des_archive_slice", "des_archive_exception"),
+    *("des_archive_event", "des_archive_worker", "des_archive_job", "des_admin_version"),
+)
 DOCUMENTS = ("README.md", "RUNBOOK.md")
 SECTIONS = [
     pytest.param(section, id=f"{name}-{section.title}".replace(" ", "-").lower())
@@ -31,16 +35,20 @@ def prepare(
     make_database: Callable[[str], TestDatabase],
     files_table: FilesTableFactory,
 ) -> Desk:
-    """The desk of an operator before or after the cutover, or after the loss of the database."""
+    """The desk of an operator before or after the cutover, or after a loss: of the whole database,
+    or of the tables that are ours."""
     when, server = state.split()
     database = make_database(server)
     files_table(database, rows=2000, days=40, archived_days=20, holes=6, min_size=1)
     settings = make_settings(database, directory / "shards")
     write_config(settings, directory / "des-admin.yaml")
-    if when in ("cutover", "lost"):
+    if when != "before":
         upgrade(settings)
         with open_archive(settings) as archive:
             run_cycle(archive)
+    if when == "unledgered":
+        for table in KEPT_BY_US:
+            database.execute(f"DROP TABLE {table}")
     desk = sit_down(directory, database)
     if when == "lost":
         desk.run(Block("sh", "des-admin backup create --dir backups", 0)).check_returncode()
