@@ -23,6 +23,7 @@ MARKS = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "–"}
 ASCII_MARKS = {"ok": "+", "warning": "!", "failed": "x", "skipped": "-"}
 STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "skipped": "dim"}
 NAME_WIDTH = 13
+READABLE = 16
 
 
 def register(root: typer.Typer) -> None:
@@ -90,12 +91,13 @@ def _draw(context: Context, check: Check) -> None:
 
     out = context.out
     marks = ASCII_MARKS if out.options.ascii_only else MARKS
-    line = Text.assemble(
+    head = Text.assemble(
         (f"{marks[check.status]} ", STYLES[check.status]),
         (f"{check.name:<{NAME_WIDTH}}", "bold"),
-        foreign(check.detail),
     )
-    out.print(line, soft_wrap=not out.is_terminal)
+    room = out.width - head.cell_len if out.is_terminal else len(check.detail)
+    for number, line in enumerate(Text(foreign(check.detail)).wrap(out, max(room, READABLE))):
+        out.print(head if number == 0 else " " * head.cell_len, line, sep="", soft_wrap=True)
     if check.hint:
         out.print(Text(f"  {'':<{NAME_WIDTH}}→ {foreign(check.hint)}", "cyan"), soft_wrap=True)
 

@@ -204,17 +204,15 @@ def _cycles(progress: Progress) -> Section:
         Column("files", numeric=True),
         Column("failed", numeric=True),
         Column("content", numeric=True),
-        Column("shards", numeric=True),
     )
     rows = [
         (
-            f"{cycle.finished_at:%Y-%m-%d %H:%M}",
+            f"{cycle.finished_at:%m-%d %H:%M}",
             duration(cycle.finished_at - cycle.started_at),
             "–" if cycle.window_end is None else f"{cycle.window_end:%Y-%m-%d %H:%M}",
             count(cycle.files),
             count(cycle.files_failed),
             size(cycle.content_bytes),
-            size(cycle.shard_bytes),
         )
         for cycle in progress.last_cycles
     ]

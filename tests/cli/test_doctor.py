@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from cli.conftest import CANARY, Archive, Program, write_config
 from support.database import TestDatabase
@@ -124,3 +125,36 @@ def test_source_roots_and_files(program: Program, sqlite_archive: Archive, proje
 
 def test_quiet_shows_only_what_is_wrong(sqlite_archive: Archive, program: Program) -> None:
     assert "output" not in program("doctor", "--quiet").out.split()
+
+
+@pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
+def test_missing_privileges_are_named(archive: Archive, program: Program, project: Path) -> None:
+    """A user who may do what the runner does, then one who may not even that."""
+    source, name = archive.source, f"limited_{archive.source.name[-8:]}"
+    tables = ("config", "slice", "shard", "exception", "event", "worker", "job")
+    ours = [*(f"des_archive_{table}" for table in tables), "des_admin_version"]
+    source.execute(limited_user(source, name))
+    try:
+        for table in ours:
+            source.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {name}")
+        source.execute(f"GRANT SELECT ON files TO {name}")
+        url = sa.make_url(source.url).set(username=name, password="x")
+        write_config(project, url.render_as_string(hide_password=False))
+        found = problems(program("doctor", "--output", "json").json)["privileges"]
+        assert found["status"] == "warning"
+        assert "columns" in found["detail"]
+        assert found["hint"].startswith("des-admin migrate sql up")
+        source.execute(f"REVOKE INSERT ON des_archive_config FROM {name}")
+        found = problems(program("doctor", "--output", "json", expect=4).json)["privileges"]
+        assert found["status"] == "failed"
+        assert "write des_archive_config" in found["detail"]
+    finally:
+        if source.kind == "postgres":
+            source.execute(f"DROP OWNED BY {name}")
+        source.execute(f"DROP {'ROLE' if source.kind == 'postgres' else 'USER'} {name}")
+
+
+def limited_user(source: TestDatabase, name: str) -> str:
+    if source.kind == "postgres":
+        return f"CREATE ROLE {name} LOGIN PASSWORD 'x'"
+    return f"CREATE USER {name} IDENTIFIED BY 'x'"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from des_core.checks import archive_state, cutover, databases, places
+from des_core.checks import archive_state, cutover, databases, places, privileges
 from des_core.checks.check import Check, Status, failed, skipped
 from des_core.checks.patient import Patient
 from des_core.config import Settings
@@ -17,6 +17,7 @@ EXAMINATION: tuple[tuple[str, Examiner, tuple[str, ...]], ...] = (
     ("source", databases.check_source, ()),
     ("config", databases.check_config, ()),
     ("table", databases.check_table, ("source",)),
+    ("privileges", privileges.check_privileges, ("table", "config")),
     ("created_at", databases.check_null_times, ("table",)),
     ("index", databases.check_index, ("table",)),
     ("revisions", databases.check_revisions, ("source", "config")),
