@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TextIO
+from types import FrameType
+from typing import NoReturn, TextIO
 
-from des_core.errors import Refused
+from des_core.errors import Refused, Terminated
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,33 @@ class Prompts:
         if self.stdin is None:
             raise Refused("there is no terminal to ask on: nothing was changed")
         self.write(question)
-        line = self.stdin.readline()
+        with _signals_end_it():
+            line = self.stdin.readline()
         if not line:
             self.write("\n")
             raise Refused("the input ended before an answer: nothing was changed")
         return line
+
+
+@contextmanager
+def _signals_end_it() -> Iterator[None]:
+    """While a question waits, Ctrl-C and SIGTERM end the program.
+
+    A job around it may have them mean "stop at the next safe point", and no question reaches one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kept = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, _raise_terminated),
+    }
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated("terminated before an answer: nothing was changed")

@@ -1,12 +1,14 @@
 """Every prompt: yes, no, Ctrl-C, end of input. Nothing changes unless it was confirmed."""
 
 import re
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
 
-from cli.conftest import CANARY, Archive
+from cli.conftest import CANARY, Archive, Program
 from cli.terminal import Terminal
 from support.database import TestDatabase
 from support.filesdata import FilesTableFactory
@@ -168,3 +170,70 @@ def test_watch_ends_with_ctrl_c(sqlite_archive: Archive) -> None:
         terminal.expect("archived until")
         terminal.type(CTRL_C)
         assert terminal.end() == 0
+
+
+def make_late_row(archive: Archive) -> None:
+    archive.table.add("late-one", datetime(2024, 1, 8, 3, tzinfo=UTC))
+
+
+def forget_shards(archive: Archive) -> None:
+    archive.config.execute("DELETE FROM des_archive_shard")
+    archive.config.execute("DELETE FROM des_archive_slice")
+
+
+def damage_a_shard(archive: Archive) -> None:
+    shard = min(Path(archive.settings.packer.output_dir).glob("*.des"))
+    shard.chmod(0o600)
+    shard.write_bytes(shard.read_bytes()[:-5])
+
+
+def whole_state(archive: Archive) -> tuple[object, ...]:
+    counts = [
+        archive.config.value(f"SELECT COUNT(*) FROM des_archive_{table}")
+        for table in ("slice", "shard", "exception")
+    ]
+    output = Path(archive.settings.packer.output_dir)
+    shards = sorted((path.name, path.stat().st_size) for path in output.glob("*.des"))
+    return (*state(archive), counts, shards)
+
+
+@pytest.mark.parametrize(
+    ("line", "question", "prepare"),
+    [
+        (["migrate", "down"], "[y/N]", None),
+        (["migrate", "up", "--drop-archived"], "[y/N]", None),
+        (["reconcile", "--record"], "late rows exceptions?", make_late_row),
+        (["ledger", "rebuild"], "to the ledger?", forget_shards),
+        (["verify", "--repair"], "pack their files again?", damage_a_shard),
+    ],
+    ids=["down", "drop", "reconcile", "rebuild", "repair"],
+)
+def test_work_that_is_not_confirmed(
+    line: list[str],
+    question: str,
+    prepare: Callable[[Archive], None] | None,
+    sqlite_archive: Archive,
+    program: Program,
+) -> None:
+    """No, Ctrl-C, the end of input, and nobody there; then yes, and it is done and recorded."""
+    program("run")
+    if "--drop-archived" in line:
+        program("backup", "create", "--dir", str(sqlite_archive.project / "backups"))
+    if prepare is not None:
+        prepare(sqlite_archive)
+    before = whole_state(sqlite_archive)
+    for typed, code in (("n\n", 4), (CTRL_C, 130), (CTRL_D, 4)):
+        with Terminal(sqlite_archive.project, *line) as terminal:
+            terminal.expect(question)
+            terminal.type(typed)
+            assert terminal.end() == code, terminal.text
+        assert whole_state(sqlite_archive) == before, f"{typed!r} changed something"
+    assert "--yes" in program(*line, expect=4).err
+    assert whole_state(sqlite_archive) == before
+    with Terminal(sqlite_archive.project, *line) as terminal:
+        terminal.expect(question)
+        terminal.type("y\n")
+        assert terminal.end() in {0, 3}, terminal.text
+    if "migrate" not in line:
+        assert whole_state(sqlite_archive) != before
+    assert len(sqlite_archive.events()) > len(before[1])
