@@ -244,3 +244,13 @@ def test_json_stays_valid_whatever_a_name_holds(program: Program, project: Path)
     write_config(project, "sqlite:////nowhere/x.db", extra='backup:\n  dir: "\\ud800\\u001b[31m"\n')
     done = program("config", "show", "--output", "json", expect=None)
     assert json.loads(done.out or done.err)
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [("des-admin prog", "progress"), ("des-admin watermark re", "rewind"), ("des-admin x", "")],
+)
+def test_the_shell_completes_commands(words: str, offered: str, program: Program) -> None:
+    env = {"_DES_ADMIN_COMPLETE": "complete_bash", "COMP_WORDS": words}
+    env["COMP_CWORD"] = str(words.count(" "))
+    assert program(env=env, separate=True).out.split() == offered.split()
