@@ -49,30 +49,28 @@ class DaskEngine:
     """Submits batches through the `concurrent.futures` interface of `distributed`."""
 
     def __init__(self, setup: WorkerSetup, scheduler: str) -> None:
-        """Connect, wait for a worker, send the code. `SchedulerUnreachable`."""
+        """Connect. `SchedulerUnreachable`."""
         self._setup = setup
         self._scheduler = scheduler
         self._storage = open_storage(setup.config, setup.run_id)
         self._claims = RemoteClaims(self._storage)
         self._is_stopped = False
         self._client = _connect(scheduler)
-        try:
-            with self._lost_scheduler():
-                self._client.wait_for_workers(1, timeout=FIRST_WORKER_WITHIN_S)
-                self._send_code()
-                self._threads = self._count_threads()
-        except TimeoutError as exc:
-            self.kill()
-            raise self._without_workers(FIRST_WORKER_WITHIN_S) from exc
-        except BaseException:
-            self.kill()
-            raise
-        self._counted_at = self._seen_at = time.monotonic()
         self._executor = self._client.get_executor(pure=False)
+        self._threads = 0
+        self._counted_at = self._seen_at = 0.0
 
     @property
     def slots(self) -> int:
-        """How many batches the cluster works on at a time; changes with its workers."""
+        """How many batches the cluster works on at a time; waits for the first worker.
+
+        Changes with the workers.
+        """
+        if not self._counted_at:
+            with self._lost_scheduler():
+                self._threads = self._await_worker()
+                self._send_code()
+            self._counted_at = self._seen_at = time.monotonic()
         return max(1, self._threads)
 
     def submit(self, batch: Batch) -> DaskPromise:
@@ -115,6 +113,16 @@ class DaskEngine:
             raise answer.error
         self._claims.check(reply.worker, answer.outcomes)
         return answer.outcomes
+
+    def _await_worker(self) -> int:
+        deadline = time.monotonic() + FIRST_WORKER_WITHIN_S
+        while not (threads := self._count_threads()):
+            if self._is_stopped:
+                raise CancelledError
+            if time.monotonic() > deadline:
+                raise self._without_workers(FIRST_WORKER_WITHIN_S)
+            time.sleep(LOOK_EVERY_S)
+        return threads
 
     def _begin(self, batch: Batch) -> Future[bytes]:
         if self._is_stopped:

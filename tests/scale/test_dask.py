@@ -4,6 +4,8 @@ import os
 import random
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,14 @@ from typing import Any
 import pytest
 
 from des_core.config import Settings
-from des_core.errors import SchedulerUnreachable, StorageError, Terminated, UsageError
+from des_core.errors import Interrupted, SchedulerUnreachable, StorageError, Terminated, UsageError
 from des_core.packer import Packer
 from des_core.packer_planner import (
     FileFailure,
     PackerConfig,
     Reason,
     ShardRecord,
+    ShardTask,
     TaskOutcome,
 )
 from des_core.remote_claims import RemoteClaims
@@ -308,13 +311,22 @@ def test_what_cannot_work_is_said_at_once(
     assert error.value.exit_code == 10
     with pytest.raises(UsageError, match="not the address"):
         pack_rows(corpus.rows, tmp_path / "a", scheduler="http://somewhere")
-    with (
-        dask_cluster(tmp_path / "dask", 0) as empty,
-        pytest.raises(SchedulerUnreachable, match="no workers") as error,
-    ):
-        monkeypatch.setattr("des_core.dask_engine.CONNECT_TIMEOUT_S", 30)
-        pack_rows(corpus.rows, tmp_path / "a", scheduler=empty.address)
-    assert "dask worker" in str(error.value.hint)
+    monkeypatch.setattr("des_core.dask_engine.CONNECT_TIMEOUT_S", 30)
+    with dask_cluster(tmp_path / "dask", 0) as empty:
+        with pytest.raises(SchedulerUnreachable, match="no workers") as error:
+            pack_rows(corpus.rows, tmp_path / "a", scheduler=empty.address)
+        assert "dask worker" in str(error.value.hint)
+        monkeypatch.setattr("des_core.dask_engine.FIRST_WORKER_WITHIN_S", 60)
+        output_dir = tmp_path / "b"
+        output_dir.mkdir()
+        with Packer(PackerConfig(str(output_dir), n_bits=4, scheduler=empty.address)) as packer:
+            timer = threading.Timer(1.0, packer.cancel)
+            timer.start()
+            began = time.monotonic()
+            with pytest.raises(Interrupted):
+                list(packer.pack(iter([ShardTask(DAY, 0, b"")])))
+            timer.join()
+        assert time.monotonic() - began < 20, "a stop need not wait for the first worker"
 
 
 def test_without_the_extra_the_message_names_it(

@@ -119,7 +119,7 @@ def test_a_dead_worker_holds_back_the_watermark_only(
 def test_of_two_pods_with_one_index_one_leaves_with_11(
     database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
 ) -> None:
-    table = files_table(database, rows=1500, days=60, max_size=200)
+    table = files_table(database, rows=800, days=40, max_size=200)
     settings = make_archive(database, tmp_path / "out")
     config = write_config(settings, tmp_path / "c.yaml")
     flags = ("--shard-id", "1", "--shards-total", "2")
