@@ -74,11 +74,14 @@ def exporter(
 
 
 def _print_once(context: Context, reader: Exporter) -> None:
+    from contextlib import closing
+
     from prometheus_client import generate_latest
 
     from des_core.metrics.leave_behind import leave_behind
 
-    problem = reader.read_once()
+    with closing(reader):
+        problem = reader.read_once()
     context.out.file.write(generate_latest(reader.registry).decode())
     context.out.file.flush()
     leave_behind(reader.registry, context.settings.metrics)

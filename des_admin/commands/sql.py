@@ -12,10 +12,12 @@ from des_admin.help_text import examples
 from des_admin.render.tables import Column, print_table
 from des_core.errors import UsageError
 from des_core.identifiers import Dialect
+from des_core.roles import Place, Role
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from des_core.grants import GrantScript
     from des_core.sql_catalog import Catalog, Statement
     from des_core.sql_script import ClientScript
 
@@ -90,6 +92,57 @@ def _find(catalog: Catalog, name: str) -> Statement:
             hint=f"did you mean {near[0]}?" if near else "list them: des-admin sql list",
         )
     return found[name]
+
+
+@app.command(
+    epilog=examples(
+        "des-admin sql grants runner --to des_runner | psql archive_db",
+        "des-admin sql grants admin --to des_admin --owner app",
+        note="Create the users first. Grant again after a migration has made the tables anew.",
+    )
+)
+def grants(
+    ctx: typer.Context,
+    role: Annotated[Role, typer.Argument(help="Who is to work on the archive.")],
+    to: Annotated[str, typer.Option(metavar="USER", help="The user; on MySQL NAME or NAME@HOST.")],
+    owner: Annotated[
+        str | None,
+        typer.Option(metavar="ROLE", help="PostgreSQL, for the admin: the owner of files."),
+    ] = None,
+    database: Annotated[
+        Place | None, typer.Option(help="Only what is for this database, where they are two.")
+    ] = None,
+) -> None:
+    """Print the grants that one role needs, and no more, for a DBA to run.
+
+    runner: packs. exporter: looks. admin: migrates, corrects, repairs.
+    """
+    from des_core.grants import make_grants
+
+    context = Context.of(ctx)
+    scripts = [
+        script
+        for script in make_grants(context.settings, role, to, owner=owner)
+        if database in (None, script.place)
+    ]
+
+    def draw(out: Console) -> None:
+        for script in scripts:
+            out.file.write(f"-- in the {script.place} database: {script.purpose}\n{script.text}\n")
+
+    payload = {"role": role, "user": to, "scripts": [_grants_as_dict(s) for s in scripts]}
+    context.emit("sql-grants", payload, draw)
+
+
+def _grants_as_dict(script: GrantScript) -> dict[str, object]:
+    from des_core.sql_script import CLIENTS
+
+    return {
+        "database": script.place,
+        "client": CLIENTS[script.dialect],
+        "purpose": script.purpose,
+        "script": script.text,
+    }
 
 
 def _print_script(out: Console, script: ClientScript) -> None:

@@ -73,15 +73,16 @@ class Catalog:
     @cached_property
     def names(self) -> Mapping[str, str]:
         """What the holes are filled with: quoted names, and expressions made of them."""
-        if self._settings is None:
-            return {}
-        columns = self._columns(self._settings)
+        return {} if self._settings is None else self._filled(self._settings)
+
+    def _filled(self, settings: DatabaseSettings) -> dict[str, str]:
+        columns = self._columns(settings)
         quoted = {key: quote(value, self.dialect) for key, value in columns.items()}
-        size = self._settings.size_column
+        size = settings.size_column
         created_at = quoted["created_at"]
         return {
             **quoted,
-            "files": self._settings.table.quoted(self.dialect),
+            "files": settings.table.quoted(self.dialect),
             "created_at_index_path": self._beside_files(CREATED_AT_INDEX),
             "created_archived_index_path": self._beside_files(CREATED_ARCHIVED_INDEX),
             "size_bytes": "NULL" if size is None else quote(size, self.dialect),
