@@ -29,7 +29,7 @@ class NewException:
     """What is to be recorded. `archived` is the truth about the file, against the watermark.
 
     `attempts` counts the tries at packing that this record stands for: 0 for a row that nobody
-    has tried yet, which is then due at once.
+    has tried yet, which is then due at once. `attempts_before` are those recorded already.
     """
 
     uid: str
@@ -39,6 +39,7 @@ class NewException:
     reason: str
     error: str | None = None
     attempts: int = 1
+    attempts_before: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,8 @@ def exception_values(
 ) -> Iterator[dict[str, Any]]:
     """What `exception_record` binds for each."""
     for item in items:
-        due = None if item.attempts == 0 else now + retry_after(item.attempts)
+        tries = item.attempts + item.attempts_before
+        due = None if item.attempts == 0 else now + retry_after(tries)
         yield {
             "uid_sha256": uid_digest(item.uid),
             "uid": item.uid,

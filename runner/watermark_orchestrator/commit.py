@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from des_core.events import record_event
@@ -57,8 +58,12 @@ def commit_retry(
     *,
     resolved: Iterable[tuple[str, datetime]],
     gone: Iterable[tuple[str, datetime]],
+    attempts: Mapping[tuple[str, datetime], int] = MappingProxyType({}),
 ) -> None:
-    """Record a second try: close what is packed now or has left `files`, count the others up."""
+    """Record a second try: close what is packed now or has left `files`, count the others up.
+
+    `attempts` is how often each was tried before: the wait for the next try depends on it.
+    """
     config = run.archive.config
     now = datetime.now(UTC)
     run.lock.check()
@@ -67,7 +72,8 @@ def commit_retry(
         slice_id = add_slice(connection, config.dialect, packed.record, packed.shards)
         for keys, resolution in ((resolved, "packed"), (gone, "row_deleted")):
             resolve_exceptions(connection, config.dialect, keys, resolution=resolution, now=now)
-        record_exceptions(connection, config.dialect, _exceptions(packed.failures), now=now)
+        failed = _exceptions(packed.failures, attempts)
+        record_exceptions(connection, config.dialect, failed, now=now)
         writer.confirm(connection, config.dialect, actor=run.archive.actor, now=now)
         record_event(
             connection,
@@ -79,11 +85,16 @@ def commit_retry(
         )
 
 
-def _exceptions(failures: Iterable[FileFailure]) -> Iterable[NewException]:
+def _exceptions(
+    failures: Iterable[FileFailure],
+    attempts: Mapping[tuple[str, datetime], int] = MappingProxyType({}),
+) -> Iterable[NewException]:
     for failure in failures:
+        created_at = from_us(failure.created_us)
         yield NewException(
             uid=failure.uid,
-            created_at=from_us(failure.created_us),
+            created_at=created_at,
+            attempts_before=attempts.get((failure.uid, created_at), 0),
             location=failure.location,
             archived=False,
             reason=str(failure.reason),

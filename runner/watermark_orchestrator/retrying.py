@@ -110,7 +110,8 @@ def _retry_batch(run: Run, writer: Writer, batch: list[OpenException], report: R
     )
     failed = {(failure.uid, failure.created_us) for failure in packed.failures}
     resolved = [_key(row) for row in rows if (row.uid, row.created_us) not in failed]
-    commit_retry(run, writer, packed, resolved=resolved, gone=gone)
+    attempts = {(item.uid, item.created_at): item.attempts for item in batch}
+    commit_retry(run, writer, packed, resolved=resolved, gone=gone, attempts=attempts)
     run.metrics.slice_committed(
         packed.record,
         shards=len(packed.shards),

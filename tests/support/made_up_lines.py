@@ -34,7 +34,7 @@ RUNNER_OPTIONS = (
     *("--verbose", "--log-file", "--log-format"),
 )
 # What serves, waits or works for long on purpose.
-ENDLESS = {"exporter", "demo", "--watch", "continuous", "--deep"}
+ENDLESS = {"exporter", "demo", "--watch", "continuous", "--deep", "--sleep"}
 
 JUNK: tuple[Any, ...] = (
     *(None, True, -1, 0, 1, 2**63, -(2**70), 1e308, float("nan"), float("inf"), "", " ", "\n"),

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from des_core.database import run
-from des_core.errors import UsageError
+from des_core.errors import DatabaseUnreachable, DesError, UsageError
 from des_core.migration.jobs import read_job
 from des_core.migration.run import MigrationRun
 
@@ -51,9 +51,15 @@ def _replica_lag_s(migration: MigrationRun) -> float:
 def _load(migration: MigrationRun, query: str) -> float:
     """The one number of the operator's own query."""
     options = {"no_parameters": True}
-    with migration.source.read() as connection:
-        row: sa.Row[Any] | None = connection.exec_driver_sql(query, None, options).first()
+    row: sa.Row[Any] | None = None
     try:
+        with migration.source.read() as connection:
+            result = connection.exec_driver_sql(query, None, options)
+            row = result.first() if result.returns_rows else None
         return float(row[0] or 0) if row is not None else 0.0
-    except (TypeError, ValueError) as exc:
-        raise UsageError("--max-load wants a query that returns one number", query=query) from exc
+    except DatabaseUnreachable:
+        raise
+    except (TypeError, ValueError, DesError) as exc:
+        raise UsageError(
+            "--max-load wants a query that returns one number", query=query, problem=str(exc)
+        ) from exc
