@@ -154,3 +154,25 @@ def test_history_and_its_seal(archive: Archive, program: Program) -> None:
     broken = program("watermark", "history", "--check", expect=4)
     assert "its content was changed" in broken.out
     program("watermark", "history")
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "DELETE FROM des_archive_event WHERE reason = 'second'",
+        "UPDATE des_archive_event SET actor = 'nobody' WHERE reason = 'second'",
+        "UPDATE des_archive_event SET to_value = '0' WHERE reason = 'second'",
+        "UPDATE des_archive_event SET details = '{}' WHERE reason = 'second'",
+        "UPDATE des_archive_event SET event_id = event_id + 1000 WHERE reason = 'second'",
+    ],
+    ids=["deleted", "actor", "value", "details", "order"],
+)
+def test_tampering_with_the_trail_is_seen(
+    sqlite_archive: Archive, program: Program, tampering: str
+) -> None:
+    for number, reason in enumerate(("first", "second", "third")):
+        program("watermark", "lag", str(20 + number), "--yes", "--reason", reason)
+    program("watermark", "history", "--check")
+    sqlite_archive.config.execute(tampering)
+    done = program("watermark", "history", "--check", "--output", "json", expect=4)
+    assert done.json["chain"]["broken_at"] is not None

@@ -132,7 +132,9 @@ def test_every_truncation_is_found(small: SmallArchive) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)
-@pytest.mark.skipif(find_spec("atheris") is None, reason="atheris has no wheel for this Python")
+@pytest.mark.skipif(
+    find_spec("atheris") is None, reason="needs the extra fuzz: pip install -e .[fuzz]"
+)
 def test_the_fuzzer_finds_nothing(tmp_path: Path, rounds: int) -> None:
     corpus = tmp_path / "corpus"
     corpus.mkdir()
