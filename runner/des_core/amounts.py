@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from des_core.database_source import SourceReader, WindowStats
 
-SAMPLE_SIZE = 100_000
+SAMPLE_SIZE = 10_000
 _TICK = timedelta(microseconds=1)
 
 
