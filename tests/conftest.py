@@ -1,6 +1,7 @@
 """Fixtures of all tests: servers, fresh databases, made-up files."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ settings.register_profile(
 settings.load_profile("ci" if is_ci() else "laptop")
 
 SERVERS = ("sqlite", "postgres", "mariadb")
+
+# A shell's background job ignores Ctrl-C, and so would the programs that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
