@@ -38,10 +38,12 @@ def state(archive: Archive) -> tuple[object, ...]:
         (["watermark", "rewind", "1d"], "Move the watermark back"),
         (["watermark", "lag", "3"], "Change lag_days"),
         (["watermark", "advance", "1d"], "Type the number"),
+        (["watermark", "set", "2024-01-05"], "Move the watermark back"),
+        (["watermark", "set", "2024-01-08"], "Type the number"),
         (["exceptions", "resolve", "--reason", "pending_at_seed"], "Type how many"),
         (["exceptions", "retry"], "exceptions again?"),
     ],
-    ids=["rewind", "lag", "advance", "resolve", "retry"],
+    ids=["rewind", "lag", "advance", "set-back", "set-forward", "resolve", "retry"],
 )
 def test_not_confirmed(
     line: list[str], question: str, typed: str, code: int, sqlite_archive: Archive
@@ -187,6 +189,13 @@ def damage_a_shard(archive: Archive) -> None:
     shard.write_bytes(shard.read_bytes()[:-5])
 
 
+def let_sources_be_deleted(archive: Archive) -> None:
+    config = archive.project / "des-admin.yaml"
+    roots = f"packer:\n  source_roots: [{archive.table.root}]\n"
+    text = config.read_text().replace("packer:\n", roots)
+    config.write_text(f"{text}migration:\n  grace_days: 0\n")
+
+
 def whole_state(archive: Archive) -> tuple[object, ...]:
     counts = [
         archive.config.value(f"SELECT COUNT(*) FROM des_archive_{table}")
@@ -194,7 +203,8 @@ def whole_state(archive: Archive) -> tuple[object, ...]:
     ]
     output = Path(archive.settings.packer.output_dir)
     shards = sorted((path.name, path.stat().st_size) for path in output.glob("*.des"))
-    return (*state(archive), counts, shards)
+    sources = sorted(path.name for path in archive.table.root.rglob("*"))
+    return (*state(archive), counts, shards, sources)
 
 
 @pytest.mark.parametrize(
@@ -205,8 +215,9 @@ def whole_state(archive: Archive) -> tuple[object, ...]:
         (["reconcile", "--record"], "late rows exceptions?", make_late_row),
         (["ledger", "rebuild"], "to the ledger?", forget_shards),
         (["verify", "--repair"], "pack their files again?", damage_a_shard),
+        (["sources", "delete"], "Delete the sources", let_sources_be_deleted),
     ],
-    ids=["down", "drop", "reconcile", "rebuild", "repair"],
+    ids=["down", "drop", "reconcile", "rebuild", "repair", "sources"],
 )
 def test_work_that_is_not_confirmed(
     line: list[str],
@@ -237,3 +248,26 @@ def test_work_that_is_not_confirmed(
     if "migrate" not in line:
         assert whole_state(sqlite_archive) != before
     assert len(sqlite_archive.events()) > len(before[1])
+
+
+def test_a_cutover_that_is_not_confirmed(sqlite_archive: Archive, program: Program) -> None:
+    program("migrate", "down", "--yes")
+
+    def has_watermark() -> bool:
+        tables = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'des_archive_config'"
+        return bool(sqlite_archive.config.value(tables))
+
+    for typed, code in (("n\n", 4), (CTRL_C, 130), (CTRL_D, 4)):
+        with Terminal(sqlite_archive.project, "migrate", "up") as terminal:
+            terminal.expect("[y/N]")
+            terminal.type(typed)
+            assert terminal.end() == code, terminal.text
+        assert not has_watermark()
+    assert "--yes" in program("migrate", "up", expect=4).err
+    assert not has_watermark()
+    with Terminal(sqlite_archive.project, "migrate", "up") as terminal:
+        terminal.expect("[y/N]")
+        terminal.type("y\n")
+        assert terminal.end() == 0, terminal.text
+    assert has_watermark()
+    assert sqlite_archive.events()[-1][0] == "migrate.seed"
