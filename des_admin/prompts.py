@@ -57,8 +57,8 @@ class Prompts:
     def _read(self, question: str) -> str:
         if self.stdin is None:
             raise Refused("there is no terminal to ask on: nothing was changed")
-        self.write(question)
         with _signals_end_it():
+            self.write(question)
             line = self.stdin.readline()
         if not line:
             self.write("\n")

@@ -1,5 +1,6 @@
 """Real backups by tools of others: pgBackRest, Barman and mydumper on servers of our own."""
 
+import getpass
 import os
 import pwd
 import shutil
@@ -121,7 +122,7 @@ def barman_site() -> Iterator[ForeignSite]:
         binaries = find_postgres()
         assert binaries is not None
         config.write_text(
-            f"[barman]\nbarman_home = {home}\nbarman_user = {server_user() or USER}\n"
+            f"[barman]\nbarman_home = {home}\nbarman_user = {server_user() or getpass.getuser()}\n"
             f"log_file = {directory / 'barman.log'}\n"
             f"configuration_files_directory = {_make(directory / 'conf.d')}\n"
             f"path_prefix = {binaries.directory}\n"

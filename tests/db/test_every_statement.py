@@ -25,6 +25,7 @@ from support.migrating import settings_for
 DIALECTS = ("postgres", "mysql", "sqlite")
 OTHER_FOLDERS = {
     "demo": "made-up rows of the demonstration, in a file of its own",
+    "grants": "GRANT and REVOKE: they name the table and read none of it",
     "rehearsal": "explained below, but for these two",
 }
 REHEARSAL_SCANS = {

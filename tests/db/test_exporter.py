@@ -183,10 +183,11 @@ def test_totals_grow_by_what_is_new(exporter: Exporter, config: Database) -> Non
 def test_a_slice_with_a_lower_id_that_commits_late_is_counted(
     exporter: Exporter, config: Database, database: TestDatabase
 ) -> None:
-    commit(config, finished_at=NOW, shards=0)
+    # A moment ago by the clock: NOW is when this module was read, which may be long ago.
+    commit(config, finished_at=datetime.now(UTC), shards=0)
     database.execute("UPDATE des_archive_slice SET slice_id = 1000")
     read(exporter)
-    commit(config, finished_at=NOW, shards=0)
+    commit(config, finished_at=datetime.now(UTC), shards=0)
     database.execute("UPDATE des_archive_slice SET slice_id = 999 WHERE slice_id <> 1000")
     read(exporter)
     assert value(exporter, "des_migration_slices_total") == 2

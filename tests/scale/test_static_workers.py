@@ -144,16 +144,17 @@ def test_another_number_of_workers_goes_on_from_the_watermark(
     assert set(check_truth(table, database, tmp_path / "out")) == set(table.bad)
 
 
-def test_changing_the_buckets_is_a_new_layout_too(
+def test_other_buckets_are_refused_and_the_layout_stays(
     database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
 ) -> None:
     files_table(database, rows=60, days=2)
     settings = make_archive(database, tmp_path / "out")
     run_worker(settings, 0, 3)
     packer = settings.packer.model_copy(update={"n_bits": 6})
-    run_worker(settings.model_copy(update={"packer": packer}), 1, 3)
+    with pytest.raises(ConfigError, match="begun with 4"):
+        run_worker(settings.model_copy(update={"packer": packer}), 1, 3)
     bits = database.rows("SELECT DISTINCT n_bits FROM des_archive_worker")
-    assert bits == [(6,)]
+    assert bits == [(4,)]
 
 
 def test_workers_stand_beside_each_other_and_beside_nobody_else(
