@@ -16,6 +16,8 @@ from des_admin.failures import report_failure
 from des_admin.hoist import hoist_global_options
 from des_core.errors import ExitCode, Terminated, UsageError
 
+COMPLETION = {"--show-completion", "--install-completion"}
+
 
 def run_program(name: str, make_app: Callable[[], Any], arguments: Sequence[str]) -> int:
     """The exit code of `name arguments…`. Nothing escapes: no traceback, no SystemExit."""
@@ -48,6 +50,9 @@ def _invoke(name: str, app: Any, arguments: Sequence[str], session: Session) -> 
         with command.make_context(name, hoisted, obj=session) as context:
             command.invoke(context)
     except typer.Exit as done:
+        # Completion in a shell that typer does not know, which it has said: no bug of ours.
+        if done.exit_code == ExitCode.BUG and COMPLETION & set(arguments):
+            return int(ExitCode.USAGE)
         return int(done.exit_code)
     except usage_error as exc:
         if type(exc).__name__ == "NoArgsIsHelpError":  # the help has been printed

@@ -9,12 +9,16 @@ from functools import partial
 
 from des_core.config import Settings
 from des_core.database import open_database
+from des_core.errors import Interrupted, Terminated
+from des_core.logs import get_logger
 from des_core.metrics.session import open_runner_metrics
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.continuous import DEFAULT_INTERVAL_S, run_continuously, run_single
 from watermark_orchestrator.cycle import CycleReport
 from watermark_orchestrator.progress_events import ProgressSink, ignore_progress
 from watermark_orchestrator.stopping import stop_on_signals
+
+log = get_logger("runner")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +50,19 @@ def run_program(
             settings.metrics, config, worker=settings.database.shard_id or 0
         ) as metrics,
     ):
-        if options.continuous:
-            run_continuously(
-                opener,
-                stop=stop,
-                on_report=on_report,
-                progress=progress,
-                metrics=metrics,
-                interval_s=options.interval_s,
-            )
-        report = run_single(opener, stop=stop, progress=progress, metrics=metrics)
+        try:
+            if options.continuous:
+                run_continuously(
+                    opener,
+                    stop=stop,
+                    on_report=on_report,
+                    progress=progress,
+                    metrics=metrics,
+                    interval_s=options.interval_s,
+                )
+            report = run_single(opener, stop=stop, progress=progress, metrics=metrics)
+        except (Interrupted, Terminated) as stopped:
+            log.info("stopped", exit_code=int(stopped.exit_code))
+            raise
     on_report(report)
     return report

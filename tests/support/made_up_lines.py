@@ -193,7 +193,7 @@ class Maker:
             yield str(self.chance.choice(JUNK))
 
     def _option(self, parameter: Any) -> Iterator[str]:
-        if (ENDLESS | {"--show-completion", "--install-completion"}) & set(parameter.opts):
+        if ENDLESS & set(parameter.opts):
             return
         yield self.chance.choice([*parameter.opts, *parameter.secondary_opts])
         if not getattr(parameter, "is_flag", False):
