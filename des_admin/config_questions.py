@@ -26,8 +26,6 @@ class Answers:
 
 def ask_missing(context: Context, answers: Answers) -> Answers:
     """Complete answers: asked for on a terminal, defaults or UsageError elsewhere."""
-    from des_admin.commands.init import require_no_secret
-
     if answers.url is None or answers.output_dir is None:
         if not context.prompts.somebody_is_there:
             raise UsageError(
@@ -37,7 +35,7 @@ def ask_missing(context: Context, answers: Answers) -> Answers:
         answers = _ask(context, answers)
     for url in (answers.url, answers.config_url):
         if url is not None:
-            require_no_secret(url)
+            _require_no_secret(url)
     return replace(
         answers,
         table=answers.table or "files",
@@ -71,3 +69,15 @@ def _ask_url(context: Context) -> str:
     variable = ask("Environment variable that holds the password", "DB_PASSWORD")
     login = f"{quote(user, safe='')}:${{{variable}}}" if variable else quote(user, safe="")
     return f"{_SCHEMES[kind]}://{login}@{host}:{port}/{quote(name, safe='')}"
+
+
+def _require_no_secret(url: str) -> None:
+    """UsageError where a URL holds a password in so many letters."""
+    from des_core.database import parse_url
+
+    password = parse_url(url).password
+    if password and "${" not in str(password):
+        raise UsageError(
+            "a password must not stand in the file or on the command line",
+            hint="write ${DB_PASSWORD} in its place and set that variable",
+        )

@@ -53,7 +53,7 @@ def open_retriever(context: Context, place: Place) -> Retriever:
         raise ConfigError(
             exc.message, hint="name the archive: --output-dir DIR [--n-bits N]", **exc.facts
         ) from exc
-    storage = open_storage(PackerConfig.from_settings(packer))
+    storage = open_storage(packer.to_config())
     return Retriever(storage, place.n_bits or packer.n_bits)
 
 

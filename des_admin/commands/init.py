@@ -9,7 +9,7 @@ import typer
 
 from des_admin.context import PROJECT_FILES, Context
 from des_admin.help_text import examples
-from des_core.errors import Refused, UsageError
+from des_core.errors import Refused
 from des_core.object_config import is_object_url
 
 EPILOG = examples(
@@ -108,15 +108,3 @@ class _Anything(dict[str, str]):
 
     def __missing__(self, key: str) -> str:
         return "x"
-
-
-def require_no_secret(url: str) -> None:
-    """UsageError where a URL holds a password in so many letters."""
-    from des_core.database import parse_url
-
-    password = parse_url(url).password
-    if password and "${" not in str(password):
-        raise UsageError(
-            "a password must not stand in the file or on the command line",
-            hint="write ${DB_PASSWORD} in its place and set that variable",
-        )

@@ -44,12 +44,11 @@ def rebuild(
     """Add to the ledger what lies in the archive and is missing there."""
     from des_admin.render.activity import watch_work
     from des_core.ledger_rebuild import execute_rebuild, plan_rebuild
-    from des_core.packer_planner import PackerConfig
     from des_core.storage import open_storage
     from watermark_orchestrator.stopping import stop_on_signals
 
     context = Context.of(ctx)
-    storage = open_storage(PackerConfig.from_settings(context.settings.packer))
+    storage = open_storage(context.settings.packer.to_config())
     config = context.config_database
     with (
         stop_on_signals(context.say) as stop,

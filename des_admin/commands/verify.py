@@ -93,13 +93,12 @@ def verify(
 
 def _read(context: Context, request: _Request) -> VerifyReport:
     from des_admin.render.activity import watch_work
-    from des_core.packer_planner import PackerConfig
     from des_core.storage import open_storage
     from des_core.verify import Verdict, verify_shards
     from des_core.verify_tasks import VerificationLog, choose_sample, list_tasks
     from watermark_orchestrator.stopping import stop_on_signals
 
-    storage = open_storage(PackerConfig.from_settings(context.settings.packer))
+    storage = open_storage(context.settings.packer.to_config())
     config = context.config_database
     tasks = choose_sample(list_tasks(storage, config, max_age=request.max_age), request.sample)
     began = time.monotonic()

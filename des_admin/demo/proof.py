@@ -12,7 +12,6 @@ from des_core.database import open_database, run
 from des_core.errors import DamagedData
 from des_core.exceptions import iterate_open
 from des_core.identifiers import Dialect
-from des_core.packer_planner import PackerConfig
 from des_core.retriever import Retriever
 from des_core.sql_catalog import Catalog
 from des_core.storage import open_storage
@@ -85,7 +84,7 @@ def _read_flags(settings: Settings) -> dict[str, tuple[datetime, bool]]:
 def _read_archive(settings: Settings) -> dict[str, bytes]:
     """uid → sha256 of what the archive gives back for it."""
     packer = settings.packer
-    retriever = Retriever(open_storage(PackerConfig.from_settings(packer)), packer.n_bits)
+    retriever = Retriever(open_storage(packer.to_config()), packer.n_bits)
     found: dict[str, bytes] = {}
     for shard in retriever.shards():
         with retriever.opened(shard) as reader:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 
+from des_core.drafts import Draft
 from des_core.errors import DamagedShard, StorageError
 from des_core.shard_io.bigfiles import (
     BIG_FILES_DIR,
@@ -21,7 +22,7 @@ from des_core.shard_io.bigfiles import (
 )
 from des_core.shard_io.blobs import Blob, LocalBlob
 from des_core.source_files import BigSource
-from des_core.storage import Draft, Storage
+from des_core.storage import Storage
 from des_core.storage_errors import storage_error
 
 

@@ -22,7 +22,7 @@ from pydantic import (
 
 from des_core.identifiers import TableName, parse_table
 from des_core.object_config import ObjectStoreConfig
-from des_core.packer_planner import ALREADY_COMPRESSED, MIB
+from des_core.packer_planner import ALREADY_COMPRESSED, MIB, PackerConfig
 from des_core.timestamps import parse_stored, require_range
 
 
@@ -165,6 +165,24 @@ class PackerSettings(Section):
         if self.engine == "dask" and self.scheduler is None:
             raise ValueError("packer.engine dask needs packer.scheduler, like tcp://host:8786")
         return self
+
+    def to_config(self) -> PackerConfig:
+        """The same as the packer wants it."""
+        return PackerConfig(
+            output_dir=self.output_dir,
+            n_bits=self.n_bits,
+            max_shard_size=self.max_shard_size,
+            codec=self.compression.codec if self.compression.enabled else "none",
+            level=self.compression.level,
+            big_file_threshold=self.big_file_threshold,
+            skip_extensions=self.skip_extensions,
+            source_roots=self.source_roots,
+            workers=self.workers,
+            read_concurrency=self.read_concurrency,
+            scratch_dir=self.scratch_dir,
+            object_store=self.object_store.to_config(),
+            scheduler=self.scheduler if self.engine == "dask" else None,
+        )
 
 
 class WatermarkSettings(Section):

@@ -135,7 +135,7 @@ class SourceReader:
     @property
     def filtering(self) -> Filtering:
         """Who leaves out the rows of other static workers."""
-        return filtering_of(self.schema)
+        return filtering_of(self.schema.uid_kind, has_crc32=self.schema.has_crc32)
 
     def stats(self, start: datetime, end: datetime) -> WindowStats:
         """Count, oldest, newest and bytes of `(start, end]`, by the index on created_at."""

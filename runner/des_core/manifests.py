@@ -16,8 +16,9 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from des_core.errors import DamagedData, StorageError
+from des_core.output_layout import MANIFESTS_DIR
 from des_core.packer_planner import ShardRecord
-from des_core.storage import MANIFESTS_DIR, Storage
+from des_core.storage import Storage
 from des_core.storage_errors import storage_error
 from des_core.timestamps import canonical_text
 

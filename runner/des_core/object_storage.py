@@ -19,15 +19,16 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from des_core.drafts import Draft, LocalDraft, draft_run
 from des_core.errors import StorageError
 from des_core.local_files import remove_dead
 from des_core.object_blob import ObjectBlob
 from des_core.object_config import MIB
 from des_core.object_store import ObjectStore
+from des_core.output_layout import DAMAGED_DIR, ShardsByBucket, place_of
 from des_core.packer_planner import PackerConfig, order_parts
 from des_core.routing import day_text, parse_shard_name
 from des_core.shard_io.blobs import Blob
-from des_core.storage import DAMAGED_DIR, Draft, LocalDraft, ShardsByBucket, draft_run, place_of
 from des_core.storage_errors import storage_error
 
 MAX_SET_ASIDE = 1000

@@ -13,13 +13,14 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from des_core.drafts import new_run_id
 from des_core.errors import DesError, Interrupted
 from des_core.pack_task import TaskPacker
 from des_core.pack_worker import Batch, WorkerSetup
 from des_core.packer_planner import MIB, PackerConfig, ShardTask, TaskOutcome
 from des_core.processors import usable_processors
 from des_core.sources import MixedSources
-from des_core.storage import new_run_id, open_storage
+from des_core.storage import open_storage
 from des_core.worker_pool import Engine, Promise, WorkerPool
 
 BATCH_ROW_BYTES = 256 << 10

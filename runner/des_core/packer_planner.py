@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from des_core.errors import UsageError
 from des_core.object_config import ObjectStoreConfig
@@ -21,9 +21,6 @@ from des_core.routing import (
     encode_uid,
     parse_shard_name,
 )
-
-if TYPE_CHECKING:
-    from des_core.config import PackerSettings
 
 MIB = 1 << 20
 _BY_TIME_AND_UID = itemgetter(1, 0)
@@ -95,26 +92,6 @@ class PackerConfig:
                 raise UsageError(f"{name} must be at least 1", value=getattr(self, name))
         if self.workers is not None and self.workers < 1:
             raise UsageError("workers must be at least 1", value=self.workers)
-
-    @classmethod
-    def from_settings(cls, settings: PackerSettings) -> PackerConfig:
-        """The same, from the `packer` section of the configuration."""
-        compression = settings.compression
-        return cls(
-            output_dir=settings.output_dir,
-            n_bits=settings.n_bits,
-            max_shard_size=settings.max_shard_size,
-            codec=compression.codec if compression.enabled else "none",
-            level=compression.level,
-            big_file_threshold=settings.big_file_threshold,
-            skip_extensions=settings.skip_extensions,
-            source_roots=settings.source_roots,
-            workers=settings.workers,
-            read_concurrency=settings.read_concurrency,
-            scratch_dir=settings.scratch_dir,
-            object_store=settings.object_store.to_config(),
-            scheduler=settings.scheduler if settings.engine == "dask" else None,
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,13 +26,14 @@ from des_core.errors import DamagedData
 from des_core.exception_edits import RESOLVED_BY_HAND
 from des_core.exceptions import uid_digest
 from des_core.ledger import shard_names_of_day
+from des_core.output_layout import ShardsByBucket
 from des_core.packer_planner import SourceRow
 from des_core.retriever import StorageBigFiles
 from des_core.row_spool import RowSpool, decode_rows
 from des_core.shard_io import open_shard
 from des_core.sql_catalog import config_statement
 from des_core.static_workers import Share, own_rows
-from des_core.storage import ShardsByBucket, Storage
+from des_core.storage import Storage
 from des_core.stored_time import day_from_stored, day_to_stored, optional_from_stored, to_stored
 from des_core.timestamps import floor_day, from_us
 

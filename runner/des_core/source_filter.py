@@ -12,12 +12,8 @@ text is ASCII before its CRC-32 is believed.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from des_core.identifiers import Dialect
-
-if TYPE_CHECKING:
-    from des_core.source_schema import SourceSchema
 
 _POSTGRES_INTEGER = "CASE WHEN {uid} >= 0 THEN CAST({uid} AS bigint) END"
 _POSTGRES_TEXT = (
@@ -67,11 +63,11 @@ class Filtering(StrEnum):
         )
 
 
-def filtering_of(schema: SourceSchema) -> Filtering:
-    """How far the database can help."""
-    if schema.has_crc32 or schema.uid_kind == "integer":
+def filtering_of(uid_kind: str, *, has_crc32: bool) -> Filtering:
+    """How far the database can help with uids of that kind."""
+    if has_crc32 or uid_kind == "integer":
         return Filtering.IN_DATABASE
-    return Filtering.NUMBERS_IN_DATABASE if schema.uid_kind == "text" else Filtering.HERE
+    return Filtering.NUMBERS_IN_DATABASE if uid_kind == "text" else Filtering.HERE
 
 
 def routing_expression(

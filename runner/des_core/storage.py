@@ -1,23 +1,19 @@
 """Where shards live: a directory here, a bucket in `object_storage`, behind the same `Storage`.
 
-Whatever is written begins as a draft: a hidden file in the directory of its final name, locked
-for as long as its writer lives. It gets its name when it is durable, and never takes the place
-of a file that has it already.
+Whatever is written begins as a draft in the directory of its final name. It gets that name when it
+is durable, and never takes the place of a file that has it already.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import secrets
 from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
 from datetime import date
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
+from des_core.drafts import Draft, LocalDraft, draft_run
 from des_core.errors import StorageError
 from des_core.local_files import (
-    create_locked,
     equal_files,
     give_name,
     move_without_replacing,
@@ -25,38 +21,13 @@ from des_core.local_files import (
     sync_path,
 )
 from des_core.object_config import is_object_url
+from des_core.output_layout import DAMAGED_DIR, SUBDIRECTORIES, ShardsByBucket, place_of
 from des_core.packer_planner import PackerConfig, order_parts
-from des_core.routing import ShardName, parse_shard_name
-from des_core.shard_io.bigfiles import BIG_FILES_DIR
+from des_core.routing import parse_shard_name
 from des_core.shard_io.blobs import Blob, LocalBlob
 from des_core.storage_errors import storage_error
 
 DIRECTORY_MODE = 0o750
-MANIFESTS_DIR = "_manifests"
-DAMAGED_DIR = "_damaged"
-SUBDIRECTORIES = (BIG_FILES_DIR, MANIFESTS_DIR)
-
-_DRAFT = re.compile(r"\.tmp-(?P<run>[0-9A-Za-z]{1,32})-[0-9]+-[0-9a-f]{16}")
-
-ShardsByBucket = dict[tuple[date, int], tuple[str, ...]]
-
-
-class Draft(Protocol):
-    """A file in the making, without a name of its own yet."""
-
-    @property
-    def file(self) -> BinaryIO:
-        """Where to write; unbuffered."""
-
-    @property
-    def path(self) -> str:
-        """Where the draft can be opened again to be checked."""
-
-    def sync(self) -> None:
-        """Make what was written durable. `StorageError` if not: then discard the draft."""
-
-    def discard(self) -> None:
-        """Remove it; harmless when it is published or removed already."""
 
 
 class Storage(Protocol):
@@ -102,38 +73,6 @@ class Storage(Protocol):
 
     def probe_writable(self) -> None:
         """`StorageError` unless it can be written, and nothing is ever replaced."""
-
-
-class LocalDraft:
-    """A hidden file `.tmp-<run>-<pid>-<random>`, locked while this process has it open.
-
-    One that is not `durable` is only a step on the way to elsewhere, so that it needs no fsync.
-    """
-
-    def __init__(self, directory: str, run_id: str, *, durable: bool = True) -> None:
-        self._durable = durable
-        try:
-            self.path, fd = create_locked(directory, run_id)
-        except OSError as exc:
-            raise storage_error("cannot create a file", exc, directory) from exc
-        self.file: BinaryIO = open(fd, "wb", buffering=0)  # noqa: SIM115 - see discard
-
-    def sync(self) -> None:
-        if not self._durable:
-            return
-        try:
-            os.fsync(self.file.fileno())
-        except OSError as exc:
-            # The kernel may have dropped the pages: a second fsync would lie. Write it anew.
-            raise storage_error("cannot make a file durable", exc, self.path) from exc
-
-    def discard(self) -> None:
-        if self.file.closed:
-            return
-        # What cannot be removed now is removed as a leftover, once nobody holds its lock.
-        with suppress(OSError):
-            os.unlink(self.path)
-        self.file.close()
 
 
 class DirectoryStorage:
@@ -282,19 +221,3 @@ def open_storage(
     from des_core.object_storage import ObjectStorage
 
     return ObjectStorage(config, run_id, check)
-
-
-def new_run_id() -> str:
-    """A name for one run: 32 characters, as the ledger keeps it."""
-    return secrets.token_hex(16)
-
-
-def draft_run(name: str) -> str | None:
-    """The run that a draft with that name belongs to; None if it is not a draft's name."""
-    draft = _DRAFT.fullmatch(name)
-    return None if draft is None else draft["run"]
-
-
-def place_of(name: ShardName) -> tuple[date, int]:
-    """Day and bucket."""
-    return name.day, name.bucket

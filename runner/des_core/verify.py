@@ -17,10 +17,11 @@ from des_core.database import Database
 from des_core.errors import DamagedData, DamagedShard, DesError, StorageError
 from des_core.ledger import find_shard
 from des_core.manifests import read_manifest
+from des_core.output_layout import MANIFESTS_DIR
 from des_core.packer_planner import ShardRecord
 from des_core.retriever import StorageBigFiles
 from des_core.shard_io import LocalBlob, ShardCheck, open_shard, verify_shard
-from des_core.storage import MANIFESTS_DIR, Storage
+from des_core.storage import Storage
 from des_core.verify_tasks import Task
 
 DEFAULT_THREADS = 4

@@ -81,7 +81,7 @@ def open_archive(settings: Settings, *, actor: str = "runner") -> Iterator[Archi
     )
     try:
         reader = SourceReader(source, settings.database)
-        packer_config = for_rows_of(reader, PackerConfig.from_settings(settings.packer))
+        packer_config = for_rows_of(reader, settings.packer.to_config())
         yield Archive(
             source=reader,
             config=config,

@@ -17,12 +17,12 @@ from tempfile import TemporaryDirectory
 
 from des_core.errors import DamagedData, StorageError
 from des_core.exceptions import OpenException, iterate_open
+from des_core.output_layout import DAMAGED_DIR
 from des_core.packer import Packer
 from des_core.packer_planner import SourceRow
 from des_core.retriever import StorageBigFiles
 from des_core.routing import bucket_of, parse_shard_name
 from des_core.shard_io import Codec, ShardEntry, ShardReader, open_shard
-from des_core.storage import DAMAGED_DIR
 from des_core.timestamps import from_us, to_us
 from des_core.watermark import Watermark
 from watermark_orchestrator.commit import commit_retry

@@ -9,7 +9,6 @@ import pytest
 
 from des_core.config import Settings
 from des_core.errors import StorageError
-from des_core.packer_planner import PackerConfig
 from des_core.retriever import Retriever, Wanted
 from des_core.storage import open_storage
 from des_core.verify import verify_shards
@@ -29,7 +28,7 @@ BAD_DAY = {"error": 4.0, "cut_before": 3.0, "lost_answer": 3.0, "cut_answer": 3.
 
 
 def storage_of(settings: Settings):  # type: ignore[no-untyped-def]
-    return open_storage(PackerConfig.from_settings(settings.packer))
+    return open_storage(settings.packer.to_config())
 
 
 def check_every_object(bucket: ObjectServer, settings: Settings) -> int:

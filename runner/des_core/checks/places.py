@@ -13,7 +13,6 @@ from des_core.checks.check import Check, failed, ok, skipped, warning
 from des_core.checks.patient import Patient
 from des_core.object_config import is_object_url
 from des_core.object_sources import look_at
-from des_core.packer_planner import PackerConfig
 from des_core.source_roots import SourceFailure
 from des_core.storage import open_storage
 
@@ -24,14 +23,14 @@ _TICK = timedelta(microseconds=1)
 
 def check_output(patient: Patient) -> Check:
     """The output takes a file: written, synced, published, and never replaced."""
-    config = PackerConfig.from_settings(patient.settings.packer)
+    config = patient.settings.packer.to_config()
     open_storage(config).probe_writable()
     return ok("output", f"{config.output_dir} is writable")
 
 
 def check_routing(patient: Patient) -> Check:
     """`n_bits` is the one that the archive was begun with."""
-    config = PackerConfig.from_settings(patient.settings.packer)
+    config = patient.settings.packer.to_config()
     require_same_routing(open_storage(config), config.n_bits)
     return ok("n_bits", f"{config.n_bits}, and no other in the archive's manifests")
 
@@ -110,7 +109,7 @@ def check_oldest_file(patient: Patient) -> Check:
 
 def _check_oldest_object(patient: Patient, location: str) -> Check:
     try:
-        look_at(location, PackerConfig.from_settings(patient.settings.packer).object_store)
+        look_at(location, patient.settings.packer.to_config().object_store)
     except SourceFailure as exc:
         return warning(
             "source files",
