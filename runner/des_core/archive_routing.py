@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from des_core.database import Database
 from des_core.errors import ConfigError, DamagedData, StorageError
@@ -47,13 +47,16 @@ def n_bits_of_manifests(storage: Storage) -> int | None:
     return None
 
 
-def _n_bits_of_ledger(config: Database) -> int | None:
-    with config.read() as connection:
-        newest = newest_slices(connection, config.dialect, limit=1)
-    if not newest:
-        return None
+def newest_versions(ledger: Database) -> dict[str, Any]:
+    """What the newest slice says of how it was packed; empty where there is none, or nonsense."""
+    with ledger.read() as connection:
+        newest = newest_slices(connection, ledger.dialect, limit=1)
     with suppress(ValueError):
-        versions = json.loads(newest[0].record.versions)
-        known = versions.get("n_bits") if isinstance(versions, dict) else None
-        return known if isinstance(known, int) else None
-    return None
+        versions = json.loads(newest[0].record.versions) if newest else {}
+        return versions if isinstance(versions, dict) else {}
+    return {}
+
+
+def _n_bits_of_ledger(ledger: Database) -> int | None:
+    known = newest_versions(ledger).get("n_bits")
+    return known if isinstance(known, int) else None

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from des_core.archive_routing import require_same_routing
+from des_core.archive_table import require_same_table
 from des_core.config import Settings
 from des_core.database import Database, open_database, wrap_connection
 from des_core.database_source import SourceDatabaseConfig, SourceReader
@@ -70,6 +72,11 @@ class Archive:
                 key="migration.delete_source_files",
             )
         return share
+
+    def require_as_begun(self) -> None:
+        """ConfigError where the configuration is one of another archive: its table, its routing."""
+        require_same_table(self.source, self.config)
+        require_same_routing(self.storage, self.packer_config.n_bits, self.config)
 
 
 @contextmanager

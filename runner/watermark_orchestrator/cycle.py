@@ -140,6 +140,7 @@ def plan_cycle(archive: Archive) -> CyclePlan:
     """What a cycle would do now; changes nothing."""
     with archive.config.read() as connection:
         watermark = read_watermark(connection, archive.config.dialect)
+    archive.require_as_begun()
     share = archive.share
     packed_until = (
         watermark.archived_until if share is None else read_position(archive.config, share)

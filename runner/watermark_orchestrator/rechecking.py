@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 
-from des_core.archive_routing import require_same_routing
 from des_core.errors import Refused
 from des_core.events import record_event
 from des_core.exceptions import NewException, record_exceptions
@@ -67,7 +66,7 @@ class RecheckReport:
 def reconciler_of(archive: Archive, stop: StopRequest, share: Share | None = None) -> Reconciler:
     """Compares what this archive is made of."""
     n_bits = archive.packer_config.n_bits
-    require_same_routing(archive.storage, n_bits, archive.config)
+    archive.require_as_begun()
     return Reconciler(archive.source, archive.config, archive.storage, n_bits, stop.check, share)
 
 

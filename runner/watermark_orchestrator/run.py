@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from des_core.archive_routing import require_same_routing
 from des_core.errors import LockHeld
 from des_core.lock import POLL_S, REGISTERING_S, Lock, hold_lock, hold_worker_lock
 from des_core.logs import bind
@@ -59,7 +58,7 @@ def open_writer(
 ) -> Iterator[tuple[Run, Writer]]:
     """Lock, fence, clean what a dead run left, start the packer. Alone, unless it has a share."""
     archive.storage.probe_writable()
-    require_same_routing(archive.storage, archive.packer_config.n_bits, archive.config)
+    archive.require_as_begun()
     with _become_writer(archive, purpose, share) as (lock, writer):
         archive.storage.clean_leftovers()
         with (

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import des_core
+from des_core.archive_table import table_facts
 from des_core.errors import DamagedShard, TooManyFailures
 from des_core.ledger import SliceRecord, shard_names_of_day
 from des_core.manifests import SliceManifest, claimed_hashes, write_manifest
@@ -141,7 +142,7 @@ def pack_rows(
         bytes_out=sum(shard.size_bytes for shard in tally.new),
         started_at=started_at,
         finished_at=datetime.now(UTC),
-        versions=_versions(archive.packer_config.n_bits),
+        versions=_versions(archive),
         worker=0 if share is None else share.worker_id,
         workers=1 if share is None else share.workers_total,
     )
@@ -196,7 +197,8 @@ def _manifest(
     )
 
 
-def _versions(n_bits: int) -> str:
-    """What packed it, and the routing by which it can be found again."""
+def _versions(archive: Archive) -> str:
+    """What packed it, and what must stay as it was: the routing, and the table."""
     made_by = {"des_admin": des_core.__version__, "python": platform.python_version()}
-    return json.dumps({**made_by, "n_bits": n_bits})
+    kept = {"n_bits": archive.packer_config.n_bits, **table_facts(archive.source.settings.table)}
+    return json.dumps({**made_by, **kept})

@@ -7,7 +7,13 @@ import pytest
 
 from cli.conftest import Archive, Program
 
-COMMANDS = ("run", "reconcile", "archive has nobody", "archive get nobody --to back.bin")
+COMMANDS = (
+    "run",
+    "run --dry-run",
+    "reconcile",
+    "archive has nobody",
+    "archive get nobody --to back.bin",
+)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from des_core.amounts import count_waiting
+from des_core.archive_table import require_same_table
 from des_core.backup.record import latest_good_backup
 from des_core.checks.check import Check, failed, ok, warning
 from des_core.checks.patient import Patient
@@ -19,7 +20,8 @@ SILENT = timedelta(days=2)
 
 
 def check_watermark(patient: Patient) -> Check:
-    """One row, not in the future, not far behind."""
+    """One row, of this table, not in the future, not far behind."""
+    require_same_table(patient.reader, patient.config)
     mark, now = patient.watermark, patient.clock.now
     at = format_utc(mark.archived_until)
     if mark.archived_until > now:

@@ -18,12 +18,19 @@ from des_core.migration.revisions import (
     WATERMARK,
     applied_revisions,
 )
+from des_core.source_schema import CreatedAtKind
 from des_core.sql_catalog import Catalog
 from des_core.timestamps import format_utc
 
 MAX_SKEW = timedelta(seconds=5)
 LONG_TRANSACTION = timedelta(hours=1)
 MIGRATE = "des-admin migrate plan"
+LOST = "is database.table_name right? then make it again, as docs/migrations.md shows"
+KINDS = {
+    CreatedAtKind.AWARE: "with time zone",
+    CreatedAtKind.NAIVE: "without time zone",
+    CreatedAtKind.TEXT: "text",
+}
 # What each setting must be for a commit to survive a power cut.
 DURABLE: Mapping[Dialect, Mapping[str, frozenset[str]]] = {
     Dialect.POSTGRES: {
@@ -51,7 +58,7 @@ def check_config(patient: Patient) -> Check:
 def check_table(patient: Patient) -> Check:
     """The table has the columns that the configuration names."""
     schema = patient.reader.schema
-    kinds = f"uid {schema.uid_kind}, created_at {schema.created_at_kind}"
+    kinds = f"uid {schema.uid_kind}, created_at {KINDS[schema.created_at_kind]}"
     extras = [
         "sizes" if schema.has_size else "no sizes",
         "archived column" if schema.has_archived else "no archived column",
@@ -63,7 +70,10 @@ def check_index(patient: Patient) -> Check:
     """A working index leads with created_at."""
     index = find_created_at_index(patient.migration)
     if index is None:
-        return failed("index", "no valid index on created_at alone", MIGRATE)
+        is_applied = CREATED_AT_INDEX.name in applied_revisions(all_heads(patient.migration))
+        return failed(
+            "index", "no valid index on created_at alone", LOST if is_applied else MIGRATE
+        )
     return ok("index", f"{index.name} on ({', '.join(str(c) for c in index.columns)})")
 
 
