@@ -98,10 +98,13 @@ class Context:
         for candidate in (*map(Path, PROJECT_FILES), self.user_file):
             if candidate is not None and candidate.is_file():
                 return candidate
+        looked_for = [f"./{name}" for name in PROJECT_FILES]
+        if self.user_file is not None:
+            looked_for.append(str(self.user_file))
         raise ConfigError(
             "there is no configuration file",
             hint="write one: des-admin init; or name it: --config FILE or DES_ADMIN_CONFIG",
-            looked_for=f"./{', ./'.join(PROJECT_FILES)}",
+            looked_for=", ".join(looked_for),
         )
 
     @property
@@ -225,12 +228,29 @@ class Context:
         sys.stderr.flush()
 
 
+def discard(stream: Any) -> None:
+    """What goes to this stream from now on goes nowhere: its reader went away (`| head`)."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, stream.fileno())
+    os.close(devnull)
+
+
 def make_console(stream: Any, context: Context) -> Console:
     """A console that obeys NO_COLOR and TERM, and never cuts what is piped."""
     from rich.console import Console
 
+    class OurConsole(Console):
+        def on_broken_pipe(self) -> None:
+            """The reader went away. Rich would end the program, with the exit code of a bug.
+
+            Without data there is nothing left to do; without talk the work goes on.
+            """
+            if stream is not sys.stderr:
+                raise  # noqa: PLE0704 - called while the BrokenPipeError is handled
+            discard(stream)
+
     is_terminal = stream.isatty()
-    return Console(
+    return OurConsole(
         file=stream,
         no_color=context.options.no_color or None,
         markup=False,

@@ -11,8 +11,9 @@ from itertools import pairwise
 from types import FrameType
 from typing import Any, NoReturn
 
-from des_admin.context import Session
+from des_admin.context import Session, discard
 from des_admin.failures import report_failure
+from des_admin.help_text import tidy_help
 from des_admin.hoist import hoist_global_options
 from des_core.errors import ExitCode, Terminated, UsageError
 
@@ -46,6 +47,7 @@ def _invoke(name: str, app: Any, arguments: Sequence[str], session: Session) -> 
     # `command.main` has its own way with interrupts, broken pipes and usage errors: not used.
     usage_error: Any = typer.BadParameter.__mro__[2]
     try:
+        tidy_help(command, typer.Context(command, help_option_names=["-h", "--help"]))
         hoisted = hoist_global_options(command, arguments)
         with command.make_context(name, hoisted, obj=session) as context:
             command.invoke(context)
@@ -108,7 +110,5 @@ def _sigterm_raises() -> Iterator[None]:
 
 def _leave_broken_pipe() -> int:
     """The reader went away (`| head`): not an error of ours. Python must not flush again."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.stdout.fileno())
-    os.close(devnull)
+    discard(sys.stdout)
     return int(ExitCode.DONE)
