@@ -75,8 +75,11 @@ def list_open(
     context = Context.of(ctx)
     config = context.config_database
     found = list(islice(find_open(config, exception_filter(reason, uid)), limit))
+    if not found:
+        require_known_reasons(reason)
     with config.read() as connection:
         counts = count_open(connection, config.dialect)
+    sections = _sections(found, counts, is_filtered=bool(reason or uid))
     form = format_ or (Format.JSON if context.wants_json else Format.TABLE)
     if form is Format.JSON:
         payload = {"by_reason": counts, "exceptions": found}
@@ -84,9 +87,9 @@ def list_open(
     elif form is Format.CSV:
         text = to_csv(FIELDS, [_csv_row(item) for item in found])
     elif form is Format.MARKDOWN:
-        text = to_markdown(_sections(found, counts))
+        text = to_markdown(sections)
     else:
-        text = context.drawn(_sections(found, counts))
+        text = context.drawn(sections)
     context.out.file.write(text)
     if len(found) == limit:
         context.say(f"only the first {limit} are shown: raise --limit to see more")
@@ -121,9 +124,13 @@ def resolve(
     context = Context.of(ctx)
     if not reason and not uid:
         raise UsageError("say which: --reason or --uid", hint="see: des-admin exceptions list")
+    if because is None and not dry_run and not context.prompts.somebody_is_there:
+        raise _no_because()
     plan = plan_resolve(context.config_database, exception_filter(reason, uid))
+    if not plan.files:
+        require_known_reasons(reason)
     payload = {"done": False, "files": plan.files, "by_reason": plan.by_reason}
-    if dry_run or not plan.files:
+    if dry_run or not (plan.files or confirm):
         context.emit(
             "exceptions-resolve", payload, lambda out: print_facts(out, _facts(plan.by_reason))
         )
@@ -147,7 +154,23 @@ def _ask_because(context: Context) -> str:
         answer = context.prompts.ask("Why (for the audit trail)")
         if answer:
             return answer
-    raise UsageError("closing exceptions wants a reason", hint="add --because TEXT")
+    raise _no_because()
+
+
+def _no_because() -> UsageError:
+    return UsageError("closing exceptions wants a reason", hint="add --because TEXT")
+
+
+def require_known_reasons(reasons: list[str] | None) -> None:
+    """UsageError for a reason that no exception ever has: nothing was found because of that."""
+    from des_core.metrics.definitions import CAUSE_OF_REASON
+
+    for reason in reasons or ():
+        if reason not in CAUSE_OF_REASON:
+            raise UsageError(
+                f"exceptions never have the reason {reason!r}",
+                hint=f"reasons are: {', '.join(CAUSE_OF_REASON)}",
+            )
 
 
 def exception_filter(reasons: list[str] | None, uids: list[str] | None) -> ExceptionFilter:
@@ -164,7 +187,9 @@ def _facts(by_reason: object) -> list[tuple[str, object]]:
     return [(reason, f"{count(files)} to close") for reason, files in by_reason.items()]
 
 
-def _sections(found: list[OpenException], counts: list[ReasonCount]) -> list[Section]:
+def _sections(
+    found: list[OpenException], counts: list[ReasonCount], *, is_filtered: bool
+) -> list[Section]:
     detail = (
         Column("uid"),
         Column("created at", wraps=False),
@@ -185,7 +210,10 @@ def _sections(found: list[OpenException], counts: list[ReasonCount]) -> list[Sec
     totals = [(c.reason, count(c.files), utc(c.oldest)) for c in counts]
     if not counts:
         return [Section("No open exceptions", summary, [])]
-    return [Section("Open exceptions", detail, rows), Section("By reason", summary, totals)]
+    if not is_filtered:
+        return [Section("Open exceptions", detail, rows), Section("By reason", summary, totals)]
+    title = "Open exceptions that match" if rows else "No open exception matches"
+    return [Section(title, detail, rows), Section("All open ones by reason", summary, totals)]
 
 
 def _csv_row(item: OpenException) -> tuple[object, ...]:

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from des_admin.commands.exceptions import ReasonsOption, UidsOption, app, exception_filter
+from des_admin.commands.exceptions import (
+    ReasonsOption,
+    UidsOption,
+    app,
+    exception_filter,
+    require_known_reasons,
+)
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.values import count
@@ -38,6 +44,7 @@ def retry(
     wanted = exception_filter(reason, uid)
     files = _count(context, wanted)
     if not files:
+        require_known_reasons(reason)
         nothing = dict.fromkeys(("tried", "packed", "failed", "gone"), 0)
         context.emit("exceptions-retry", nothing, lambda out: out.print("nothing to try"))
         return

@@ -9,7 +9,7 @@ import typer
 
 from des_admin.context import PROJECT_FILES, Context
 from des_admin.help_text import examples
-from des_core.errors import Refused
+from des_core.errors import ConfigError, Refused
 from des_core.object_config import is_object_url
 
 EPILOG = examples(
@@ -66,7 +66,7 @@ def init(
     answers = ask_missing(context, Answers(url, config_url, table, output_dir, lag_days))
     text = render_config(answers)
     if check:
-        _try_out(context, text)
+        _try_out(context, text, target)
     write_config(target, text)
     load_settings(target, env=context.env if check else _Anything(context.env))
     context.emit(
@@ -77,7 +77,7 @@ def init(
     context.say("next: des-admin doctor, then: des-admin migrate plan")
 
 
-def _try_out(context: Context, text: str) -> None:
+def _try_out(context: Context, text: str, target: Path) -> None:
     """Load the text as the program will, connect, and look at the table."""
     from tempfile import TemporaryDirectory
 
@@ -88,7 +88,12 @@ def _try_out(context: Context, text: str) -> None:
     with TemporaryDirectory() as directory:
         trial = Path(directory) / "trial.yaml"
         trial.write_text(text, encoding="utf-8")
-        settings = load_settings(trial, env=context.env).settings
+        try:
+            settings = load_settings(trial, env=context.env).settings
+        except ConfigError as exc:
+            facts = {**exc.facts, "file": f"{target}, not written"}
+            hint = f"{exc.hint or 'correct it'}; or write it untried: --no-check"
+            raise ConfigError(exc.message, hint=hint, **facts) from exc
     database = open_database(settings.source_url)
     try:
         inspect_source(database, settings.database)

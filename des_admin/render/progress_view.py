@@ -115,7 +115,9 @@ def _facts(progress: Progress) -> list[tuple[str, object]]:
     ]
     if progress.pending.oldest is not None:
         facts.append(("", f"from {utc(progress.pending.oldest)} to {utc(progress.pending.newest)}"))
-    facts.append(("archived", _amount(progress.archived)))
+    open_below = sum(item.files for item in progress.exceptions if not item.archived)
+    but = f", but for {count(open_below)} exceptions" if open_below else ""
+    facts.append(("archived", f"{_amount(progress.archived)}{but}"))
     if done is not None and waiting is not None:
         facts.append(
             ("done", f"{bar(done, done + waiting, BAR_WIDTH)} {share(done, done + waiting)}")

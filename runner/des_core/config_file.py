@@ -218,6 +218,8 @@ def _merge(layers: list[Layer]) -> tuple[Tree, dict[str, str]]:
     origins: dict[str, str] = {}
     for layer in reversed(layers):
         for keys, value in _leaves(layer.tree):
+            if value in (None, {}) and known_keys(list(keys)):
+                continue  # a section of which every key is commented out says nothing
             node = merged
             for key in keys[:-1]:
                 child = node.get(key)
@@ -250,7 +252,7 @@ def _expand_text(text: str, env: Mapping[str, str], key: str, origins: Mapping[s
         if value is None:
             raise ConfigError(
                 f"the variable {match['name']} is not set",
-                hint=f"set it, or give a default: ${{{match['name']}:value}}",
+                hint=f"set it, or name a file that holds it in {match['name']}_FILE",
                 file=origins.get(key),
                 key=key,
             )
@@ -290,7 +292,7 @@ def _validate(tree: Tree, origins: Mapping[str, str], file: str) -> Settings:
 
 
 def _config_error(exc: ValidationError, origins: Mapping[str, str], file: str) -> ConfigError:
-    """The first problem, a misspelt key before a missing one; the others are counted."""
+    """The first problem, a misspelt key before a missing one; of the others the keys are named."""
     problems = exc.errors(include_url=False, include_context=False, include_input=False)
     problems.sort(key=lambda problem: problem["type"] != "extra_forbidden")
     first = problems[0]
@@ -305,8 +307,10 @@ def _config_error(exc: ValidationError, origins: Mapping[str, str], file: str) -
     if first["type"] == "missing":
         return ConfigError("a key is missing", hint="see `des-admin init`", file=where, key=key)
     message = first["msg"].removeprefix("Value error, ")
-    more = f"; {len(problems) - 1} more after this one" if len(problems) > 1 else ""
-    return ConfigError(f"wrong value: {message}{more}", file=where, key=key)
+    others = [".".join(map(str, problem["loc"])) for problem in problems[1:]]
+    return ConfigError(
+        f"wrong value: {message}", file=where, key=key, also_wrong=", ".join(others) or None
+    )
 
 
 def known_keys(sections: list[str]) -> list[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from sqlalchemy.exc import DBAPIError
 
 from des_core.errors import DatabaseUnreachable, DesError, Refused, WrongSchema
 
 _OWN_TABLES = "des_archive_"
+_POINTER = re.compile(r"LINE \d+: ")
 # SQLSTATE classes and codes of PostgreSQL.
 _PG_UNREACHABLE = ("08", "28", "3D", "53300", "57P", "58")
 _PG_SCHEMA = ("42P01", "42703", "3F000")
@@ -33,7 +36,7 @@ _SQLITE_UNREACHABLE = (
 def translate(exc: DBAPIError, label: str) -> DesError:
     """The error of ours that says what `exc` means; the statement's values are left out."""
     kind = _kind(exc)
-    detail = " ".join(str(exc.orig).split())[:400]
+    detail = _detail(exc)
     if kind == "unreachable":
         return DatabaseUnreachable(
             f"the database cannot be reached: {detail}",
@@ -42,8 +45,8 @@ def translate(exc: DBAPIError, label: str) -> DesError:
         )
     if kind == "schema" and _OWN_TABLES in detail:
         return WrongSchema(
-            f"a table of this program is missing: {detail}",
-            hint="was it migrated? des-admin migrate status; then: des-admin migrate up",
+            f"this database is not migrated yet, a table of this program is missing: {detail}",
+            hint="see: des-admin migrate plan; then: des-admin migrate up",
             database=label,
         )
     if kind == "schema":
@@ -65,6 +68,15 @@ def translate(exc: DBAPIError, label: str) -> DesError:
             database=label,
         )
     return DesError(f"the database refused a statement: {detail}", database=label)
+
+
+def _detail(exc: DBAPIError) -> str:
+    """What the driver said, without the piece of our statement that PostgreSQL points at."""
+    lines = str(exc.orig).splitlines()
+    at = next((number for number, line in enumerate(lines) if _POINTER.match(line)), None)
+    if at is not None:
+        del lines[at : at + 2]
+    return " ".join(" ".join(lines).split())[:400]
 
 
 def is_busy(exc: BaseException) -> bool:

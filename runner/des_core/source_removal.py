@@ -47,6 +47,16 @@ class KeptSourceError(Exception):
         self.reason = reason
 
 
+def require_roots(roots: Sequence[str]) -> None:
+    """ConfigError where none are configured."""
+    if not roots:
+        raise ConfigError(
+            "sources may be deleted only inside packer.source_roots, and none are configured",
+            hint="name the directories that hold the source files",
+            key="packer.source_roots",
+        )
+
+
 class SourceRemover:
     """Removes, or with `dry_run` only compares. One thread; `settle` ends each batch."""
 
@@ -58,12 +68,7 @@ class SourceRemover:
         check: Callable[[], None] = lambda: None,
     ) -> None:
         """ConfigError without roots: they are what keeps a wrong location from being deleted."""
-        if not roots:
-            raise ConfigError(
-                "sources may be deleted only inside packer.source_roots, and none are configured",
-                hint="name the directories that hold the source files",
-                key="packer.source_roots",
-            )
+        require_roots(roots)
         self._roots = SourceRoots(roots)
         self._dry_run = dry_run
         self._check = check

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from des_core.database import run as execute
 from des_core.events import record_event
 from des_core.ledger import KnownShard
+from des_core.source_removal import require_roots
 from des_core.sql_catalog import config_statement
 from des_core.stored_time import to_stored
 from des_core.watermark import Watermark, confirm_watermark, read_watermark
@@ -40,7 +41,8 @@ SHARDS_PER_EVENT = 50
 
 
 def plan_deletion(archive: Archive) -> DeletionPlan:
-    """What `delete_sources` would look at now."""
+    """What `delete_sources` would look at now; ConfigError without roots, before it is asked."""
+    require_roots(archive.packer_config.source_roots)
     with archive.config.read() as connection:
         watermark = read_watermark(connection, archive.config.dialect)
     return find_due(archive, watermark)

@@ -38,3 +38,25 @@ def test_resolve_one_file(archive: Archive, program: Program) -> None:
 
 def test_resolve_never_means_all(sqlite_archive: Archive, program: Program) -> None:
     assert "say which" in program("exceptions", "resolve", "--because", "x", expect=2).err
+
+
+def test_a_list_without_a_match_says_so(archive: Archive, program: Program) -> None:
+    shown = program("exceptions", "list", "--uid", "nobody").out
+    assert "No open exception matches" in shown
+    assert "All open ones by reason" in shown
+
+
+def test_a_reason_that_no_exception_has_is_wrong_usage(
+    sqlite_archive: Archive, program: Program
+) -> None:
+    for line in ("list", "retry --yes", "resolve --because x --confirm 1"):
+        done = program("exceptions", *line.split(), "--reason", "lost for good", expect=2)
+        assert "pending_at_seed, missing" in done.err, line
+
+
+def test_confirming_files_where_there_are_none_is_refused(
+    sqlite_archive: Archive, program: Program
+) -> None:
+    line = ["exceptions", "resolve", "--uid", "nobody", "--because", "x"]
+    assert "no open exception matches" in program(*line).out
+    assert "does not match" in program(*line, "--confirm", "1", expect=4).err

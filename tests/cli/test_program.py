@@ -90,9 +90,10 @@ def test_broken_usage_is_json_too(program: Program) -> None:
     assert program("sql", "shwo", "--output", "json", expect=2).error["kind"] == "UsageError"
 
 
-def test_reader_that_goes_away_is_no_error(project: Path) -> None:
+@pytest.mark.parametrize(("form", "first"), [("json", b"{"), ("table", b"n")])
+def test_reader_that_goes_away_is_no_error(form: str, first: bytes, project: Path) -> None:
     write_config(project, "sqlite:////nowhere/x.db")
-    command = f"{sys.executable} -m des_admin sql list --output json | head -c 1"
+    command = f"{sys.executable} -m des_admin sql list --output {form} | head -c 1"
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command}"],
         env=program_environment(project),
@@ -100,7 +101,43 @@ def test_reader_that_goes_away_is_no_error(project: Path) -> None:
         capture_output=True,
         check=False,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"{", b"")
+    assert (done.returncode, done.stdout, done.stderr) == (0, first, b"")
+
+
+def test_the_work_goes_on_when_nobody_listens_to_the_talk(project: Path) -> None:
+    with closing(sqlite3.connect(project / "app.sqlite")) as connection:
+        connection.execute(
+            "CREATE TABLE files (uid TEXT PRIMARY KEY, created_at TEXT, file_location TEXT,"
+            " size_bytes INTEGER, archived BOOLEAN)"
+        )
+    write_config(project, f"sqlite:///{project}/app.sqlite")
+    line = f"{sys.executable} -m des_admin migrate up --yes 2>&1 >/dev/null | true"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {line}"],
+        env=program_environment(project),
+        cwd=project,
+        check=False,
+    )
+    with closing(sqlite3.connect(project / "app.sqlite")) as connection:
+        assert connection.execute("SELECT id FROM des_archive_config").fetchall() == [(1,)]
+    assert done.returncode == 0
+
+
+def test_a_section_without_a_key_sets_nothing(program: Program, project: Path) -> None:
+    write_config(project, "sqlite:////nowhere/x.db", extra="watermark:\n  # slice: hour\n")
+    keys = program("config", "show", "--output", "json").json["keys"]
+    assert keys["watermark.slice"] == {"value": "day", "origin": "default"}
+
+
+def test_every_wrong_key_is_named(program: Program, project: Path) -> None:
+    extra = "watermark: {slice: week, recheck_days: many}\n"
+    write_config(project, "sqlite:////nowhere/x.db", extra=extra)
+    facts = program("config", "show", "--output", "json", expect=2).error["facts"]
+    assert (facts["key"], facts["also_wrong"]) == ("watermark.slice", "watermark.recheck_days")
+
+
+def test_every_place_of_a_configuration_is_named(program: Program, project: Path) -> None:
+    assert f"{project}/.config/des-admin/config.yaml" in program("progress", expect=2).err
 
 
 def test_config_show_names_origins_and_masks_secrets(program: Program, project: Path) -> None:
@@ -162,6 +199,7 @@ def test_before_the_migration_every_command_says_what_to_do(
     for command in (("watermark", "show"), ("progress",), ("exceptions", "list"), ("run",)):
         done = program(*command, expect=12)
         assert "des-admin migrate up" in done.err, command
+        assert "not_journaled" not in done.err
 
 
 def test_sql_show_refuses_an_unknown_parameter(program: Program) -> None:
@@ -190,6 +228,13 @@ def test_init_refuses_a_password_in_so_many_letters(program: Program, project: P
     done = program("init", "--url", url, "--output-dir", "o", "--no-check", expect=2)
     assert "${DB_PASSWORD}" in done.err
     assert not any(project.iterdir())
+
+
+def test_init_names_the_variable_and_the_file_that_it_did_not_write(program: Program) -> None:
+    url = "postgresql://archive:${DB_PASSWORD}@db:5432/archive_db"
+    done = program("init", "--url", url, "--output-dir", "/mnt/out", expect=2)
+    assert "file: des-admin.yaml, not written" in done.err
+    assert "DB_PASSWORD_FILE; or write it untried: --no-check" in done.err
 
 
 def test_init_without_a_terminal_names_the_flags(program: Program) -> None:

@@ -12,7 +12,7 @@ def test_delete(archive: Archive, program: Program) -> None:
     text = path.read_text()
     with open_archive(archive.settings) as opened:
         run_cycle(opened)
-    assert "source_roots" in program("sources", "delete", "--yes", expect=2).err
+    assert "source_roots" in program("sources", "delete", expect=2).err
     roots = f"packer:\n  source_roots: [{archive.table.root}]\n"
     path.write_text(text.replace("packer:\n", roots) + "migration:\n  grace_days: 0\n")
     waiting = {u for u in archive.table.rows if u not in archive.table.archived}

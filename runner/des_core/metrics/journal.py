@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from des_core.database import Database, run
-from des_core.errors import DesError, ExitCode
+from des_core.errors import DesError, ExitCode, WrongSchema
 from des_core.ledger import SliceRecord
 from des_core.logs import get_logger
 from des_core.metrics.definitions import STATUSES, cycle_status, cycle_succeeded
@@ -88,6 +88,8 @@ class JournaledMetrics:
         try:
             self._write(code, now, duration_s)
         except DesError as exc:
+            if code == ExitCode.WRONG_SCHEMA and isinstance(exc, WrongSchema):
+                return  # the cycle failed for want of the same tables, and says so
             log = get_logger("metrics")
             log.warning("cycle_not_journaled", error=str(exc), code=int(code))
 

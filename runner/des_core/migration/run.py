@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -126,21 +126,20 @@ def open_run(
     in for it instead.
     """
     source = open_database(settings.source_url)
-    same = is_same_place(settings.config_url, settings.source_url)
-    stand_in = TemporaryDirectory(prefix="des-admin-")
-    config = source if same else _open_config(settings.config_url, only_look, stand_in.name)
-    try:
+    with ExitStack() as closing:
+        closing.callback(source.close)
+        config = source
+        if not is_same_place(settings.config_url, settings.source_url):
+            config = _open_config(settings.config_url, only_look, closing)
+            closing.callback(config.close)
         yield MigrationRun(settings, source, config, actor, options or MigrationOptions(), report)
-    finally:
-        source.close()
-        config.close()
-        stand_in.cleanup()
 
 
-def _open_config(url: str, only_look: bool, stand_in: str) -> Database:
+def _open_config(url: str, only_look: bool, closing: ExitStack) -> Database:
     parsed = parse_url(url)
     is_missing = parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists()
     if only_look and is_missing:
+        stand_in = closing.enter_context(TemporaryDirectory(prefix="des-admin-"))
         empty = open_database(f"sqlite:///{stand_in}/empty.sqlite", create=True)
         return replace(empty, label=url_label(parsed))
     return open_database(url, create=True)
