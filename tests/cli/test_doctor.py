@@ -144,7 +144,7 @@ def test_missing_privileges_are_named(archive: Archive, program: Program, projec
         assert found["status"] == "warning"
         assert "columns" in found["detail"]
         assert found["hint"].startswith("des-admin migrate sql up")
-        source.execute(f"REVOKE INSERT ON des_archive_config FROM {name}")
+        source.execute(f"REVOKE UPDATE ON des_archive_config FROM {name}")
         found = problems(program("doctor", "--output", "json", expect=4).json)["privileges"]
         assert found["status"] == "failed"
         assert "write des_archive_config" in found["detail"]
@@ -152,6 +152,29 @@ def test_missing_privileges_are_named(archive: Archive, program: Program, projec
         if source.kind == "postgres":
             source.execute(f"DROP OWNED BY {name}")
         source.execute(f"DROP {'ROLE' if source.kind == 'postgres' else 'USER'} {name}")
+
+
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+def test_a_role_counts_by_what_it_grants(archive: Archive, program: Program, project: Path) -> None:
+    source, name = archive.source, f"limited_{archive.source.name[-8:]}"
+    role = f"{name}_role"
+    source.execute(limited_user(source, name))
+    source.execute(f"CREATE ROLE {role}")
+    try:
+        source.execute(f"GRANT SELECT ON {source.name}.* TO {role}")
+        source.execute(f"GRANT {role} TO {name}")
+        source.execute(f"SET DEFAULT ROLE {role} FOR {name}")
+        url = sa.make_url(source.url).set(username=name, password="x")
+        write_config(project, url.render_as_string(hide_password=False))
+        found = problems(program("doctor", "--output", "json", expect=4).json)["privileges"]
+        assert found["status"] == "failed"
+        assert "write des_archive_config" in found["detail"]
+        assert "read the table" not in found["detail"]
+        source.execute(f"GRANT ALL ON {source.name}.* TO {role}")
+        assert "privileges" not in problems(program("doctor", "--output", "json").json)
+    finally:
+        source.execute(f"DROP USER {name}")
+        source.execute(f"DROP ROLE {role}")
 
 
 def limited_user(source: TestDatabase, name: str) -> str:

@@ -135,6 +135,9 @@ def test_each_role_does_its_work_and_nothing_else(stage: Stage) -> None:
     stage.become("runner")
     stage.program("run", expect=3)
     stage.program("run", "--dry-run")
+    checks = stage.program("doctor", "--output", "json", expect=None).json["checks"]
+    [privileges] = [check for check in checks if check["name"] == "privileges"]
+    assert privileges["status"] == "warning", privileges
     stage.program("reconcile", "--every-day")
     assert stage.program("exceptions", "retry", "--yes", expect=None).code in (0, 3)
     stage.program("sources", "delete", "--yes")

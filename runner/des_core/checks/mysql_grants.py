@@ -1,0 +1,64 @@
+"""What a user of MySQL or MariaDB may do, by what `SHOW GRANTS` answers.
+
+The views of information_schema leave out what a role brings; this answer holds the grants of the
+user and of the roles that are active in the session.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_NAME = r"(?:`(?:[^`]|``)+`|\*)"
+_GRANT = re.compile(rf"GRANT (?P<held>.+?) ON (?P<schema>{_NAME})\.(?P<table>{_NAME}) TO ")
+_COLUMNS = re.compile(r"\([^)]*\)")  # `SELECT (a, b)`: for some columns only
+_EVERYTHING = "ALL PRIVILEGES"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Privileges on a table, or with `*` on all of a schema or of the server."""
+
+    privileges: frozenset[str]
+    schema: str
+    table: str
+
+    def covers(self, privilege: str, schema: str, table: str) -> bool:
+        if not {privilege, _EVERYTHING} & self.privileges:
+            return False
+        if self.table not in ("*", table):
+            return False
+        # Only a grant on a whole schema may name it by a pattern.
+        return self.schema in ("*", schema) or (self.table == "*" and _like(self.schema, schema))
+
+
+def parse_grants(lines: Iterable[str]) -> list[Grant]:
+    """The grants on tables; those of roles, routines and proxies are passed over."""
+    return [
+        Grant(_privileges(found["held"]), _plain(found["schema"]), _plain(found["table"]))
+        for line in lines
+        if (found := _GRANT.match(line)) is not None
+    ]
+
+
+def is_granted(grants: Iterable[Grant], privilege: str, schema: str, table: str) -> bool:
+    """Whether one of the grants is enough."""
+    return any(grant.covers(privilege, schema, table) for grant in grants)
+
+
+def _privileges(held: str) -> frozenset[str]:
+    whole = (word.strip() for word in _COLUMNS.sub("()", held).split(","))
+    return frozenset(word for word in whole if not word.endswith("()"))
+
+
+def _plain(quoted: str) -> str:
+    return quoted if quoted == "*" else quoted[1:-1].replace("``", "`")
+
+
+def _like(pattern: str, name: str) -> bool:
+    """SQL's LIKE, with `\\` before what stands for itself."""
+    signs = re.findall(r"\\.|.", pattern, re.DOTALL)
+    wild = {"%": ".*", "_": "."}
+    text = "".join(wild.get(sign) or re.escape(sign[-1]) for sign in signs)
+    return re.fullmatch(text, name, re.DOTALL) is not None
