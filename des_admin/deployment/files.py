@@ -17,6 +17,8 @@ from des_core.errors import Refused, UsageError
 from des_core.resources import resource_dir
 from des_core.secrets import secrets_of
 
+EXTRAS = "/src[lz4,s3]"  # as the Containerfile installs them
+
 OPERATOR = "prometheus-operator"
 
 
@@ -47,8 +49,16 @@ def render_all(deployment: Deployment) -> dict[str, str]:
         for folder, files in folders.items()
         for name, text in files.items()
     }
-    texts["Containerfile"] = (resource_dir("deploy") / "Containerfile").read_text(encoding="utf-8")
+    texts["Containerfile"] = _containerfile(deployment)
     return dict(sorted(texts.items()))
+
+
+def _containerfile(deployment: Deployment) -> str:
+    """The image, with Dask in it where the configuration names a scheduler."""
+    text = (resource_dir("deploy") / "Containerfile").read_text(encoding="utf-8")
+    if deployment.settings.packer.scheduler is None:
+        return text
+    return text.replace(EXTRAS, EXTRAS.replace("]", ",dask]"))
 
 
 def plan_render(deployment: Deployment, directory: Path) -> RenderPlan:

@@ -21,7 +21,7 @@ from des_core.resources import resource_dir
 Json = dict[str, Any]
 LONGEST_START_DELAY_S = 1800
 DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
-WEB_PORTS = {"http": 80, "https": 443}
+KNOWN_PORTS = {"http": 80, "https": 443, "tcp": 8786, "tls": 8786}  # Dask's are tcp and tls
 OBJECT_STORE_SECRET = "des-object-store"  # noqa: S105 - the name of a Secret
 SECRET_MODE = 0o440
 _ROLES = {
@@ -208,18 +208,21 @@ def _outgoing_ports(deployment: Deployment) -> list[int]:
     }
     if object_places(settings):
         endpoint = settings.packer.object_store.endpoint or "https://"
-        ports.add(_web_port("packer.object_store.endpoint", endpoint))
+        ports.add(_port_of("packer.object_store.endpoint", endpoint, "http"))
     gateway = settings.metrics.pushgateway_url
     if gateway is not None:
-        ports.add(_web_port("metrics.pushgateway_url", gateway.get_secret_value()))
+        ports.add(_port_of("metrics.pushgateway_url", gateway.get_secret_value(), "http"))
+    scheduler = settings.packer.scheduler
+    if scheduler is not None:
+        ports.add(_port_of("packer.scheduler", scheduler, "tcp"))
     return sorted(ports)
 
 
-def _web_port(key: str, url: str) -> int:
-    """The port of a URL; the client takes one without a scheme for http."""
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+def _port_of(key: str, url: str, scheme: str) -> int:
+    """The port of a URL; without a scheme, the client takes it for one of `scheme`."""
+    parts = urlsplit(url if "://" in url else f"{scheme}://{url}")
     try:
-        return parts.port or WEB_PORTS.get(parts.scheme, WEB_PORTS["https"])
+        return parts.port or KNOWN_PORTS.get(parts.scheme, KNOWN_PORTS["https"])
     except ValueError as exc:
         raise ConfigError(
             f"{key} has no port that a network policy could name",

@@ -26,6 +26,10 @@ from support.deployment import (
 from support.tools import require_tool
 
 Json = dict[str, Any]
+DASK_CONFIG = """
+database: {{url: "postgresql://archive:${{DB_PASSWORD}}@db/archive"}}
+packer: {{output_dir: /mnt/des/output, engine: dask, scheduler: "{}"}}
+"""
 KUBERNETES = DEPLOY / "kubernetes"
 OLDEST, NEWEST = "1.31", "1.37"
 NO_SCHEMA = {"Kustomization", "ServiceMonitor", "PrometheusRule"}  # not Kubernetes' own kinds
@@ -261,6 +265,9 @@ def test_probes_ports_and_addresses_agree(make: MakeDeployment) -> None:
         (None, [5432]),
         (RICH_CONFIG, [3307]),
         (SQLITE_CONFIG, []),
+        (DASK_CONFIG.format("tcp://dask-scheduler:8790"), [5432, 8790]),
+        (DASK_CONFIG.format("dask-scheduler"), [5432, 8786]),
+        (DASK_CONFIG.format("tls://dask-scheduler"), [5432, 8786]),
         (OBJECT_CONFIG, [5432, 9000, 9091]),
         (
             OBJECT_CONFIG.replace("endpoint: http://minio.storage:9000", "region: eu"),
@@ -278,6 +285,12 @@ def test_the_network_is_open_to_names_and_the_database_only(
     assert policies[0]["spec"]["ingress"] == []
     [rule] = policies[1]["spec"]["ingress"]
     assert [port["port"] for port in rule["ports"]] == ["metrics"]
+
+
+def test_the_image_has_dask_where_it_packs(make: MakeDeployment) -> None:
+    assert "dask" not in render_all(make())["Containerfile"]
+    with_dask = render_all(make(DASK_CONFIG.format("tcp://dask:8786")))["Containerfile"]
+    assert "/src[lz4,s3,dask]" in with_dask
 
 
 def test_the_command_of_the_guide_is_the_command_of_the_pod(make: MakeDeployment) -> None:
