@@ -1,10 +1,17 @@
 """A bucket for the tests of object stores."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from des_core.config import Settings
+from support.database import TestDatabase
+from support.filesdata import FilesSpec, FilesTable, FilesTableFactory
 from support.object_server import ObjectServer, running_server
+from support.objects import bucket_settings, fetch_archive, fill_bucket
+from support.truth import check_truth
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +26,36 @@ def bucket(object_server: ObjectServer) -> ObjectServer:
     """The same with an empty bucket."""
     object_server.clear()
     return object_server
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectArchive:
+    """An archive whose sources and output are in one bucket, with the watermark seeded."""
+
+    database: TestDatabase
+    table: FilesTable
+    settings: Settings
+    bucket: ObjectServer
+    scratch: Path
+
+    def check_truth(self) -> dict[str, str]:
+        """As `support.truth.check_truth`, on a copy of the bucket."""
+        return check_truth(self.table, self.database, fetch_archive(self.bucket, self.scratch))
+
+
+@pytest.fixture
+def object_archive(
+    bucket: ObjectServer,
+    files_table: FilesTableFactory,
+    make_database: Callable[[str], TestDatabase],
+    tmp_path: Path,
+) -> Callable[[str, FilesSpec], ObjectArchive]:
+    """Makes one on a server of this kind, with these files."""
+
+    def make(kind: str, spec: FilesSpec) -> ObjectArchive:
+        database = make_database(kind)
+        table = fill_bucket(bucket, files_table, database, spec)
+        settings = bucket_settings(database, tmp_path, bucket.url)
+        return ObjectArchive(database, table, settings, bucket, tmp_path / "fetched")
+
+    return make

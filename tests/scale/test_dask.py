@@ -26,12 +26,11 @@ from des_core.packer_planner import (
 from des_core.remote_claims import RemoteClaims
 from des_core.row_spool import RowSpool
 from des_core.storage import DirectoryStorage
+from scale.conftest import ObjectArchive
 from support.archive import make_archive, make_settings
 from support.dask_cluster import DaskCluster, dask_cluster
 from support.database import TestDatabase
 from support.filesdata import FilesSpec, FilesTableFactory
-from support.object_server import ObjectServer
-from support.objects import bucket_settings, fetch_archive, fill_bucket
 from support.packing import DAY, Corpus, archive_bytes, leftovers, pack_rows
 from support.runner import environment, run_runner, write_config
 from support.scale import as_worker, run_alone, shards_only
@@ -231,14 +230,10 @@ def test_files_that_kill_their_workers_become_exceptions(
 
 
 def test_a_cluster_packs_from_bucket_to_bucket(
-    bucket: ObjectServer,
-    files_table: FilesTableFactory,
-    make_database: MakeDatabase,
-    tmp_path: Path,
+    object_archive: Callable[[str, FilesSpec], ObjectArchive], tmp_path: Path
 ) -> None:
-    database = make_database("sqlite")
-    table = fill_bucket(bucket, files_table, database, FilesSpec(rows=90, days=2))
-    settings = bucket_settings(database, tmp_path, bucket.url)
+    archived = object_archive("sqlite", FilesSpec(rows=90, days=2))
+    settings = archived.settings
     with dask_cluster(tmp_path / "dask", 2) as cluster:
         with open_archive(on(cluster, settings)) as archive:
             dead = tmp_path / "scratch" / f".tmp-{'b' * 32}-1-{'f' * 16}"
@@ -253,7 +248,7 @@ def test_a_cluster_packs_from_bucket_to_bucket(
         assert report.files_out == 90
         assert not dead.exists(), "the first batch of a worker removes what the dead left there"
         assert run(on(cluster, settings)).files_in == 0
-    assert check_truth(table, database, fetch_archive(bucket, tmp_path / "got")) == {}
+    assert archived.check_truth() == {}
 
 
 def test_a_stop_reaches_the_workers(

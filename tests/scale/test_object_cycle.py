@@ -13,6 +13,7 @@ from des_core.retriever import Retriever, Wanted
 from des_core.storage import open_storage
 from des_core.verify import verify_shards
 from des_core.verify_tasks import list_tasks
+from scale.conftest import ObjectArchive
 from support.database import TestDatabase
 from support.faulty_proxy import Faults, faulty_proxy
 from support.filesdata import FilesSpec, FilesTableFactory
@@ -24,6 +25,7 @@ from support.truth import check_truth, read_watermark_value
 from watermark_orchestrator.archive import open_archive
 
 MakeDatabase = Callable[[str], TestDatabase]
+MakeObjectArchive = Callable[[str, FilesSpec], ObjectArchive]
 BAD_DAY = {"error": 4.0, "cut_before": 3.0, "lost_answer": 3.0, "cut_answer": 3.0}
 
 
@@ -113,40 +115,27 @@ def test_files_and_objects_mixed_and_read_back(
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
-def test_a_replay_finds_what_is_there(
-    bucket: ObjectServer,
-    files_table: FilesTableFactory,
-    make_database: MakeDatabase,
-    tmp_path: Path,
-) -> None:
-    database = make_database("sqlite")
-    table = fill_bucket(bucket, files_table, database, FilesSpec(rows=90, days=3))
-    settings = bucket_settings(database, tmp_path, bucket.url)
-    run_alone(settings)
+def test_a_replay_finds_what_is_there(object_archive: MakeObjectArchive) -> None:
+    archive = object_archive("sqlite", FilesSpec(rows=90, days=3))
+    bucket, database = archive.bucket, archive.database
+    run_alone(archive.settings)
     before = bucket.objects(f"{OUTPUT}/")
     database.execute("DELETE FROM des_archive_shard")
     database.execute("UPDATE des_archive_config SET archived_until = '2023-12-30 00:00:00'")
-    again = run_alone(settings)
+    again = run_alone(archive.settings)
     assert (again.files_in, again.files_present) == (90, 90)
     after = bucket.objects(f"{OUTPUT}/")
     assert {key: after[key] for key in before} == before
     assert [key for key in after if key not in before and key.endswith(".des")] == []
-    assert check_truth(table, database, fetch_archive(bucket, tmp_path / "got")) == {}
+    assert archive.check_truth() == {}
 
 
-def test_static_workers_share_a_bucket(
-    bucket: ObjectServer,
-    files_table: FilesTableFactory,
-    make_database: MakeDatabase,
-    tmp_path: Path,
-) -> None:
-    database = make_database("postgres")
-    table = fill_bucket(bucket, files_table, database, FilesSpec(rows=150, days=3))
-    settings = bucket_settings(database, tmp_path, bucket.url)
+def test_static_workers_share_a_bucket(object_archive: MakeObjectArchive) -> None:
+    archive = object_archive("postgres", FilesSpec(rows=150, days=3))
     for shard_id in range(3):
-        run_worker(settings, shard_id, 3)
-    assert check_every_object(bucket, as_worker(settings, 0, 3)) == 150
-    assert check_truth(table, database, fetch_archive(bucket, tmp_path / "got")) == {}
+        run_worker(archive.settings, shard_id, 3)
+    assert check_every_object(archive.bucket, as_worker(archive.settings, 0, 3)) == 150
+    assert archive.check_truth() == {}
 
 
 def test_a_store_that_is_down_stops_the_cycle_before_the_watermark(
@@ -204,21 +193,15 @@ def test_killed_in_the_middle_nothing_is_lost_or_replaced(
     assert check_truth(table, database, fetch_archive(bucket, tmp_path / "got")) == {}
 
 
-def test_the_command_line_reads_a_bucket(
-    bucket: ObjectServer,
-    files_table: FilesTableFactory,
-    make_database: MakeDatabase,
-    tmp_path: Path,
-) -> None:
+def test_the_command_line_reads_a_bucket(object_archive: MakeObjectArchive, tmp_path: Path) -> None:
     import subprocess
     import sys
 
     from support.runner import environment
 
-    database = make_database("sqlite")
-    table = fill_bucket(bucket, files_table, database, FilesSpec(rows=20, days=1))
-    settings = bucket_settings(database, tmp_path, bucket.url)
-    config = write_config(settings, tmp_path / "c.yaml")
+    archive = object_archive("sqlite", FilesSpec(rows=20, days=1))
+    table = archive.table
+    config = write_config(archive.settings, tmp_path / "c.yaml")
     assert run_runner(config).returncode == 0
 
     def admin(*arguments: str) -> subprocess.CompletedProcess[bytes]:
