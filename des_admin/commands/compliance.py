@@ -20,8 +20,13 @@ SleepOption = Annotated[
     float, typer.Option("--sleep", metavar="S", min=0, help="Seconds to rest after each chunk.")
 ]
 LagOption = Annotated[
-    float,
-    typer.Option("--max-lag", metavar="S", min=0, help="Wait while a replica is further behind."),
+    float | None,
+    typer.Option(
+        "--max-lag",
+        metavar="S",
+        min=0,
+        help="Wait while a replica is further behind (default 10); PostgreSQL only.",
+    ),
 ]
 LoadOption = Annotated[
     str | None,
@@ -44,7 +49,7 @@ def register(root: typer.Typer) -> None:
 def sync(
     ctx: typer.Context,
     sleep: SleepOption = 0.0,
-    max_lag: LagOption = 10.0,
+    max_lag: LagOption = None,
     max_load: LoadOption = None,
     max_load_limit: LimitOption = 0.0,
 ) -> None:

@@ -133,7 +133,7 @@ def down(
     plan_hash: PlanOption = None,
     reason: ReasonOption = None,
     sleep: SleepOption = 0.0,
-    max_lag: LagOption = 10.0,
+    max_lag: LagOption = None,
     max_load: LoadOption = None,
     max_load_limit: LimitOption = 0.0,
 ) -> None:

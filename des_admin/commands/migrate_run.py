@@ -33,7 +33,7 @@ class MigrateRequest:
     plan_hash: str | None = None
     reason: str | None = None
     sleep_s: float = 0.0
-    max_lag_s: float = 10.0
+    max_lag_s: float | None = None
     max_load: str | None = None
     max_load_limit: float = 0.0
 

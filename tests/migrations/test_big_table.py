@@ -110,7 +110,7 @@ def _know_only_what_waits(database: TestDatabase) -> None:
 def _rows_scanned(database: TestDatabase) -> int:
     """Rows of `files` that were read by going through all of it.
 
-    A session has handed in its numbers when it is gone.
+    A session has handed in its numbers when it is gone; before PostgreSQL 15 they are shown later.
     """
     others = (
         "SELECT COUNT(*) FROM pg_stat_activity"
@@ -118,6 +118,10 @@ def _rows_scanned(database: TestDatabase) -> int:
         " AND backend_type = 'client backend'"
     )
     while database.value(others):
+        pass
+    gone_at = database.value("SELECT clock_timestamp()")
+    shown_at = "SELECT pg_stat_get_snapshot_timestamp()"
+    while (at := database.value(shown_at)) is not None and at < gone_at:
         pass
     return int(
         database.value("SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'files'")

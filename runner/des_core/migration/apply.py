@@ -25,6 +25,7 @@ from des_core.migration.run import (
     open_run,
 )
 from des_core.migration.script import MigrationScript, render_scripts
+from des_core.migration.throttle import require_lag_is_known
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,10 @@ def make_plan(
 ) -> MigrationPlan:
     """The plan for `up` or `down`, from the state that is found; nothing is changed."""
     with open_run(settings, options=options, only_look=True) as migration:
-        return plan_upgrade(migration) if direction == "up" else plan_downgrade(migration)
+        if direction == "up":
+            return plan_upgrade(migration)
+        require_lag_is_known(migration)
+        return plan_downgrade(migration)
 
 
 def make_scripts(
@@ -106,6 +110,7 @@ def downgrade(
         open_run(settings, actor=actor, options=options, report=report) as migration,
         hold_lock(migration.config, "migrate down"),
     ):
+        require_lag_is_known(migration)
         if plan is None:
             plan = plan_downgrade(migration)
         else:

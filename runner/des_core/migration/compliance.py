@@ -26,6 +26,7 @@ from des_core.migration.run import (
     ignore_notice,
     open_run,
 )
+from des_core.migration.throttle import require_lag_is_known
 from des_core.timestamps import format_utc
 from des_core.watermark import read_watermark
 
@@ -58,6 +59,7 @@ def sync_flags(
 
 
 def _sync(migration: MigrationRun) -> ComplianceReport:
+    require_lag_is_known(migration)
     with migration.config.read() as connection:
         until = read_watermark(connection, migration.config.dialect).archived_until
     if read_archived_column(migration) is None:

@@ -29,7 +29,7 @@ from des_core.migration.jobs import Job, advance_job, write_job
 from des_core.migration.patience import patiently
 from des_core.migration.run import MigrationRun
 from des_core.migration.seed import newest_row, oldest_row
-from des_core.migration.throttle import wait_for_turn
+from des_core.migration.throttle import Turns
 from des_core.sql_catalog import config_statement
 from des_core.stored_time import from_stored, to_stored
 from des_core.timestamps import EARLIEST, LATEST, from_us
@@ -77,6 +77,7 @@ def _write_chunks(migration: MigrationRun, watermark: datetime, job: Job) -> Job
     if job.cursor is not None:
         start = max(start, job.cursor - _resume_margin(migration))
     progress = Progress(job.name, max(base, oldest_row(migration)), newest_row(migration))
+    turns = Turns(migration, job.name)
     size: int = FIRST_CHUNK_ROWS
     key: dict[str, Any] | None = None
     while True:
@@ -84,12 +85,10 @@ def _write_chunks(migration: MigrationRun, watermark: datetime, job: Job) -> Job
         if last is None:
             return job
         began = time.monotonic()
-        changed = _write_chunk(migration, watermark, start, Chunk(key, last), job.name)
+        job = _write_chunk(migration, watermark, start, Chunk(key, last), job)
         took_s = time.monotonic() - began
-        job = job.advanced(_cursor(migration, last), changed)
-        advance_job(migration.config, job, migration.now())
         migration.report(progress.notice(job))
-        wait_for_turn(migration, job.name)
+        turns.wait()
         size = _next_size(size, took_s)
         key = last
 
@@ -116,8 +115,12 @@ def _find_end(
 
 
 def _write_chunk(
-    migration: MigrationRun, watermark: datetime, start: datetime, chunk: Chunk, job_name: str
-) -> int:
+    migration: MigrationRun, watermark: datetime, start: datetime, chunk: Chunk, job: Job
+) -> Job:
+    """The flags of the chunk, then how far the job is: in one transaction where one will do.
+
+    In two databases the flags are committed first: a chunk that is written twice is harmless.
+    """
     name = "migration_flags_first" if chunk.first is None else "migration_flags_next"
     statement = migration.source_catalog.get(name)
     values = {
@@ -129,13 +132,22 @@ def _write_chunk(
     }
     exceptions = _exceptions_of(migration, start, chunk)
 
-    def work(connection: Connection) -> int:
+    def advance(connection: Connection, changed: int) -> Job:
+        advanced = job.advanced(_cursor(migration, chunk.last), changed)
+        advance_job(connection, migration.config, advanced, migration.now())
+        return advanced
+
+    def work(connection: Connection) -> Job | int:
         changed = run(connection, statement, values).rowcount
         for uid, created_at, archived in exceptions:
             write_flag(migration, connection, uid, created_at, archived=archived)
-        return changed
+        return advance(connection, changed) if migration.shares_database else changed
 
-    return patiently(migration, migration.source, job_name, work)
+    done = patiently(migration, migration.source, job.name, work)
+    if isinstance(done, Job):
+        return done
+    with migration.config.write() as connection:
+        return advance(connection, done)
 
 
 def _exceptions_of(

@@ -76,16 +76,15 @@ def forget_job(connection: Connection, database: Database, name: str) -> None:
     run(connection, config_statement(database.dialect, "job_forget"), {"name": name})
 
 
-def advance_job(database: Database, job: Job, now: datetime) -> None:
-    """Record how far the job is; that somebody has paused it meanwhile stays."""
+def advance_job(connection: Connection, database: Database, job: Job, now: datetime) -> None:
+    """Record how far the job is, in the caller's transaction; that somebody paused it stays."""
     values = {
         "name": job.name,
         "cursor_created_at": optional_to_stored(job.cursor, database.dialect),
         "rows_done": job.rows_done,
         "now": to_stored(now, database.dialect),
     }
-    with database.write() as connection:
-        run(connection, config_statement(database.dialect, "job_advance"), values)
+    run(connection, config_statement(database.dialect, "job_advance"), values)
 
 
 def change_state(database: Database, name: str, expected: str, state: str, now: datetime) -> bool:

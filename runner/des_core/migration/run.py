@@ -27,7 +27,8 @@ DEFAULT_ACTOR = "alembic"
 class MigrationOptions:
     """What the operator asked for beyond the configuration. Times are aware UTC.
 
-    Between chunks of rows: `sleep_s` always; longer while replicas are `max_lag_s` behind, or
+    Between chunks of rows: `sleep_s` always; longer while replicas are `max_lag_s` behind (None:
+    `throttle.DEFAULT_MAX_LAG_S`, where the server knows), or
     while the number that the query `max_load` returns is above `max_load_limit`.
     """
 
@@ -37,7 +38,7 @@ class MigrationOptions:
     purge: bool = False
     reason: str | None = None
     sleep_s: float = 0.0
-    max_lag_s: float = 10.0
+    max_lag_s: float | None = None
     max_load: str | None = None
     max_load_limit: float = 0.0
 

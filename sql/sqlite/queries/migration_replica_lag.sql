@@ -1,4 +1,4 @@
--- purpose: how far the replicas of this server are behind, in seconds
--- index: none: system views
--- touches: system views
-SELECT 0 AS lag_s;
+-- purpose: the same shape as on PostgreSQL; this server does not know how far replicas are behind
+-- index: none
+-- touches: nothing
+SELECT 0 AS lag_s, 0 AS hidden;
