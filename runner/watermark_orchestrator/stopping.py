@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from queue import SimpleQueue
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from des_core.errors import DesError, Interrupted, Terminated
+
+ASKING = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
@@ -59,12 +61,15 @@ class StopRequest:
 def stop_on_signals(say: Callable[[str], None]) -> Iterator[StopRequest]:
     """SIGINT and SIGTERM set the request; the second one ends the process at once, also safely.
 
-    The handler only puts the number into a queue, whose `put` is reentrant. Setting an event or
-    writing to a stream from a handler deadlocks or fails where the signal came in the middle of
-    the same; a thread does both.
+    The kernel may hand a signal to any thread, and Python runs handlers only once the main thread
+    goes on: one that waits would sleep on. So a thread of ours reads the numbers from the wakeup
+    file, sets the request, and that ends the wait. The handler itself writes to the same place:
+    setting an event or writing to a stream from a handler deadlocks or fails where the signal came
+    in the middle of the same.
     """
     stop = StopRequest()
-    asked: SimpleQueue[int | None] = SimpleQueue()
+    asked, asking = socket.socketpair()
+    asking.setblocking(False)
     seen: list[int] = []
 
     def handle(number: int, _frame: FrameType | None) -> None:
@@ -72,22 +77,29 @@ def stop_on_signals(say: Callable[[str], None]) -> Iterator[StopRequest]:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         seen.append(number)
-        asked.put(number)
+        with suppress(BlockingIOError):
+            asking.send(bytes((number,)))
 
     def obey() -> None:
-        number = asked.get()
-        if number is not None:
+        while received := asked.recv(1):
+            number = received[0]
+            # While somebody else has the signal, as a question does, it is not meant for us.
+            if number not in ASKING or stop.is_set() or signal.getsignal(number) is not handle:
+                continue
             stop.set(number)
             name = signal.Signals(number).name
             say(f"{name}: stopping at the next safe point; again to leave at once")
 
     obeyer = threading.Thread(target=obey, name="stop-on-signals", daemon=True)
     obeyer.start()
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in ASKING}
+    file_before = signal.set_wakeup_fd(asking.fileno(), warn_on_full_buffer=False)
     try:
         yield stop
     finally:
+        signal.set_wakeup_fd(file_before)
         for number, handler in before.items():
             signal.signal(number, handler)
-        asked.put(None)
+        asking.close()
         obeyer.join()
+        asked.close()

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -155,6 +156,33 @@ def test_a_port_that_is_taken_ends_the_exporter_but_not_a_runner(config: Path) -
         assert done.returncode == 2
         assert port in done.stderr
         assert run_runner(config).returncode == 3
+
+
+HIT_BESIDE = """
+import signal, sys, threading
+from des_admin.__main__ import main
+
+def hit():
+    tick = threading.Event()
+    while "reader" not in {thread.name for thread in threading.enumerate()}:
+        tick.wait(0.05)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+threading.Thread(target=hit, daemon=True).start()
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_the_exporter_ends_at_a_signal_that_another_thread_got(config: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HIT_BESIDE, "--config", str(config), "exporter"],
+        cwd=config.parent,
+        env=program_env(config.parent),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 143, done.stderr
 
 
 def test_a_run_logs_to_its_file_and_begins_a_new_one_at_sighup(config: Path) -> None:

@@ -36,6 +36,25 @@ def test_a_signal_in_the_middle_of_talk_and_waiting() -> None:
     assert done.stderr.count("SIGTERM: stopping at the next safe point") == 300
 
 
+def test_a_signal_that_another_thread_gets_ends_the_wait() -> None:
+    """So the kernel decides, for one, where the next signal follows before the first was seen."""
+    program = """
+import signal, threading, time
+from watermark_orchestrator.stopping import stop_on_signals
+
+def hit():
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+with stop_on_signals(lambda text: None) as stop:
+    threading.Timer(0.2, hit).start()
+    began = time.monotonic()
+    assert stop.wait(20) and stop.signal == signal.SIGTERM
+    assert time.monotonic() - began < 10
+"""
+    done = _run(program)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_second_signal_ends_the_process(number: signal.Signals) -> None:
     program = f"""

@@ -27,6 +27,7 @@ from des_core.watermark import Watermark
 INTERVAL_S = 15.0
 STUCK_AFTER_S = 300.0
 LAST_READ_S = 2.0
+AWAKE_S = 1.0
 
 
 class Exporter:
@@ -80,7 +81,9 @@ class Exporter:
 
         threading.Thread(target=read, name="reader", daemon=True).start()
         try:
-            ended.wait()
+            # Awake now and then: a signal that another thread got is handled only by an awake one.
+            while not ended.wait(AWAKE_S):
+                pass
         finally:
             stop.set()
             ended.wait(LAST_READ_S)
