@@ -77,6 +77,11 @@ class Database:
         with self.translated(), self.engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
+    def reach(self) -> None:
+        """Connect once, to know early. `DatabaseUnreachable`."""
+        with self.translated(), self.engine.connect():
+            pass
+
     def close(self) -> None:
         """Give back every connection; a connection that was handed in stays open."""
         if not self.shared_connection:

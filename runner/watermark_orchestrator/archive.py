@@ -81,12 +81,16 @@ class Archive:
 
 @contextmanager
 def open_archive(settings: Settings, *, actor: str = "runner") -> Iterator[Archive]:
-    """Open both databases and the output of a configuration; close them at the end."""
+    """Open both databases and the output of a configuration; close them at the end.
+
+    `DatabaseUnreachable` for either: a run must not take for lost what it never had.
+    """
     source = open_database(settings.source_url)
     config = (
         source if settings.config_url == settings.source_url else open_database(settings.config_url)
     )
     try:
+        config.reach()
         reader = SourceReader(source, settings.database)
         packer_config = for_rows_of(reader, settings.packer.to_config())
         yield Archive(

@@ -116,6 +116,13 @@ def test_unreachable_server(bench: Bench) -> None:
     expect(bench.des_admin("run"), 10)
 
 
+def test_unreachable_config_database_is_no_lost_connection(bench: Bench) -> None:
+    bench.change("watermark", config_db_url="mysql://u:p@127.0.0.1:9/x")
+    done = bench.des_admin("run")
+    expect(done, 10, "cannot be reached")
+    assert "trying again" not in done.stderr
+
+
 def test_database_without_the_table(bench: Bench) -> None:
     bench.change("database", table_name="filez")
     expect(bench.des_admin("run"), 12, "filez", "did you mean files")
