@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from des_admin.program import run_program
+from des_admin.program import is_completing, run_program
 from des_core.collector import collect_rarely
 
 
@@ -14,7 +14,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     collect_rarely()
     from des_admin.app import make_app
 
-    return run_program("des-admin", make_app, sys.argv[1:] if arguments is None else arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    named = None if is_completing("des-admin") else set(words)
+    return run_program("des-admin", lambda: make_app(named), words)
 
 
 if __name__ == "__main__":

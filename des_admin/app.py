@@ -2,69 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from des_admin.commands import (
-    archive,
-    backup,
-    compliance,
-    config,
-    demo,
-    deploy,
-    doctor,
-    exceptions,
-    exceptions_retry,
-    exporter,
-    init,
-    ledger,
-    migrate,
-    plan,
-    progress,
-    reconcile,
-    run,
-    sources,
-    sql,
-    verify,
-    watermark,
-)
+from des_admin.command_table import PANELS, Entry
 from des_admin.context import Context, Session
 from des_admin.options import GlobalOptions, OutputMode
-
-# Headings of the help, in its order, and the modules whose commands stand below them.
-PANELS: dict[str, tuple[Any, ...]] = {
-    "Begin": (
-        demo,
-        init,
-        doctor,
-        config,
-        migrate,
-        plan,
-    ),
-    "Every day": (
-        run,
-        progress,
-        watermark,
-        exceptions,
-        exceptions_retry,
-        sources,
-        compliance,
-    ),
-    "Check and read back": (
-        backup,
-        verify,
-        reconcile,
-        ledger,
-        archive,
-    ),
-    "For other programs": (
-        exporter,
-        deploy,
-        sql,
-    ),
-}
 
 EPILOG = """\
 [bold]First steps[/bold]
@@ -144,8 +91,11 @@ def _own_or(heading: Any, otherwise: str) -> str:
     return heading if isinstance(heading, str) else otherwise
 
 
-def make_app() -> typer.Typer:
-    """The whole command line."""
+def make_app(words: Collection[str] | None = None) -> typer.Typer:
+    """The command line: all of it, or of commands that are none of `words` only the summaries.
+
+    Who runs a line passes its words: a command that is not among them cannot be meant.
+    """
     app = typer.Typer(
         name="des-admin",
         no_args_is_help=True,
@@ -156,11 +106,30 @@ def make_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(set_options)
-    for panel, modules in PANELS.items():
-        for module in modules:
-            module.register(app)
+    for panel, entries in PANELS.items():
+        for entry in entries:
+            if words is None or entry.name in words:
+                _add_command(app, entry)
+            else:
+                _add_summary(app, entry)
         for command in app.registered_commands:
             command.rich_help_panel = _own_or(command.rich_help_panel, panel)
         for group in app.registered_groups:
             group.rich_help_panel = _own_or(group.rich_help_panel, panel)
     return app
+
+
+def _add_command(app: typer.Typer, entry: Entry) -> None:
+    for module in entry.modules:
+        import_module(module).register(app)
+
+
+def _add_summary(app: typer.Typer, entry: Entry) -> None:
+    if entry.is_group:
+        app.add_typer(typer.Typer(help=entry.summary), name=entry.name)
+    else:
+        app.command(entry.name, help=entry.summary)(_never_run)
+
+
+def _never_run() -> None:
+    raise AssertionError("a command that the line does not name was run")

@@ -15,14 +15,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from des_admin.actor import current_actor
 from des_admin.options import GlobalOptions
-from des_admin.prompts import Prompts
 from des_core.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from des_admin.prompts import Prompts
     from des_admin.render.sections import Section
     from des_core.config import Settings
     from des_core.config_file import LoadedSettings
@@ -148,10 +147,14 @@ class Context:
     @cached_property
     def actor(self) -> str:
         """Who does this, for the audit trail."""
+        from des_admin.actor import current_actor
+
         return current_actor(self.env)
 
     @cached_property
     def prompts(self) -> Prompts:
+        from des_admin.prompts import Prompts
+
         return Prompts(sys.stdin, self._write_question)
 
     @property

@@ -12,11 +12,12 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from des_admin.context import Session, discard
-from des_admin.failures import report_failure
 from des_admin.help_text import tidy_help
 from des_admin.hoist import hoist_global_options
+from des_admin.lean_help import import_help
 from des_core.errors import ExitCode, Terminated, UsageError
 
+HELP = ("-h", "--help")
 COMPLETION = {"--show-completion", "--install-completion"}
 
 
@@ -34,20 +35,29 @@ def run_program(name: str, make_app: Callable[[], Any], arguments: Sequence[str]
     except BrokenPipeError:
         return _leave_broken_pipe()
     except (Exception, KeyboardInterrupt) as error:
+        from des_admin.failures import report_failure
+
         return report_failure(error, as_json=as_json, verbose=verbose, redact=session.redact)
     return code
+
+
+def is_completing(name: str) -> bool:
+    """Whether a shell asks what may follow in the line."""
+    return bool(os.environ.get(f"_{name.replace('-', '_').upper()}_COMPLETE"))
 
 
 def _invoke(name: str, app: Any, arguments: Sequence[str], session: Session) -> int:
     import typer
 
     command = typer.main.get_command(app)
-    if os.environ.get(f"_{name.replace('-', '_').upper()}_COMPLETE"):
+    if is_completing(name):
         return int(command.main(list(arguments), prog_name=name, standalone_mode=False) or 0)
     # `command.main` has its own way with interrupts, broken pipes and usage errors: not used.
     usage_error: Any = typer.BadParameter.__mro__[2]
+    if set(HELP) & set(arguments):
+        import_help()
     try:
-        tidy_help(command, typer.Context(command, help_option_names=["-h", "--help"]))
+        tidy_help(command, typer.Context(command, help_option_names=list(HELP)))
         hoisted = hoist_global_options(command, arguments)
         with command.make_context(name, hoisted, obj=session) as context:
             command.invoke(context)

@@ -14,8 +14,13 @@ import pytest
 import typer
 
 from cli.conftest import CANARY, ROOT, Done, Program, program_environment, write_config
+from des_admin.app import make_app
+from des_admin.help_text import tidy_help
 
-HEAVY = ("sqlalchemy", "alembic", "pydantic", "psycopg", "pymysql", "yaml", "zstandard")
+HEAVY = (
+    *("sqlalchemy", "alembic", "pydantic", "psycopg", "pymysql", "yaml", "zstandard"),
+    *("markdown_it", "pygments", "des_admin.commands.run"),
+)
 SNIPPET = """
 import sys
 from des_admin.__main__ import main
@@ -37,6 +42,33 @@ def test_help_imports_nothing_heavy(line: str, project: Path) -> None:
     # typer itself asks pydantic once it has values to convert; at the top it has none.
     allowed = {"pydantic"} if " " in line else set()
     assert set(done.stderr.split()) - allowed == {"0"}
+
+
+def test_the_first_page_of_the_help_says_what_the_commands_say() -> None:
+    whole, lean = (_first_page(words) for words in (None, ()))
+    assert list(whole.commands) == list(lean.commands)
+    for name, command in whole.commands.items():
+        summary = lean.commands[name]
+        assert command.help.partition("\n\n")[0] == summary.help
+        assert command.short_help is summary.short_help is None
+        assert command.rich_help_panel == summary.rich_help_panel
+
+
+def _first_page(words: tuple[str, ...] | None) -> Any:
+    command = typer.main.get_command(make_app(words))
+    tidy_help(command, typer.Context(command))
+    return command
+
+
+def test_what_the_help_puts_off_becomes_the_real_thing_when_used() -> None:
+    code = (
+        "import sys; from des_admin.lean_help import import_help; import_help();"
+        "from typer import rich_utils as page; assert 'rich.markdown' not in sys.modules;"
+        "text = page.Markdown('*x*'); from rich.markdown import Markdown;"
+        "assert type(text) is Markdown and isinstance(text, page.Markdown);"
+        "assert page.Traceback.from_exception(ValueError, ValueError(), None).trace.stacks"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_no_command_prints_the_help_and_is_wrong_usage(program: Program) -> None:
