@@ -1,6 +1,5 @@
-"""A standby of a PostgreSQL test server: a base backup that streams what its primary writes."""
+"""A standby of a PostgreSQL test server: a copy that streams what its primary writes."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,20 +11,23 @@ from support.processes import run_tool
 def standby_of(primary: PostgresServer) -> Iterator[PostgresServer]:
     """A hot standby while the block runs; it has no slot, so its primary keeps nothing for it.
 
-    It reports every second how far it is, also when nothing happens.
+    The primary is stopped and started again for the copy: not every package of the server has
+    pg_basebackup. The standby reports every second how far it is, also when nothing happens.
     """
-    settings = {**primary.settings, "wal_receiver_status_interval": "1"}
+    source = f"host={primary.host} port={primary.port} user={USER} password={PASSWORD}"
+    settings = {
+        **primary.settings,
+        "wal_receiver_status_interval": "1",
+        "primary_conninfo": source,
+    }
     standby = PostgresServer(primary.binaries, settings)
-    source = f"host={primary.host} port={primary.port} user={USER} password='{PASSWORD}'"
     try:
-        run_tool(
-            [
-                *(primary.binaries.directory / "pg_basebackup", "-D", standby.data_dir),
-                *("-d", source, "--write-recovery-conf", "--checkpoint=fast", "--no-sync"),
-            ],
-            cwd=standby.directory,
-        )
-        with standby:
-            yield standby
+        primary.stop()
+        run_tool(["cp", "-R", primary.data_dir, standby.data_dir], cwd=standby.directory)
+        run_tool(["chmod", "700", standby.data_dir], cwd=standby.directory)
+        run_tool(["touch", standby.data_dir / "standby.signal"], cwd=standby.directory)
+        primary.start()
+        standby.start()
+        yield standby
     finally:
-        shutil.rmtree(standby.directory, ignore_errors=True)
+        standby.remove()
