@@ -1,13 +1,17 @@
 -- purpose: rows not archived at or below the seed, the first page
 -- index: {created_archived_index}, or {created_at_index}
--- touches: files (at or below the seed, one page)
-SELECT {uid} AS uid,
-       {created_at} AS created_at,
-       {location} AS location,
-       {created_at} AS page_created_at,
-       {uid} AS page_key
-FROM {files}
-WHERE {created_at} <= :seed
-  AND ({archived} = FALSE OR {archived} IS NULL)
-ORDER BY {created_at}, {uid}
-LIMIT :page_size;
+-- touches: files (at or below the seed, one page; within, the index alone tells what is archived)
+SELECT {files}.{uid} AS uid,
+       {files}.{created_at} AS created_at,
+       {files}.{location} AS location,
+       {files}.{created_at} AS page_created_at,
+       {files}.{uid} AS page_key
+FROM (SELECT {uid} AS hole_uid, {created_at} AS hole_created_at
+      FROM {files}
+      WHERE {created_at} <= :seed
+        AND ({archived} = FALSE OR {archived} IS NULL)
+      ORDER BY {created_at}, {uid}
+      LIMIT :page_size) AS page
+JOIN {files} ON {files}.{uid} = page.hole_uid AND {files}.{created_at} = page.hole_created_at
+WHERE {files}.{archived} = FALSE OR {files}.{archived} IS NULL
+ORDER BY {files}.{created_at}, {files}.{uid};
