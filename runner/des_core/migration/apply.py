@@ -15,6 +15,7 @@ from des_core.migration.plan import (
     plan_downgrade,
     plan_upgrade,
     require_current,
+    revisions_down,
 )
 from des_core.migration.run import (
     DEFAULT_ACTOR,
@@ -111,12 +112,11 @@ def downgrade(
         hold_lock(migration.config, "migrate down"),
     ):
         require_lag_is_known(migration)
-        if plan is None:
-            plan = plan_downgrade(migration)
-        else:
+        if plan is not None:
             require_current(migration, plan)
-        run_revisions(migration, plan.todo, upgrade=False)
-    return MigrationReport(plan.revisions)
+        todo = revisions_down(migration) if plan is None else plan.todo
+        run_revisions(migration, todo, upgrade=False)
+    return MigrationReport(tuple(revision.name for revision in todo))
 
 
 def require_hash(plan: MigrationPlan, wanted: str | None) -> None:
