@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from des_core.migration.plan import MigrationPlan
-    from des_core.migration.seed import SeedPlan
+    from des_core.migration.seed_plan import SeedPlan
     from des_core.migration.status import MigrationStatus
 
 ORIGINS = {

@@ -20,7 +20,8 @@ from des_core.migration.live_state import (
     table_values,
 )
 from des_core.migration.plan import MOST_ROWS_TO_SCAN
-from des_core.migration.seed import Count, count_archived_above, count_holes, newest_archived
+from des_core.migration.seed import count_archived_above, count_holes, newest_archived
+from des_core.migration.seed_plan import Count
 from des_core.migration.server_traps import find_traps, read_row_versions, server_version
 from des_core.timestamps import format_utc
 

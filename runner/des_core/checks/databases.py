@@ -9,7 +9,7 @@ from des_core.checks.check import Check, failed, ok, skipped, warning
 from des_core.checks.patient import Patient
 from des_core.database import Database, run
 from des_core.identifiers import Dialect
-from des_core.migration.environment import all_heads
+from des_core.migration.heads import all_heads
 from des_core.migration.live_state import find_created_at_index, read_columns
 from des_core.migration.revisions import (
     CREATED_AT_INDEX,

@@ -15,14 +15,14 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext, MigrationStep
 from alembic.script import ScriptDirectory
 
-from des_core.database import Database
-from des_core.errors import ConfigError, UsageError, WrongSchema
+from des_core.errors import ConfigError, UsageError
+from des_core.migration.heads import all_heads
+from des_core.migration.plan import seed_needs_index
 from des_core.migration.revisions import (
     BY_NAME,
     DROP_ARCHIVED,
     VERSION_TABLE,
     WATERMARK,
-    Branch,
     Revision,
 )
 from des_core.migration.run import DEFAULT_ACTOR, MigrationOptions, MigrationRun, open_run
@@ -40,33 +40,6 @@ def script_directory() -> ScriptDirectory:
     config.set_main_option("script_location", str(resource_dir("alembic")).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return ScriptDirectory.from_config(config)
-
-
-def read_heads(database: Database) -> frozenset[str]:
-    """The rows of des_admin_version. WrongSchema where one is not of this version."""
-    with database.translated(), database.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-        heads = frozenset(context.get_current_heads())
-    unknown = sorted(heads - BY_NAME.keys())
-    if unknown:
-        raise WrongSchema(
-            f"the database is at a revision that this version does not know: {unknown[0]}",
-            hint="a newer des-admin was here: install that version, "
-            f"or look into the table {VERSION_TABLE}",
-            database=database.label,
-            known=", ".join(BY_NAME),
-        )
-    return heads
-
-
-def all_heads(migration: MigrationRun) -> frozenset[str]:
-    """The heads of both branches, each read where its branch lives."""
-    config_heads = read_heads(migration.config)
-    source_heads = config_heads if migration.shares_database else read_heads(migration.source)
-    return frozenset(
-        {name for name in config_heads if BY_NAME[name].branch is Branch.CONFIG}
-        | {name for name in source_heads if BY_NAME[name].branch is Branch.SOURCE}
-    )
 
 
 def run_revisions(migration: MigrationRun, revisions: Iterable[Revision], *, upgrade: bool) -> None:
@@ -131,7 +104,6 @@ def _run_command(context: EnvironmentContext, migration: MigrationRun) -> None:
 def _look_ahead(migration: MigrationRun, names: list[str]) -> None:
     """Refuse before the first change what a later revision would refuse."""
     from des_core.migration.gate import preview_gate, require_passed
-    from des_core.migration.plan import seed_needs_index
     from des_core.migration.seed import plan_seed
 
     revisions = tuple(BY_NAME[name] for name in names)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from des_core.database import run
 from des_core.errors import Refused
 from des_core.migration.blockers import Blocker, find_blockers
-from des_core.migration.environment import all_heads
 from des_core.migration.gate import GateFinding, check_gate, preview_gate
+from des_core.migration.heads import all_heads
 from des_core.migration.live_state import estimate_rows, serves_windows, table_values
 from des_core.migration.planned import PlannedStatement, statements_down, statements_up
 from des_core.migration.revisions import (
@@ -25,7 +25,8 @@ from des_core.migration.revisions import (
     applied_revisions,
 )
 from des_core.migration.run import MigrationRun
-from des_core.migration.seed import SeedPlan, plan_seed
+from des_core.migration.seed import plan_seed
+from des_core.migration.seed_plan import SeedPlan
 from des_core.migration.server_traps import RowVersions, read_row_versions
 from des_core.timestamps import format_utc
 

@@ -31,7 +31,8 @@ from des_core.migration.revisions import (
     Revision,
 )
 from des_core.migration.run import MigrationRun
-from des_core.migration.seed import Count, SeedPlan, count_rows
+from des_core.migration.seed import count_rows
+from des_core.migration.seed_plan import Count, SeedPlan
 from des_core.migration.statements import catalog_for
 from des_core.migration.steps import Step, get_step, load_steps
 from des_core.migration.watermark import RETIREMENT, watermark_is_seeded

@@ -18,7 +18,7 @@ from des_core.source_schema import SourceSchema, inspect_source, source_catalog
 from des_core.sql_catalog import Catalog
 
 if TYPE_CHECKING:
-    from des_core.migration.seed import SeedPlan
+    from des_core.migration.seed_plan import SeedPlan
 
 DEFAULT_ACTOR = "alembic"
 

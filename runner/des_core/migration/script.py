@@ -29,7 +29,8 @@ from des_core.migration.revisions import (
     Revision,
 )
 from des_core.migration.run import MigrationRun
-from des_core.migration.seed import SeedPlan, iterate_holes, plan_seed
+from des_core.migration.seed import iterate_holes, plan_seed
+from des_core.migration.seed_plan import SeedPlan
 from des_core.migration.steps import Step, get_step, load_steps
 from des_core.migration.watermark import next_fence
 from des_core.sql_catalog import CREATED_ARCHIVED_INDEX, Catalog, Statement, config_statement

@@ -10,7 +10,6 @@ So from its first moment the watermark, with the exceptions, gives the true answ
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from des_core.migration.adoption import read_hand_made
 from des_core.migration.live_state import needs_null_pass, read_archived_column
 from des_core.migration.revisions import WATERMARK
 from des_core.migration.run import MigrationRun
+from des_core.migration.seed_plan import Count, SeedPlan
 from des_core.migration.statements import execute_steps
 from des_core.sql_catalog import config_statement
 from des_core.stored_time import to_stored
@@ -38,36 +38,6 @@ ADOPTED = "adopted"
 HOLE_PAGE_SIZE = 1000
 COUNT_LIMIT = 1_000_000
 _MICROSECOND = timedelta(microseconds=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """A number of rows; `is_exact` is False where counting stopped at a limit."""
-
-    rows: int
-    is_exact: bool = True
-
-    def __str__(self) -> str:
-        return f"{self.rows:,}" if self.is_exact else f"more than {self.rows:,}"
-
-
-@dataclass(frozen=True, slots=True)
-class SeedPlan:
-    """The first watermark and what it means.
-
-    `origin` says where it comes from; `holes` become exceptions; `repacked` rows above it are
-    marked archived and will be packed again; `unseen` rows have no created_at at all.
-    """
-
-    archived_until: datetime
-    origin: str
-    lag_days: int
-    holes: Count
-    repacked: Count
-    unseen: Count
-    oldest_row: datetime | None
-    newest_row: datetime | None
-    notes: tuple[str, ...] = ()
 
 
 def plan_seed(migration: MigrationRun) -> SeedPlan:

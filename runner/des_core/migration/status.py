@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from des_core.config import Settings
 from des_core.exceptions import ReasonCount, count_open
 from des_core.lock import lock_holder
-from des_core.migration.environment import all_heads
 from des_core.migration.flag_jobs import ROLLBACK_JOB
+from des_core.migration.heads import all_heads
 from des_core.migration.jobs import JOB_TABLE, Job, read_job
 from des_core.migration.live_state import (
     CONFIG_TABLE,
