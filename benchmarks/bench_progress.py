@@ -2,18 +2,32 @@
 
 Both tables lie on one PostgreSQL server, hold ten years, and have as much waiting and the same
 ledger: 30 days of 256 shards. The counting queries are those that one writes by hand against the
-table: what waits, what is archived, and 30 days one by one.
+table: what waits, what is archived, and 30 days one by one. Measured are the answers on an open
+connection, which is what the database and our thinking cost, and whole commands, where starting
+Python is most of it: `des-admin progress` against psql.
 """
 
 import argparse
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 
-from harness import ROOT, Claim, describe_machine, print_claims, print_table
+import yaml
+from harness import (
+    ROOT,
+    Claim,
+    describe_machine,
+    print_claims,
+    print_table,
+    scratch_directory,
+)
+from postgres_archive import PROGRAMS
 from pydantic import SecretStr
 
 sys.path.insert(0, str(ROOT / "tests"))
@@ -99,30 +113,76 @@ def fill_ledger(config: Database, until: datetime) -> None:
             add_slice(connection, config.dialect, record, shards)
 
 
-def measure(settings: Settings, rounds: int) -> dict[str, float]:
-    """Median milliseconds of each answer, on one open connection."""
-    with closing(open_database(settings.source_url)) as config:
-        source = SourceReader(config, settings.database)
-
-        def by_hand() -> None:
-            with config.read() as connection:
-                for statement in BY_HAND:
-                    connection.exec_driver_sql(statement).all()
-
-        return {
-            "progress": _median_ms(lambda: read_progress(config, source), rounds),
-            "progress --daily": _median_ms(lambda: read_days(config, source, days=DAYS), rounds),
-            "counting by hand": _median_ms(by_hand, min(rounds, 5)),
-        }
+Answers = dict[str, Callable[[], object]]
 
 
-def _median_ms(answer: Callable[[], object], rounds: int) -> float:
-    times = []
-    for _ in range(rounds + 1):
-        began = time.perf_counter()
-        answer()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times[1:]) * 1000
+def open_answers(settings: Settings, stack: ExitStack) -> Answers:
+    """Each answer, on one open connection."""
+    config = stack.enter_context(closing(open_database(settings.source_url)))
+    source = SourceReader(config, settings.database)
+
+    def by_hand() -> None:
+        with config.read() as connection:
+            for statement in BY_HAND:
+                connection.exec_driver_sql(statement).all()
+
+    return {
+        "progress": lambda: read_progress(config, source),
+        "progress --daily": lambda: read_days(config, source, days=DAYS),
+        "counting by hand": by_hand,
+    }
+
+
+def commands(settings: Settings, psql: Path, place: Path) -> Answers:
+    """Each command, from its start to its end."""
+    url = settings.source_url
+    config = place / f"{url.rpartition('/')[2]}.yaml"
+    config.write_text(yaml.safe_dump({"database": {"url": url}, "packer": {"output_dir": "/tmp"}}))
+    admin = [sys.executable, "-m", "des_admin", "--config", str(config), "progress"]
+    counting = [str(psql), "-qAt", *(part for query in BY_HAND for part in ("-c", query))]
+    # All that is imported is compiled once, as what pip installs is.
+    env = {**PROGRAMS, "PYTHONPYCACHEPREFIX": str(place)}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+
+    def run(*command: str) -> None:
+        subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
+
+    return {
+        "des-admin progress": partial(run, *admin),
+        "des-admin progress --daily": partial(run, *admin, "--daily"),
+        "psql, counting by hand": partial(run, *counting, url.replace("+psycopg", "")),
+    }
+
+
+def take_turns(tables: list[Answers], rounds: int) -> list[dict[str, float]]:
+    """Median milliseconds of each answer about each table, both in the same minutes."""
+    times: list[dict[str, list[float]]] = [{name: [] for name in each} for each in tables]
+    for name in tables[0]:
+        for _ in range(rounds + 1):
+            for answers, kept in zip(tables, times, strict=True):
+                began = time.perf_counter()
+                answers[name]()
+                kept[name].append((time.perf_counter() - began) * 1000)
+    # The first round warms the caches.
+    return [{name: statistics.median(all_[1:]) for name, all_ in kept.items()} for kept in times]
+
+
+def print_figures(
+    title: str, sizes: list[int], few: dict[str, float], many: dict[str, float]
+) -> None:
+    print_table(
+        title,
+        ["", *(f"{rows:,} rows" for rows in sizes), "ratio"],
+        [
+            [
+                name,
+                f"{few[name]:,.1f} ms",
+                f"{many[name]:,.1f} ms",
+                f"{many[name] / few[name]:.2f} ×",
+            ]
+            for name in few
+        ],
+    )
 
 
 def main() -> None:
@@ -139,20 +199,14 @@ def main() -> None:
     waiting = int(WAITING * min(1.0, options.scale))
     with PostgresServer(binaries, {"shared_buffers": "512MB"}) as server:
         tables = [make_table(database_on(server), rows, waiting) for rows in sizes]
-        few, many = (measure(settings, options.rounds) for settings in tables)
-    print_table(
-        f"PostgreSQL, {waiting:,} rows waiting in each table",
-        ["", *(f"{rows:,} rows" for rows in sizes), "ratio"],
-        [
-            [
-                name,
-                f"{few[name]:,.1f} ms",
-                f"{many[name]:,.1f} ms",
-                f"{many[name] / few[name]:.2f} ×",
-            ]
-            for name in few
-        ],
-    )
+        psql = binaries.directory / "psql"
+        with scratch_directory("progress") as place, ExitStack() as stack:
+            few, many = take_turns([open_answers(each, stack) for each in tables], options.rounds)
+            started = take_turns(
+                [commands(each, psql, place) for each in tables], min(options.rounds, 7)
+            )
+    print_figures(f"PostgreSQL, {waiting:,} rows waiting in each table", sizes, few, many)
+    print_figures("whole commands, from their start to their end", sizes, *started)
     whole = many["progress"] + many["progress --daily"]
     print_claims(
         [

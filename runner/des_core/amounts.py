@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -36,13 +37,28 @@ def count_waiting(
     end: datetime,
     *,
     exact: bool = False,
-    sample_size: int | None = None,
 ) -> Amount:
     """The files of `(start, end]`: exact up to SAMPLE_SIZE, estimated from a sample above."""
     if exact or start >= end:
         return exactly(source.stats(start, end))
-    size = sample_size or SAMPLE_SIZE
-    sample = source.sample(start, end, size)
+    [amount] = count_each(source, [(start, end)], sample_size=SAMPLE_SIZE)
+    return amount
+
+
+def count_each(
+    source: SourceReader, windows: Sequence[tuple[datetime, datetime]], *, sample_size: int
+) -> list[Amount]:
+    """As `count_waiting`, of several windows in one transaction."""
+    samples = source.samples(windows, sample_size)
+    return [
+        _go_on_from(source, sample, *window, sample_size)
+        for sample, window in zip(samples, windows, strict=True)
+    ]
+
+
+def _go_on_from(
+    source: SourceReader, sample: WindowStats, start: datetime, end: datetime, size: int
+) -> Amount:
     if sample.files < size:
         return exactly(sample)
     newest = source.last_created_at(start, end)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 
-from des_core.amounts import Amount, Precision, count_waiting
+from des_core.amounts import Amount, Precision, count_each, count_waiting
 from des_core.database_source import SourceReader
 from des_core.ledger import KnownSlice
 
@@ -48,12 +49,9 @@ def read_arrivals(source: SourceReader, now: datetime, *, exact: bool = False) -
     since = now - ARRIVAL_SPAN
     if exact:
         return count_waiting(source, since, now, exact=True)
-    parts = []
-    while since < now:
-        end = min(since + ARRIVAL_STEP, now)
-        parts.append(count_waiting(source, since, end, sample_size=ARRIVAL_SAMPLE))
-        since = end
-    return _sum(parts)
+    steps = [since + number * ARRIVAL_STEP for number in range(ARRIVAL_SPAN // ARRIVAL_STEP)]
+    windows = list(pairwise([*steps, now]))
+    return _sum(count_each(source, windows, sample_size=ARRIVAL_SAMPLE))
 
 
 def measure_pace(newest: Sequence[KnownSlice], pending: Amount, arrivals: Amount) -> Pace:

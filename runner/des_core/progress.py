@@ -87,7 +87,7 @@ def read_progress(config: Database, source: SourceReader, *, exact: bool = False
         target=target,
         behind=max(target - watermark.archived_until, timedelta(0)),
         pending=pending,
-        archived=_archived(source, watermark, exact=exact),
+        archived=_archived(source, watermark, pending, target, exact=exact),
         packed=totals,
         exceptions=exceptions,
         last_slices=newest[:LAST],
@@ -141,14 +141,17 @@ def _counted_days(source: SourceReader, since: datetime, until: datetime) -> lis
     return found
 
 
-def _archived(source: SourceReader, watermark: Watermark, *, exact: bool) -> Amount:
+def _archived(
+    source: SourceReader, watermark: Watermark, pending: Amount, target: datetime, *, exact: bool
+) -> Amount:
     """Rows at or below the watermark: the catalogue's estimate less what is above."""
     if exact:
         return exactly(source.stats(EARLIEST, watermark.archived_until))
     all_rows = source.estimated_rows()
     if all_rows is None:
         return Amount(None, None, Precision.ESTIMATED)
-    above = count_waiting(source, watermark.archived_until, LATEST).files or 0
+    beyond = count_waiting(source, max(target, watermark.archived_until), LATEST)
+    above = (pending.files or 0) + (beyond.files or 0)
     return Amount(max(all_rows - above, 0), None, Precision.ESTIMATED)
 
 
