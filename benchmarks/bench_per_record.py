@@ -1,14 +1,19 @@
-"""The per-record way beside the watermark, on the same files, with the same engine, on PostgreSQL.
+"""The per-record way beside the watermark, on the same files, on PostgreSQL.
 
-`des-migrate` packs and then marks each row by UPDATEs of 1,000 uids; a cycle packs and moves one
-row. Counted: UPDATE statements by pg_stat_statements and write-ahead log by its position, from the
+A cycle packs and moves one row. Our `des-migrate` packs with the same engine and then marks the
+rows by UPDATEs of 1,000 uids. `per_record_peer.py` is how such packers are commonly written: one
+process, an UPDATE for each file, or one for each batch of 1,000, and a commit for each batch.
+Counted: UPDATE statements by pg_stat_statements and write-ahead log by its position, from the
 start of the program to its end.
 """
 
 import argparse
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from harness import (
@@ -20,9 +25,18 @@ from harness import (
     print_table,
     scratch_directory,
 )
-from postgres_archive import Copy, PostgresArchive, postgres_archive, run_cycle, run_program
+from postgres_archive import (
+    PROGRAMS,
+    Copy,
+    PostgresArchive,
+    postgres_archive,
+    run_cycle,
+    run_program,
+)
 
 CYCLE, PER_RECORD = "des-admin: a cycle", "des-migrate, 1,000 rows an UPDATE"
+PEER_ROW, PEER_BATCH = "one process, an UPDATE a file", "one process, 1,000 rows an UPDATE"
+PEER = Path(__file__).with_name("per_record_peer.py")
 STATISTICS = {"shared_preload_libraries": "pg_stat_statements", "max_wal_size": "8GB"}
 UPDATES = (
     "SELECT coalesce(sum(calls), 0)::float8, coalesce(sum(total_exec_time), 0)::float8 / 1000"
@@ -73,6 +87,11 @@ def migrate(config: Path) -> None:
     run_program("des_admin.per_record_cli", "--config", str(config), "--quiet")
 
 
+def peer(update: str, config: Path) -> None:
+    command = [sys.executable, str(PEER), "--config", str(config), f"--update={update}"]
+    subprocess.run(command, env=PROGRAMS, check=True)
+
+
 def main() -> None:
     """Print the figures of both ways, for a million files, and the claims."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -84,14 +103,20 @@ def main() -> None:
     )
     with scratch_directory("per-record") as place:
         files = make_corpus(TINY.scaled(options.scale), place / "source")
-        found = {CYCLE: [], PER_RECORD: []}
+        found: dict[str, list[Figures]] = {}
+        ways = {
+            PER_RECORD: migrate,
+            PEER_ROW: partial(peer, "row"),
+            PEER_BATCH: partial(peer, "batch"),
+        }
         with postgres_archive(place, **STATISTICS) as one:
             other = PostgresArchive(one.server, place)
             one.fill(files)
             other.fill(files, migrated=False)
             for _ in range(options.rounds):
-                found[CYCLE].append(measure(one, run_cycle))
-                found[PER_RECORD].append(measure(other, migrate))
+                found.setdefault(CYCLE, []).append(measure(one, run_cycle))
+                for name, way in ways.items():
+                    found.setdefault(name, []).append(measure(other, way))
     medians = {
         name: [statistics.median(column) for column in zip(*runs, strict=True)]
         for name, runs in found.items()
@@ -111,15 +136,16 @@ def main() -> None:
             for name, (seconds, calls, update_s, wal) in medians.items()
         ],
     )
-    ours, theirs = medians[CYCLE], medians[PER_RECORD]
-    print_claims(
-        [
-            Claim("whole run: des-migrate takes", theirs[0] / ours[0], 8, at_most=False),
-            Claim("UPDATE statements: des-migrate makes", theirs[1] / ours[1], 8, at_most=False),
-            Claim("time of UPDATEs: des-migrate takes", theirs[2] / ours[2], 8, at_most=False),
-            Claim("write-ahead log: des-migrate writes", theirs[3] / ours[3], 8, at_most=False),
-        ]
-    )
+    print_claims([claim for name in ways for claim in compare(name, medians[name], medians[CYCLE])])
+
+
+def compare(name: str, theirs: list[float], ours: list[float]) -> list[Claim]:
+    """The promise is about the packer with an UPDATE for each file; the others stand beside it."""
+    subjects = ("whole run", "UPDATE statements", "time of UPDATEs", "write-ahead log")
+    return [
+        Claim(f"{name}: {subject}", its / mine, 8, at_most=False)
+        for subject, its, mine in zip(subjects, theirs, ours, strict=True)
+    ]
 
 
 if __name__ == "__main__":
