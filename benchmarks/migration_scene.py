@@ -167,7 +167,7 @@ class Scene:
     def rows_written(self, name: str) -> int:
         """Rows of `files` updated so far; on MariaDB of all tables of the server."""
         if self.kind == "mariadb":
-            return self._status(name, "Innodb_rows_updated")
+            return self._status(name, "Handler_update")
         sql = "SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'files'"
         time.sleep(1.2)  # the counters of a session arrive within a second of its end
         return int(self.value(name, sql))
