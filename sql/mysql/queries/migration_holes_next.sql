@@ -13,6 +13,6 @@ FROM (SELECT {uid} AS hole_uid, {created_at} AS hole_created_at
         AND ({archived} = FALSE OR {archived} IS NULL)
       ORDER BY {created_at}, {uid}
       LIMIT :page_size) AS page
-JOIN {files} ON {files}.{uid} = page.hole_uid AND {files}.{created_at} = page.hole_created_at
+JOIN {files} ON {files}.{uid} <=> page.hole_uid AND {files}.{created_at} = page.hole_created_at
 WHERE {files}.{archived} = FALSE OR {files}.{archived} IS NULL
 ORDER BY {files}.{created_at}, {files}.{uid};
