@@ -11,7 +11,7 @@ from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.json import plain
 from des_admin.render.tables import print_facts
-from des_admin.render.values import count, duration, size, utc
+from des_admin.render.values import count, duration, numbered, size, utc
 from des_core.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def report_facts(report: CycleReport) -> list[tuple[str, object]]:
     rate = round(report.files_out / report.duration_s) if report.duration_s > 0 else 0
     facts: list[tuple[str, object]] = [
         ("watermark", utc(report.watermark)),
-        ("packed", f"{count(report.files_out)} files in {count(report.slices)} slices"),
+        ("packed", f"{count(report.files_out)} files in {numbered(report.slices, 'slice')}"),
         (
             "shards",
             f"{count(report.shards)}, {size(report.bytes_out)} for {size(report.bytes_in)}",
@@ -178,5 +178,5 @@ def report_facts(report: CycleReport) -> list[tuple[str, object]]:
     retried = report.retried
     if retried.tried:
         words = f"{count(retried.packed)} packed, {count(retried.failed)} failed again"
-        facts.append(("retried", f"{count(retried.tried)} exceptions: {words}"))
+        facts.append(("retried", f"{numbered(retried.tried, 'exception')}: {words}"))
     return facts

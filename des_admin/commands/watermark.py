@@ -220,6 +220,8 @@ def history(
         chain = check_chain(connection, config.dialect) if check else None
     payload: dict[str, Any] = {"events": [_event_json(e) for e in events], "chain": chain}
     context.emit("watermark-history", payload, lambda out: _draw_history(out, events, chain))
+    if len(events) == limit and events[-1].event_id > 1:
+        context.say(f"only the newest {count(limit)} are shown: raise --limit to see more")
     if chain is not None and chain.broken_at is not None:
         context.finish(ExitCode.REFUSED)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from des_core.migration.plan import MigrationPlan
     from des_core.migration.seed_plan import SeedPlan
-    from des_core.migration.status import MigrationStatus
+    from des_core.migration.status import MigrationStatus, RevisionStatus
 
 ORIGINS = {
     "newest_archived": "the newest archived row",
@@ -52,13 +52,19 @@ def print_plan(console: Console, plan: MigrationPlan) -> None:
 def print_status(console: Console, status: MigrationStatus) -> None:
     """Revisions as a table, then the rest as facts."""
     columns = [Column("revision", wraps=False, style="bold"), Column("database"), Column("state")]
-    rows = [
-        (revision.name, revision.database, "applied" if revision.is_applied else "not applied")
-        for revision in status.revisions
-    ]
+    rows = [(r.name, r.database, _state(r)) for r in status.revisions]
     print_table(console, columns, rows)
     console.print()
     print_facts(console, _status_facts(status))
+
+
+def _state(revision: RevisionStatus) -> str:
+    from des_core.migration.revisions import DROP_ARCHIVED
+
+    if revision.is_applied:
+        return "applied"
+    is_optional = revision.name == DROP_ARCHIVED.name
+    return "not applied (optional: migrate up --drop-archived)" if is_optional else "not applied"
 
 
 def _plan_facts(plan: MigrationPlan) -> Iterator[tuple[str, object]]:

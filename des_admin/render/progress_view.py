@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from des_admin.render.json import plain
 from des_admin.render.sections import Section
 from des_admin.render.tables import Column
-from des_admin.render.values import bar, count, duration, share, size, utc, utc_and_local
+from des_admin.render.values import bar, count, duration, numbered, share, size, utc, utc_and_local
 
 if TYPE_CHECKING:
     from des_core.amounts import Amount
@@ -116,7 +116,7 @@ def _facts(progress: Progress) -> list[tuple[str, object]]:
     if progress.pending.oldest is not None:
         facts.append(("", f"from {utc(progress.pending.oldest)} to {utc(progress.pending.newest)}"))
     open_below = sum(item.files for item in progress.exceptions if not item.archived)
-    but = f", but for {count(open_below)} exceptions" if open_below else ""
+    but = f", but for {numbered(open_below, 'exception')}" if open_below else ""
     facts.append(("archived", f"{_amount(progress.archived)}{but}"))
     if done is not None and waiting is not None:
         facts.append(

@@ -14,6 +14,11 @@ def count(value: int | None) -> str:
     return "–" if value is None else f"{value:,}"
 
 
+def numbered(value: int, noun: str) -> str:
+    """`1 slice`, `1,234 slices`."""
+    return f"{count(value)} {noun}{'' if value == 1 else 's'}"
+
+
 def size(value_bytes: int | None) -> str:
     """`1.4 GiB`, with at most one decimal."""
     if value_bytes is None:

@@ -121,7 +121,7 @@ class Catalog:
             sql=self._fill(body, escape=False),
             escaped=self._fill(body, escape=True),
             purpose=self._fill(header.get("purpose", ""), escape=False),
-            index=header.get("index", ""),
+            index=self._fill(header.get("index", ""), escape=False),
             touches=header.get("touches", ""),
         )
 

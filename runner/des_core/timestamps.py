@@ -21,7 +21,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 _STORED = re.compile(
     r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?"
 )
-_FORMS = "2024-11-01, 2024-11-01T12:30:00Z, 2024-11-01 12:30:00+01:00, -1d or +12h"
+_FORMS = "2024-11-01, 2024-11-01T12:30:00Z, 2024-11-01 12:30:00+01:00, -1d or +12h (s, m, h, d, w)"
 
 
 def to_us(moment: datetime) -> int:

@@ -91,7 +91,7 @@ LINES = (
     *("watermark show", "watermark lag 6 --yes", "watermark rewind 1d --dry-run", "run"),
     *("progress", "progress --exact", "progress --daily", "progress --daily --exact"),
     *("watermark rewind 1d --yes", "watermark history --check", "watermark history"),
-    *("exceptions list", "exceptions retry --yes", "exceptions resolve --reason no --dry-run"),
+    *("exceptions list", "exceptions retry --yes", "exceptions resolve --reason late --dry-run"),
     *("run", "verify", "archive has UID nobody", "archive get UID --to back.bin", "archive ls"),
     *("archive ls --day 2024-01-08", "migrate plan", "migrate status", "migrate sql"),
     *("migrate sql down", "migrate up --yes", "backup create --dir backups"),

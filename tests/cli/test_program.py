@@ -234,6 +234,14 @@ def test_before_the_migration_every_command_says_what_to_do(
         assert "not_journaled" not in done.err
 
 
+def test_sql_list_names_the_index_itself(program: Program, project: Path) -> None:
+    write_config(project, "sqlite:////nowhere/x.db")
+    listed = program("sql", "list", "--output", "json").json["statements"]
+    indexes = {item["name"]: item["index"] for item in listed}
+    assert indexes["window_count"] == '"idx_files_created_at"'
+    assert not any("{" in index for index in indexes.values())
+
+
 def test_sql_show_refuses_an_unknown_parameter(program: Program) -> None:
     line = "sql show watermark_read --dialect sqlite --param x=1"
     done = program(*line.split(), expect=2)

@@ -176,3 +176,9 @@ def test_tampering_with_the_trail_is_seen(
     sqlite_archive.config.execute(tampering)
     done = program("watermark", "history", "--check", "--output", "json", expect=4)
     assert done.json["chain"]["broken_at"] is not None
+
+
+def test_a_history_that_was_cut_says_so(sqlite_archive: Archive, program: Program) -> None:
+    program("watermark", "lag", "8", "--yes")
+    assert "only the newest 1 are shown" in program("watermark", "history", "--limit", "1").err
+    assert program("watermark", "history").err == ""
