@@ -11,14 +11,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from des_core.archive_routing import require_same_routing
 from des_core.config import Settings
 from des_core.database import Database, open_database, run
 from des_core.database_source import SourceReader
 from des_core.errors import Refused, WrongSchema
+from des_core.identifiers import Dialect
 from des_core.lock import hold_lock
 from des_core.manifests import SliceManifest, write_manifest
 from des_core.packer import Packer
@@ -179,10 +182,24 @@ class _Job:
         clause = reader.catalog.get("mark_archived").clause
         values = reader.schema.window(window.start, window.end)
         values["uids"] = [reader.schema.uid_to_db(uid) for uid in uids]
+        is_postgres = reader.database.dialect is Dialect.POSTGRES
+        if not is_postgres:  # where it is an array
+            clause = clause.bindparams(sa.bindparam("uids", expanding=True))
         with reader.database.write() as connection:
-            expanding = clause.bindparams(sa.bindparam("uids", expanding=True))
-            self.report.files_marked += connection.execute(expanding, values).rowcount
+            if is_postgres:
+                _plan_each_time(connection)
+            self.report.files_marked += connection.execute(clause, values).rowcount
         self.report.updates += 1
+
+
+def _plan_each_time(connection: Connection) -> None:
+    """Let PostgreSQL see the values when it plans.
+
+    A prepared statement soon has a plan for any values, and for any window that is the index on
+    created_at: each batch then reads all rows of the day and compares them with all its uids.
+    """
+    raw: Any = connection.connection.driver_connection
+    raw.prepare_threshold = None
 
 
 def _require_flag(reader: SourceReader) -> None:

@@ -73,3 +73,23 @@ def test_it_needs_the_flag(database: TestDatabase, tmp_path: Path) -> None:
     )
     with pytest.raises(WrongSchema, match="archived"):
         pack(make_settings(database, tmp_path / "out"))
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_a_mark_reads_no_more_rows_than_it_marks(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """Also from the time on when the server plans for values that it does not know."""
+    files_table(database, rows=1000, days=1)
+    database.execute("CREATE INDEX IF NOT EXISTS by_time ON files (created_at)")
+    database.execute("ANALYZE files")
+    report = pack(make_settings(database, tmp_path / "out"), batch_size=20)
+    assert (report.files_marked, report.updates) == (1000, 50)
+    others = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    while database.value(others):  # a server process counts when it ends
+        pass
+    entries = "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE relname = 'files'"
+    assert database.value(entries) < 10 * report.files_marked

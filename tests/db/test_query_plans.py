@@ -83,7 +83,8 @@ def explain(reader: SourceReader, statement: Statement) -> list[Any]:
     clause = sa.text(prefix + statement.escaped)
     values = values_for(reader, statement)
     if ":uids" in statement.escaped:
-        clause = clause.bindparams(sa.bindparam("uids", expanding=True))
+        if reader.database.dialect is not Dialect.POSTGRES:  # where it is an array
+            clause = clause.bindparams(sa.bindparam("uids", expanding=True))
         values["uids"] = ["4000000000", "doc-0000001.json"]
     with reader.database.read() as connection:
         return list(connection.execute(clause, values).all())
