@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
@@ -147,7 +148,8 @@ class Maker:
             fields[key] = self._junk()
 
     def _junk(self) -> Any:
-        value = self.chance.choice(JUNK)
+        # A copy: what is spoilt once more must not change what later cases are made of.
+        value = deepcopy(self.chance.choice(JUNK))
         # A YAML file cannot hold half a surrogate pair; a command line can.
         return "half" if value == "\ud800" else value
 
