@@ -130,3 +130,13 @@ def test_every_statement_on_files_uses_an_index(reader: SourceReader) -> None:
         if found:
             problems[name] = found
     assert problems == {}
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    "name", ["metrics_pending", "window_sample", "window_first", "window_last", "pending_first"]
+)
+def test_a_sample_is_not_sorted(reader: SourceReader, name: str) -> None:
+    """An alias that is called as the column would be what ORDER BY means."""
+    plan = explain(reader, reader.catalog.get(name))
+    assert not [row.detail for row in plan if "TEMP B-TREE" in row.detail]

@@ -2,11 +2,11 @@
 -- index: {created_at_index}
 -- touches: files (sample_size rows at most)
 SELECT COUNT(*) AS files,
-       MIN(sample.created_at) AS oldest,
-       MAX(sample.created_at) AS newest,
+       MIN(sample.des_created_at) AS oldest,
+       MAX(sample.des_created_at) AS newest,
        SUM(sample.size_bytes) AS size_bytes
 FROM (
-    SELECT {created_at_utc} AS created_at, {size_bytes} AS size_bytes
+    SELECT {created_at_utc} AS des_created_at, {size_bytes} AS size_bytes
     FROM {files}
     WHERE {created_at} >= :net_start AND {created_at} < :net_end
       AND {created_at_utc} > :start_at AND {created_at_utc} <= :end_at
