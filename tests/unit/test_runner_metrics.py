@@ -280,6 +280,15 @@ def test_what_cannot_be_left_behind_does_not_fail_the_job(tmp_path: Path) -> Non
     leave_behind(CollectorRegistry(), MetricsSettings(textfile=nowhere, pushgateway_url=url))
 
 
+@pytest.mark.parametrize(
+    "url", ["http://u:canary/ss@host:9", "x" * 70_000, "http://[::1", "", "a b"]
+)
+def test_what_is_no_url_does_not_fail_the_job(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    leave_behind(CollectorRegistry(), MetricsSettings(pushgateway_url=url))
+    assert "metrics_not_pushed" in caplog.text
+    assert "canary" not in caplog.text
+
+
 def test_metrics_are_pushed_with_the_password_of_the_url(metrics: PrometheusMetrics) -> None:
     received: list[tuple[str, str, str | None, bytes]] = []
 

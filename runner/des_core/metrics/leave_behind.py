@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http.client import HTTPException
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from prometheus_client import CollectorRegistry, push_to_gateway, write_to_textfile
@@ -27,6 +28,11 @@ def leave_behind(registry: CollectorRegistry, settings: MetricsSettings) -> None
             _push(registry, settings.pushgateway_url.get_secret_value())
         except OSError as exc:  # URLError and timeouts are of this family
             log.warning("metrics_not_pushed", error=str(exc))
+        except (ValueError, HTTPException) as exc:
+            # Their messages may quote what stands where a port should be: part of a password.
+            log.warning(
+                "metrics_not_pushed", error=f"no usable URL or answer: {type(exc).__name__}"
+            )
 
 
 def _push(registry: CollectorRegistry, url: str) -> None:
