@@ -113,6 +113,8 @@ def _read_text(path: Path) -> str:
         raise ConfigError(
             f"the configuration file cannot be read: {exc.strerror}", file=str(path)
         ) from exc
+    except ValueError as exc:  # a NUL, or half a surrogate pair
+        raise ConfigError("no file can have this name", file=ascii(str(path))) from exc
     if len(data) > MAX_FILE_BYTES:
         raise ConfigError("the configuration file is larger than 1 MiB", file=str(path))
     try:

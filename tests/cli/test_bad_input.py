@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from des_core.config_file import load_settings
+from des_core.errors import ConfigError
 from des_core.migration.apply import upgrade
 from support.archive import make_settings
 from support.database import TestDatabase
@@ -59,6 +61,12 @@ def expect(done: subprocess.CompletedProcess[str], code: int, *words: str) -> No
 
 
 # --- The configuration file
+
+
+@pytest.mark.parametrize("name", ["nul\0.yaml", "half\ud800.yaml", "x" * 5000])
+def test_what_cannot_be_the_name_of_a_file(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"cannot be read|no file can have this name"):
+        load_settings(Path(name), env={})
 
 
 @pytest.mark.parametrize(
