@@ -91,10 +91,13 @@ def get(
         Path | None,
         typer.Option(metavar="LIST", help="Many files, named in a list; - is stdin."),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a file of other content that is there.")
+    ] = False,
     output_dir: OutputDirOption = None,
     n_bits: BitsOption = None,
 ) -> None:
-    """Read a file back, checked to the last byte."""
+    """Read a file back, checked to the last byte. What is there already is not replaced."""
     from des_admin.commands import archive_files as files
     from des_core.retriever import Wanted
 
@@ -105,10 +108,10 @@ def get(
     if from_file is not None:
         if to is None:
             raise UsageError("many files need a directory: --to DIR")
-        files.get_many(context, retriever, files.read_list(from_file), to)
+        files.get_many(context, retriever, files.read_list(from_file), to, force=force)
     elif uid is not None:
         wanted = Wanted(uid, files.parse_created_at(created_at))
-        files.get_one(context, retriever, wanted, to)
+        files.get_one(context, retriever, wanted, to, force=force)
 
 
 def ls(

@@ -17,7 +17,8 @@ from urllib.parse import quote
 
 from des_admin.context import Context
 from des_admin.render.values import foreign
-from des_core.errors import CheckFailed, ConfigError, UsageError
+from des_core.errors import CheckFailed, ConfigError, Refused, UsageError
+from des_core.local_files import equal_files, give_name
 
 if TYPE_CHECKING:
     from des_core.retriever import Retriever, StoredFile, Wanted
@@ -114,14 +115,16 @@ def check_has(context: Context, retriever: Retriever, wanted: list[Wanted]) -> N
         raise _not_there(absent)
 
 
-def get_one(context: Context, retriever: Retriever, item: Wanted, to: Path | None) -> None:
-    """Write one file to a path, or to stdout."""
+def get_one(
+    context: Context, retriever: Retriever, item: Wanted, to: Path | None, *, force: bool = False
+) -> None:
+    """Write one file to a path, or to stdout. Other content there is replaced only by `force`."""
     file = retriever.find(item.uid, item.created_at)
     if file is None:
         raise _not_there([item.uid])
     if to is not None:
         target = to / file_name_of(file.uid) if to.is_dir() else to
-        write_file(retriever.stream(file), target)
+        write_file(retriever.stream(file), target, force=force)
         _report(context, [(file, target)])
         return
     if context.wants_json:
@@ -131,14 +134,19 @@ def get_one(context: Context, retriever: Retriever, item: Wanted, to: Path | Non
     sys.stdout.buffer.flush()
 
 
-def get_many(context: Context, retriever: Retriever, wanted: list[Wanted], to: Path) -> None:
-    """Write many files into a directory; what is not there is named at the end, exit 4."""
+def get_many(
+    context: Context, retriever: Retriever, wanted: list[Wanted], to: Path, *, force: bool = False
+) -> None:
+    """Write many files into a directory; what is not there is named at the end, exit 4.
+
+    What an earlier try wrote there is left as it is.
+    """
     if not to.is_dir():
         raise UsageError("--to must be a directory for more than one file", path=str(to))
     written = {}
     for file, pieces in retriever.read_many(wanted):
         target = to / file_name_of(file.uid)
-        write_file(pieces, target)
+        write_file(pieces, target, force=force)
         written[file.uid] = (file, target)
     _report(context, [written[item.uid] for item in wanted if item.uid in written])
     absent = [item.uid for item in wanted if item.uid not in written]
@@ -146,8 +154,11 @@ def get_many(context: Context, retriever: Retriever, wanted: list[Wanted], to: P
         raise _not_there(absent)
 
 
-def write_file(pieces: Iterable[bytes], target: Path) -> None:
-    """Whole and checked, or not at all: the name appears after the last byte was verified."""
+def write_file(pieces: Iterable[bytes], target: Path, *, force: bool = False) -> None:
+    """Whole and checked, or not at all: the name appears after the last byte was verified.
+
+    `Refused` where a file of other content has the name, unless `force` is to replace it.
+    """
     try:
         with NamedTemporaryFile(dir=target.parent, prefix=".des-", delete=False) as draft:
             try:
@@ -155,13 +166,31 @@ def write_file(pieces: Iterable[bytes], target: Path) -> None:
                     draft.write(piece)
                 draft.flush()
                 os.fsync(draft.fileno())
-                Path(draft.name).replace(target)
+                if force:
+                    Path(draft.name).replace(target)
+                else:
+                    _name_anew(draft.name, target)
             except BaseException:
                 with contextlib.suppress(FileNotFoundError):
                     Path(draft.name).unlink()
                 raise
     except OSError as exc:
         raise UsageError(f"cannot write the file: {exc.strerror}", path=str(target)) from exc
+
+
+def _name_anew(draft: str, target: Path) -> None:
+    """Give the draft its name, and take its old one away; equal bytes there are as good."""
+    try:
+        give_name(draft, str(target))
+    except FileExistsError as exc:
+        if not (target.is_file() and equal_files(draft, str(target))):
+            raise Refused(
+                "a file with other content is there already; it was not touched",
+                hint="choose another name, or replace it: --force",
+                path=str(target),
+            ) from exc
+    with contextlib.suppress(FileNotFoundError):  # where the name was given by renaming
+        Path(draft).unlink()
 
 
 def file_name_of(uid: str) -> str:

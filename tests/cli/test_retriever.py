@@ -1,6 +1,7 @@
 """Reading back with `des-retriever` and `des-admin archive`, and `des_core.retriever` below."""
 
 import hashlib
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -139,6 +140,20 @@ class TestProgram:
         assert (project / "big.bin").read_bytes() == BIG
         self.run(program, archive, "get", "absent", "--to", "absent.bin", expect=4)
         assert not (project / "absent.bin").exists()
+
+    def test_get_replaces_nothing(self, program: Program, archive: Path, project: Path) -> None:
+        there = project / "there.txt"
+        there.write_text("mine\n")
+        done = self.run(program, archive, "get", "4711", "--to", "there.txt", expect=4)
+        assert "other content" in done.err
+        assert "--force" in done.err
+        assert there.read_text() == "mine\n"
+        for _ in range(2):  # the second time the bytes are there already
+            self.run(program, archive, "get", "4711", "--to", "new.txt")
+        self.run(program, archive, "get", "4711", "--to", "there.txt", "--force")
+        self.run(program, archive, "get", "4711", "--to", os.devnull, expect=4)
+        assert there.read_text() == (project / "new.txt").read_text() == "content of 4711\n"
+        assert sorted(path.name for path in project.iterdir()) == ["new.txt", "there.txt"]
 
     def test_get_many(self, program: Program, archive: Path, project: Path) -> None:
         (project / "restored").mkdir()

@@ -85,7 +85,7 @@ class ShardWriter:
 
     @property
     def files(self) -> int:
-        """Entries so far."""
+        """Entries so far, until it is finished."""
         return len(self._names)
 
     @property
@@ -171,13 +171,17 @@ class ShardWriter:
         last = self._flush()
         if self._writes == 1:
             self.whole = last
-        return ShardStats(
+        stats = ShardStats(
             files=self.files,
             big_files=self._big_files,
             content_bytes=self._content_bytes,
             size_bytes=self.size_bytes,
             sha256=self._digest.hexdigest(),
         )
+        # Several finished shards wait to be synced: none needs to know its names twice.
+        self._names.clear()
+        self._index.clear()
+        return stats
 
     def _check(self, uid: str) -> bytes:
         self._check_open()
