@@ -123,6 +123,24 @@ def test_holes_come_in_pages(
     assert set(open_exceptions(database)) == expected
 
 
+def test_pages_of_holes_miss_none_where_uids_are_numbers(
+    database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As text, 10 comes before 9; the pages go by the column's own order."""
+    monkeypatch.setattr("des_core.migration.seed.HOLE_PAGE_SIZE", 3)
+    kind = {"postgres": "timestamptz", "mysql": "DATETIME(6)", "sqlite": "TEXT"}[database.kind]
+    database.execute(
+        f"CREATE TABLE files (uid BIGINT PRIMARY KEY, created_at {kind} NOT NULL,"
+        " file_location VARCHAR(99), archived BOOLEAN NOT NULL)"
+        + (" WITHOUT ROWID" if database.kind == "sqlite" else "")
+    )
+    for uid in range(95, 106):
+        database.execute(f"INSERT INTO files VALUES ({uid}, '2024-01-01', '/x', FALSE)")
+    database.execute("INSERT INTO files VALUES (1, '2024-01-02', '/x', TRUE)")
+    upgrade(settings_for(database))
+    assert {uid for uid, _at in open_exceptions(database)} == {str(n) for n in range(95, 106)}
+
+
 def test_archived_may_be_null(database: TestDatabase) -> None:
     kind = {"postgres": "timestamptz", "mysql": "DATETIME(6)", "sqlite": "TEXT"}[database.kind]
     uid = "VARCHAR(40)"
@@ -192,6 +210,26 @@ def test_sqlite_reads_every_form_of_a_time(
     upgrade(settings_for(database))
     assert watermark_us(database) == at(datetime(2024, 1, 1, 23, 0, 0, 1, UTC))
     assert {uid for uid, _at in open_exceptions(database)} == {"hole"}
+
+
+@pytest.mark.sqlite
+def test_pages_of_holes_miss_none_where_times_have_several_forms(
+    make_database: Callable[[str], TestDatabase],
+    files_table: FilesTableFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As text, every time with a space comes before every one of the same day with a T."""
+    monkeypatch.setattr("des_core.migration.seed.HOLE_PAGE_SIZE", 3)
+    database = make_database("sqlite")
+    files_table(database, 0)
+    holes = {f"2024-01-01{' T'[hour % 2]}{hour:02d}:00:00" for hour in range(24)}
+    for text in [*sorted(holes), "2024-01-02 00:00:00"]:
+        database.execute(
+            "INSERT INTO files VALUES (:at, :at, '/x', 1, :archived)",
+            {"at": text, "archived": text not in holes},
+        )
+    upgrade(settings_for(database))
+    assert {uid for uid, _at in open_exceptions(database)} == holes
 
 
 def test_a_table_that_is_missing_changes_nothing(database: TestDatabase) -> None:

@@ -11,5 +11,5 @@ WHERE {created_at} >= :page_created_at
   AND ({created_at}, {uid}) >= (:page_created_at, :page_key)
   AND {created_at} <= :seed
   AND {archived} = FALSE
-ORDER BY {created_at}, {uid}
+ORDER BY {files}.{created_at}, {files}.{uid}
 LIMIT :page_size;

@@ -9,5 +9,5 @@ SELECT CAST({uid} AS text) AS uid,
 FROM {files}
 WHERE {created_at} <= :seed
   AND {archived} IS NULL
-ORDER BY {created_at}, {uid}
+ORDER BY {files}.{created_at}, {files}.{uid}
 LIMIT :page_size;

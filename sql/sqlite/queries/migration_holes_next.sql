@@ -11,5 +11,5 @@ WHERE {created_at} >= :page_created_at AND ({created_at}, {row_key}) > (:page_cr
   AND {created_at} < :net_end
   AND {created_at_utc} <= :seed
   AND {archived} IS NOT TRUE
-ORDER BY {created_at}, {row_key}
+ORDER BY {files}.{created_at}, {files}.{row_key}
 LIMIT :page_size;

@@ -10,5 +10,5 @@ FROM {files}
 WHERE {created_at} < :net_end
   AND {created_at_utc} <= :seed
   AND {archived} IS NULL
-ORDER BY {created_at}, {row_key}
+ORDER BY {files}.{created_at}, {files}.{row_key}
 LIMIT :page_size;
