@@ -1,4 +1,4 @@
-"""`has`, `get` and `ls`: under `des-admin archive`, and as `des-retriever` on their own."""
+"""`has`, `get`, `ls`, `export`: under `des-admin archive`, and as `des-retriever` on their own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ OutputDirOption = Annotated[
 ]
 BitsOption = Annotated[
     int | None,
-    typer.Option("--n-bits", min=4, max=16, help="packer.n_bits of the archive [default: 8]."),
+    typer.Option(
+        "--n-bits", min=4, max=16, help="packer.n_bits of the archive; 8 if nothing says otherwise."
+    ),
 ]
 CreatedAtOption = Annotated[
     str | None,
@@ -28,7 +30,7 @@ CreatedAtOption = Annotated[
 
 
 def make_archive_app(program: str, help_text: str) -> typer.Typer:
-    """The three commands; `program` is how their examples call them."""
+    """The commands; `program` is how their examples call them."""
     app = typer.Typer(no_args_is_help=True, help=help_text)
     app.command(
         epilog=examples(
@@ -53,12 +55,22 @@ def make_archive_app(program: str, help_text: str) -> typer.Typer:
             f"{program} ls --shard 20241101_2A_0000.des --output json",
         )
     )(ls)
+    app.command(
+        epilog=examples(
+            f"{program} export --day 2024-11-01 --to restored/",
+            f"{program} export --day 2024-11-01 > day.tar",
+            f"{program} export --shard 20241101_2A_0000.des --to restored/",
+            note="Files come out under their uids, percent-encoded where a file system needs it. "
+            "Exit code 20 if a shard is damaged; a directory gets what is sound all the same.",
+        )
+    )(export)
     return app
 
 
 def register(root: typer.Typer) -> None:
     app = make_archive_app(
-        "des-admin archive", "Read files back from the archive: has, get, ls (as des-retriever)."
+        "des-admin archive",
+        "Read files back from the archive: has, get, ls, export (as des-retriever).",
     )
     root.add_typer(app, name="archive")
 
@@ -130,10 +142,49 @@ def ls(
     context = Context.of(ctx)
     retriever = files.open_retriever(context, files.Place(output_dir, n_bits))
     if shard is not None:
-        if shard not in retriever.shards():
-            raise UsageError("there is no such shard", shard=shard, hint="list them: ls")
+        _require_shard(shard, retriever.shards())
         files.list_files(context, retriever, [shard], limit)
     elif day is not None:
         files.list_files(context, retriever, retriever.shards(files.parse_day(day)), limit)
     else:
         files.list_shards(context, retriever, None, limit)
+
+
+def export(
+    ctx: typer.Context,
+    day: Annotated[
+        str | None, typer.Option(metavar="DAY", help="All files of this UTC day of created_at.")
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="NAME", help="All files of this shard.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to; a tar on stdout without it.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace files of other content that are there.")
+    ] = False,
+    output_dir: OutputDirOption = None,
+    n_bits: BitsOption = None,
+) -> None:
+    """Read back all files of a day or of a shard, each checked to the last byte."""
+    from des_admin.commands import archive_export
+    from des_admin.commands import archive_files as files
+
+    context = Context.of(ctx)
+    if (day is None) == (shard is None):
+        raise UsageError("name a day or a shard: --day DAY or --shard NAME")
+    retriever = files.open_retriever(context, files.Place(output_dir, n_bits))
+    shards = retriever.shards(None if day is None else files.parse_day(day))
+    if shard is not None:
+        _require_shard(shard, shards)
+        shards = [shard]
+    if to is None:
+        archive_export.export_as_tar(context, retriever, shards)
+    else:
+        archive_export.export_to_directory(context, retriever, shards, to, force=force)
+
+
+def _require_shard(name: str, shards: list[str]) -> None:
+    if name not in shards:
+        raise UsageError("there is no such shard", shard=name, hint="list them: ls")

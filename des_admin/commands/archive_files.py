@@ -1,4 +1,4 @@
-"""What `des-retriever` and `des-admin archive` share: has, get, ls."""
+"""What `des-retriever` and `des-admin archive` share: has, get, ls; for export see there."""
 
 from __future__ import annotations
 

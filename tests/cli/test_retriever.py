@@ -1,11 +1,13 @@
 """Reading back with `des-retriever` and `des-admin archive`, and `des_core.retriever` below."""
 
 import hashlib
+import io
 import os
 import subprocess
 import sys
+import tarfile
 from collections import Counter
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -168,6 +170,47 @@ class TestProgram:
         contents = sorted(path.read_bytes() for path in (project / "restored").iterdir())
         assert contents == sorted(CONTENTS[uid] for uid in uids)
         assert (project / "restored" / "a%2Fb.txt").read_bytes() == b"slashes\n"
+
+    def test_export_to_a_directory(self, program: Program, archive: Path, project: Path) -> None:
+        (project / "day").mkdir()
+        line = ("export", "--day", "2024-11-01", "--to", "day")
+        for _ in range(2):  # the second time everything is there already
+            shown = self.run(program, archive, *line, "--output", "json").json
+            assert (shown["files"], shown["damaged"]) == (len(CONTENTS) + 1, 0)
+        found = sorted(path.read_bytes() for path in (project / "day").iterdir())
+        assert found == sorted([*CONTENTS.values(), b"late\n"])
+        (project / "day" / "4711").write_text("mine\n")
+        assert "--force" in self.run(program, archive, *line, expect=4).err
+        assert (project / "day" / "4711").read_text() == "mine\n"
+
+    def test_export_takes_the_part_that_is_sound(
+        self, program: Program, archive: Path, project: Path
+    ) -> None:
+        shard = archive / shard_name(DAY, bucket_of("4711", BITS), 0, BITS)
+        lost = [uid for uid in CONTENTS if bucket_of(uid, BITS) == bucket_of("4711", BITS)]
+        shard.write_bytes(shard.read_bytes()[:-1] + b"?")
+        put(archive, DAY, {"4711": CONTENTS["4711"]}, part=3)
+        line = ("export", "--day", "2024-11-01", "--to", ".")
+        done = self.run(program, archive, *line, expect=20)
+        assert shard.name in done.err
+        found = sorted(path.read_bytes() for path in project.iterdir())
+        kept = [content for uid, content in CONTENTS.items() if uid not in lost or uid == "4711"]
+        assert found == sorted([*kept, b"late\n"])
+
+    def test_export_as_a_tar(self, archive: Path, project: Path) -> None:
+        module = [sys.executable, "-m", "des_admin.retriever_cli"]
+        line = self.line(archive, "export", "--day", "2024-11-01")
+        done = subprocess.run([*module, *line], capture_output=True, check=True, cwd=project)
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
+            members = tar.getmembers()
+            found = sorted(tar.extractfile(each).read() for each in members)  # type: ignore[union-attr]
+        assert found == sorted([*CONTENTS.values(), b"late\n"])
+        assert {each.mtime for each in members} == {datetime(2024, 11, 1, tzinfo=UTC).timestamp()}
+        (archive / "_bigFiles" / hashlib.sha256(BIG).hexdigest()).unlink()
+        done = subprocess.run([*module, *line], capture_output=True, check=False, cwd=project)
+        assert done.returncode == 20
+        with pytest.raises(tarfile.ReadError), tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
+            tar.getmembers()
 
     def test_get_never_leaves_a_half_file(
         self, program: Program, archive: Path, project: Path
