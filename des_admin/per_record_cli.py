@@ -49,7 +49,9 @@ def migrate(
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(min=1, max=100_000, help="Rows marked per UPDATE [default: 1000]."),
+        typer.Option(
+            min=1, max=100_000, help="Rows marked per UPDATE; 1000, if nothing says otherwise."
+        ),
     ] = None,
     older_than_days: Annotated[
         int | None,

@@ -67,7 +67,7 @@ NetworkOption = Annotated[
     typer.Option(
         min=0.001,
         metavar="MIB",
-        help="What a worker's network carries in a second [default: enough].",
+        help="What a worker's network carries in a second; enough, if not given.",
         rich_help_panel=_SITE,
     ),
 ]
