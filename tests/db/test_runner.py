@@ -72,7 +72,7 @@ def test_continuous_mode_obeys_signals(
 def test_killed_ten_times_it_ends_in_the_same_archive(
     database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
 ) -> None:
-    table = files_table(database, rows=3000, days=30, max_size=4096)
+    table = files_table(database, rows=3000, days=75, max_size=4096)
     packer = {"workers": 2, "n_bits": 5, "max_shard_size": 1 << 16, "big_file_threshold": 4000}
     settings = make_archive(database, tmp_path / "out", packer=packer)
     config = write_config(settings, tmp_path / "c.yaml")

@@ -26,7 +26,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 
-from des_core import storage
+from des_core import drafts
 
 FaultKind = Literal["die_before", "die_after", "EIO", "ENOSPC", "short"]
 LossKind = Literal["nothing", "everything", "anything"]
@@ -219,7 +219,7 @@ class FaultyMachine:
             "pread": pread,
         }.items():
             patch.setattr(os, name, function)
-        patch.setattr(storage, "open", self._wrap, raising=False)
+        patch.setattr(drafts, "open", self._wrap, raising=False)
 
     def _create(self, path: str, act: Callable[[], int]) -> int:
         def created(fd: int) -> None:
