@@ -37,7 +37,7 @@ from des_core.storage import Storage
 # Shards whose fsync may be under way while the next is written. File systems commit
 # them together, so a few at once cost little more than one.
 UNSETTLED_SHARDS = 8
-UNSETTLED_BYTES = 6 * MIB
+UNSETTLED_BYTES = 16 * MIB
 SYNC_THREADS = 4
 # Where publishing takes many milliseconds, drafts wait for it on disk, not in memory.
 UNSETTLED_BYTES_APART = 64 * MIB

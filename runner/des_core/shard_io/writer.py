@@ -71,7 +71,9 @@ class ShardWriter:
         self._file = file
         self._encoder = encoder or PayloadEncoder(compression or Compression())
         self._digest = hashlib.sha256()
-        self._pending = [HEADER.pack(HEADER_MAGIC, WRITTEN_VERSION, bytes(3))]
+        self._pending: list[bytes | bytearray] = [
+            HEADER.pack(HEADER_MAGIC, WRITTEN_VERSION, bytes(3))
+        ]
         self._pending_size = HEADER_SIZE
         self._index = bytearray(COUNT_SIZE)
         self._names: set[bytes] = set()
@@ -166,7 +168,7 @@ class ShardWriter:
         self._check_open()
         self._finished = True
         U32.pack_into(self._index, 0, self.files)
-        self._pending.append(bytes(self._index))
+        self._pending.append(self._index)
         self._pending.append(FOOTER.pack(FOOTER_MAGIC, len(self._index)))
         last = self._flush()
         if self._writes == 1:
