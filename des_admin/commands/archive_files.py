@@ -157,8 +157,11 @@ def get_many(
 def write_file(pieces: Iterable[bytes], target: Path, *, force: bool = False) -> None:
     """Whole and checked, or not at all: the name appears after the last byte was verified.
 
-    `Refused` where a file of other content has the name, unless `force` is to replace it.
+    `Refused` where a file of other content has the name, unless `force` is to replace it. What is
+    no file, a device for example, is never replaced.
     """
+    if target.exists() and not target.is_file():
+        raise Refused("this is no regular file; it was not touched", path=str(target))
     try:
         with NamedTemporaryFile(dir=target.parent, prefix=".des-", delete=False) as draft:
             try:

@@ -153,7 +153,9 @@ class TestProgram:
         for _ in range(2):  # the second time the bytes are there already
             self.run(program, archive, "get", "4711", "--to", "new.txt")
         self.run(program, archive, "get", "4711", "--to", "there.txt", "--force")
-        self.run(program, archive, "get", "4711", "--to", os.devnull, expect=4)
+        for force in ((), ("--force",)):
+            line = ("get", "4711", "--to", os.devnull, *force)
+            assert "no regular file" in self.run(program, archive, *line, expect=4).err
         assert there.read_text() == (project / "new.txt").read_text() == "content of 4711\n"
         assert sorted(path.name for path in project.iterdir()) == ["new.txt", "there.txt"]
 
