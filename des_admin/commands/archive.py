@@ -27,6 +27,9 @@ CreatedAtOption = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="created_at of the file, if known: finds it at once."),
 ]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Replace a file of other content that is there.")
+]
 
 
 def make_archive_app(program: str, help_text: str) -> typer.Typer:
@@ -103,9 +106,7 @@ def get(
         Path | None,
         typer.Option(metavar="LIST", help="Many files, named in a list; - is stdin."),
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace a file of other content that is there.")
-    ] = False,
+    force: ForceOption = False,
     output_dir: OutputDirOption = None,
     n_bits: BitsOption = None,
 ) -> None:
@@ -161,9 +162,7 @@ def export(
     to: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where to; a tar on stdout without it.")
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace files of other content that are there.")
-    ] = False,
+    force: ForceOption = False,
     output_dir: OutputDirOption = None,
     n_bits: BitsOption = None,
 ) -> None:

@@ -116,7 +116,7 @@ def check_has(context: Context, retriever: Retriever, wanted: list[Wanted]) -> N
 
 
 def get_one(
-    context: Context, retriever: Retriever, item: Wanted, to: Path | None, *, force: bool = False
+    context: Context, retriever: Retriever, item: Wanted, to: Path | None, *, force: bool
 ) -> None:
     """Write one file to a path, or to stdout. Other content there is replaced only by `force`."""
     file = retriever.find(item.uid, item.created_at)
@@ -135,7 +135,7 @@ def get_one(
 
 
 def get_many(
-    context: Context, retriever: Retriever, wanted: list[Wanted], to: Path, *, force: bool = False
+    context: Context, retriever: Retriever, wanted: list[Wanted], to: Path, *, force: bool
 ) -> None:
     """Write many files into a directory; what is not there is named at the end, exit 4.
 
@@ -154,7 +154,7 @@ def get_many(
         raise _not_there(absent)
 
 
-def write_file(pieces: Iterable[bytes], target: Path, *, force: bool = False) -> None:
+def write_file(pieces: Iterable[bytes], target: Path, *, force: bool) -> None:
     """Whole and checked, or not at all: the name appears after the last byte was verified.
 
     `Refused` where a file of other content has the name, unless `force` is to replace it. What is
