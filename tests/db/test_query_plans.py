@@ -67,6 +67,7 @@ def values_for(reader: SourceReader, statement: Statement) -> dict[str, Any]:
         "last_key": "doc-1" if schema.row_key != "rowid" else 9,
         "uid": "4000000000",
         "archived": True,
+        "share": 3,
         **{"workers_total": 4, "worker_id": 1, "bucket": 1, "bucket_mask": 255, "n_bits": 8},
         **dict.fromkeys(("limit", "row_limit", "page_size", "sample_size"), 100),
     }

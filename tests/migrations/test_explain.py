@@ -27,11 +27,11 @@ ONCE = {
     "postgres": set[str](),
     "mysql": set[str](),
 }
-NAMES = sorted(
-    path.stem
-    for path in (resource_dir("sql") / "postgres" / "queries").glob("migration_*.sql")
-    if "{files}" in path.read_text()
-)
+
+
+def names_on_files(kind: str) -> list[str]:
+    paths = (resource_dir("sql") / kind / "queries").glob("migration_*.sql")
+    return sorted(path.stem for path in paths if "{files}" in path.read_text())
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def migration(database: TestDatabase, files_table: FilesTableFactory) -> Any:
 
 def test_each_statement_goes_by_an_index(migration: MigrationRun, database: TestDatabase) -> None:
     scanning = {}
-    for name in NAMES:
+    for name in names_on_files(database.kind):
         plan = explain(migration, migration.source_catalog.get(name))
         if not goes_by_index(plan, database.kind):
             scanning[name] = plan
@@ -79,6 +79,7 @@ def values_for(migration: MigrationRun, statement: Statement) -> dict[str, Any]:
         "last_key": 200 if migration.source.dialect is Dialect.SQLITE else "doc-0003100.txt",
         "uid": "doc-0003001.json",
         "archived": True,
+        "share": 3,
         "limit": 100,
         "page_size": 100,
     }

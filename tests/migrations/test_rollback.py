@@ -1,5 +1,7 @@
 """The way back: the formula in the column archived, and nothing else changed."""
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -101,3 +103,29 @@ def test_purge_leaves_no_table(database: TestDatabase, files_table: FilesTableFa
     left = database.table_names() - {"des_archive_lock"}
     assert left == {"files", "des_admin_version"}
     assert database.rows("SELECT * FROM des_admin_version") == []
+
+
+def test_rows_above_the_watermark_stay_on_their_pages(
+    make_database: Callable[[str], TestDatabase], files_table: FilesTableFactory
+) -> None:
+    """More than half of them: no index of PostgreSQL then gets an entry for them."""
+    database = make_database("postgres")
+    rows = 12_000
+    files_table(database, rows, days=6, archived_days=1, files=False)
+    settings = settings_for(database)
+    upgrade(settings, options=DROP)
+    downgrade(settings)
+    deadline = time.monotonic() + 20
+    while (found := _updates(database))[0] < rows * 5 / 6:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
+    updated, on_their_pages = found
+    assert updated == rows * 5 / 6
+    assert on_their_pages > updated / 2
+
+
+def _updates(database: TestDatabase) -> tuple[int, int]:
+    [found] = database.rows(
+        "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'files'"
+    )
+    return found[0], found[1]

@@ -1,0 +1,164 @@
+"""One chunk of rows and its flags: where it ends, how it is written.
+
+PostgreSQL writes a changed row anew. Where the page of the row has room for it, and no index
+mentions the column, the new version stays there and no index hears of it (a HOT update); else it
+goes to another page and into every index. A full page has no room, until versions that nobody sees
+any more are cleared away. So a chunk is written a quarter at a time: the room of the rows before
+takes the next ones. A snapshot that is kept open meanwhile only costs what was saved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from des_core.database import run
+from des_core.identifiers import Dialect
+from des_core.migration.jobs import Job, advance_job
+from des_core.migration.live_state import read_indexes
+from des_core.migration.patience import patiently
+from des_core.migration.run import MigrationRun
+from des_core.sql_catalog import Statement, config_statement
+from des_core.stored_time import from_stored, to_stored
+from des_core.timestamps import EARLIEST, LATEST
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+# As `migration_flags_share` has it.
+SHARES = 4
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one transaction writes: flags, then the exceptions among them, then how far it is.
+
+    `cursor` is None where the chunk is not done with it.
+    """
+
+    statement: Statement
+    values: dict[str, Any]
+    exceptions: list[tuple[str, datetime, bool]]
+    cursor: datetime | None
+
+
+@dataclass(frozen=True)
+class ChunkWriter:
+    """Writes the formula into the rows above `start`, one chunk after the other."""
+
+    migration: MigrationRun
+    watermark: datetime
+    start: datetime
+
+    @cached_property
+    def in_shares(self) -> bool:
+        """Whether it pays to write a chunk a quarter at a time."""
+        if self.migration.source.dialect is not Dialect.POSTGRES:
+            return False
+        archived = self.migration.settings.database.archived_column or "archived"
+        indexes = read_indexes(self.migration)
+        return not any(archived in (index.definition or "") for index in indexes)
+
+    def find_end(self, key: dict[str, Any] | None, size: int) -> dict[str, Any] | None:
+        """The key of the last of the next `size` rows after `key`; None where there are none."""
+        name = "migration_chunk_first" if key is None else "migration_chunk_next"
+        values = {**self._bounds(), **(key or {}), "page_size": size}
+        statement = self.migration.source_catalog.get(name)
+        with self.migration.source.read() as connection:
+            row = run(connection, statement, values).first()
+        return None if row is None else dict(row._mapping)
+
+    def parts(self, first: dict[str, Any] | None, last: dict[str, Any]) -> list[Part]:
+        """A chunk in the order of (created_at, key), after `first` (None: the first one) to `last`.
+
+        The last part misses no row of it, whatever the shares before it found.
+        """
+        catalog = self.migration.source_catalog
+        low = self.start if first is None else self._time_of(first)
+        high = self._time_of(last)
+        exceptions = self._exceptions_between(low, high)
+        values = {
+            **self._bounds(),
+            **(first or {"page_created_at": self.migration.schema.to_db(low)}),
+            "last_created_at": last["page_created_at"],
+            "last_key": last["page_key"],
+            "watermark": self.migration.schema.to_db(self.watermark),
+        }
+        parts = [
+            Part(catalog.get("migration_flags_share"), {**values, "share": share}, exceptions, None)
+            for share in range(SHARES - 1 if self.in_shares else 0)
+        ]
+        name = "migration_flags_first" if first is None else "migration_flags_next"
+        return [*parts, Part(catalog.get(name), values, exceptions, high)]
+
+    def commit(self, part: Part, job: Job) -> Job:
+        """Write one part, in one transaction where one will do.
+
+        In two databases the flags are committed first: a chunk that is written twice is harmless.
+        """
+        migration = self.migration
+
+        def advance(connection: Connection, changed: int) -> Job:
+            advanced = job.advanced(part.cursor or job.cursor, changed)
+            advance_job(connection, migration.config, advanced, migration.now())
+            return advanced
+
+        def work(connection: Connection) -> Job | int:
+            changed = run(connection, part.statement, part.values).rowcount
+            for uid, created_at, archived in part.exceptions:
+                write_flag(migration, connection, uid, created_at, archived=archived)
+            return advance(connection, changed) if migration.shares_database else changed
+
+        done = patiently(migration, migration.source, job.name, work)
+        if isinstance(done, Job):
+            return done
+        with migration.config.write() as connection:
+            return advance(connection, done)
+
+    def _exceptions_between(
+        self, low: datetime, high: datetime
+    ) -> list[tuple[str, datetime, bool]]:
+        config = self.migration.config
+        margin = resume_margin(self.migration)
+        statement = config_statement(config.dialect, "migration_exceptions_between")
+        values = {
+            "start_at": to_stored(max(low - margin, EARLIEST), config.dialect),
+            "end_at": to_stored(high + margin, config.dialect),
+        }
+        with config.read() as connection:
+            return [
+                (row.uid, from_stored(row.created_at), bool(row.archived))
+                for row in run(connection, statement, values)
+            ]
+
+    def _time_of(self, key: dict[str, Any]) -> datetime:
+        return self.migration.schema.from_db(key["page_created_at"])
+
+    def _bounds(self) -> dict[str, Any]:
+        return self.migration.schema.window(self.start, LATEST - timedelta(days=3))
+
+
+def resume_margin(migration: MigrationRun) -> timedelta:
+    """Texts are in the order of their letters, which may differ from time by an offset."""
+    return timedelta(days=2) if migration.source.dialect is Dialect.SQLITE else _MICROSECOND
+
+
+def write_flag(
+    migration: MigrationRun,
+    connection: Connection,
+    uid: str,
+    created_at: datetime,
+    *,
+    archived: bool,
+) -> None:
+    """The flag of one row, in the caller's transaction; a row that is gone needs none."""
+    try:
+        key = migration.schema.uid_to_db(uid)
+    except ValueError:
+        return
+    values = migration.schema.window(created_at - _MICROSECOND, created_at)
+    values |= {"uid": key, "archived": archived}
+    run(connection, migration.source_catalog.get("migration_flag_one"), values)
