@@ -59,6 +59,7 @@ def progress(
     ] = 5.0,
 ) -> None:
     """Show watermark, target, what waits, what is archived, exceptions, rates and time left."""
+    from des_core.archive_table import require_same_table
     from des_core.database_source import SourceReader
 
     context = Context.of(ctx)
@@ -66,6 +67,7 @@ def progress(
     if watch and form is Format.HTML:
         raise UsageError("--watch shows a report again and again: not with --format html")
     source = SourceReader(context.source, context.settings.database)
+    require_same_table(context.source, context.settings.database.table, context.config_database)
     report = _Report(context, source, form, exact=exact, daily=daily, days=days)
     if watch:
         _watch(context, report, every_s)

@@ -1,13 +1,14 @@
 """An archive keeps the table that it was begun with.
 
 A watermark speaks about the rows of one table. With another one (a slip in `database.table_name`)
-windows would close without the rows that lie in them, and exceptions would read as gone. The newest
-slice of the ledger knows the table; one that was renamed is taken as the same.
+windows would close without the rows that lie in them, exceptions would read as gone, and a rollback
+would write flags into somebody else's rows. The newest slice of the ledger knows the table, before
+the first slice the seed does; one that was renamed is taken as the same.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
 
 import sqlalchemy as sa
 
@@ -15,25 +16,31 @@ from des_core.archive_routing import newest_versions
 from des_core.database import Database
 from des_core.errors import ConfigError
 from des_core.identifiers import TableName
+from des_core.migration.jobs import JOB_TABLE, read_job
 
-if TYPE_CHECKING:
-    from des_core.database_source import SourceReader
+SLICE_TABLE = "des_archive_slice"
+SEED_JOB = "seed"
 
 
-def table_facts(table: TableName) -> dict[str, str | None]:
+def table_facts(table: TableName) -> str:
+    """What the seed remembers of the table, as JSON; a slice has the same among its versions."""
+    return json.dumps(table_names(table), sort_keys=True)
+
+
+def table_names(table: TableName) -> dict[str, str | None]:
     """What a slice remembers of the table whose rows it packed."""
     return {"table": table.name, "schema": table.schema}
 
 
-def require_same_table(source: SourceReader, ledger: Database) -> None:
-    """ConfigError where the newest slice is of another table, and that one is still there."""
-    versions = newest_versions(ledger)
-    name, schema = versions.get("table"), versions.get("schema")
-    if not isinstance(name, str):
+def require_same_table(source: Database, table: TableName, ledger: Database) -> None:
+    """ConfigError where the archive is one of another table, and that one is still there.
+
+    A name that means no table at all is for the source schema to name.
+    """
+    known = _known_table(ledger)
+    if known is None or _may_be_one(table, known):
         return
-    known = TableName(name, schema if isinstance(schema, str) else None)
-    table = source.settings.table
-    if _may_be_one(table, known) or not _is_table(source.database, known):
+    if not (_is_there(source, table) and _is_table(source, known)):
         return
     raise ConfigError(
         f"database.table_name is {table}, but this watermark is that of the table {known}: its "
@@ -45,10 +52,30 @@ def require_same_table(source: SourceReader, ledger: Database) -> None:
     )
 
 
+def _known_table(ledger: Database) -> TableName | None:
+    """None where nothing was begun, or by a version that did not write it down."""
+    with ledger.translated(), ledger.engine.connect() as connection:
+        inspector = sa.inspect(connection)
+        has_slices, has_jobs = inspector.has_table(SLICE_TABLE), inspector.has_table(JOB_TABLE)
+    facts = newest_versions(ledger) if has_slices else {}
+    if not isinstance(facts.get("table"), str):
+        seed = read_job(ledger, SEED_JOB) if has_jobs else None
+        facts = {} if seed is None else dict(seed.details)
+    name, schema = facts.get("table"), facts.get("schema")
+    if not isinstance(name, str):
+        return None
+    return TableName(name, schema if isinstance(schema, str) else None)
+
+
 def _may_be_one(table: TableName, known: TableName) -> bool:
     """Whether the names agree; a schema that is not configured may be any."""
     schemas = {table.schema, known.schema} - {None}
     return table.name == known.name and len(schemas) < 2
+
+
+def _is_there(database: Database, table: TableName) -> bool:
+    with database.translated(), database.engine.connect() as connection:
+        return sa.inspect(connection).has_table(table.name, schema=table.schema)
 
 
 def _is_table(database: Database, table: TableName) -> bool:

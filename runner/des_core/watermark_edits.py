@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from des_core.archive_table import require_same_table
 from des_core.database import Database, run
 from des_core.database_source import SourceReader, WindowStats
 from des_core.errors import FenceLost, Refused
@@ -100,9 +101,10 @@ def plan_move(
 ) -> MovePlan:
     """What moving to `to` would do; every count is bounded by the range between the positions.
 
-    Raises Refused for a watermark in the future, another current value than expected, and more
-    skipped files than can be recorded.
+    Raises ConfigError for a table that is not the archive's; Refused for a watermark in the
+    future, another current value than expected, and more skipped files than can be recorded.
     """
+    require_same_table(source.database, source.settings.table, config)
     with config.read() as connection:
         before = read_watermark(connection, config.dialect)
     _require_expected(before, expect_current)
@@ -183,7 +185,8 @@ def execute_move(
 
 
 def plan_lag(config: Database, source: SourceReader, lag_days: int) -> LagPlan:
-    """What another lag_days would let in or keep out."""
+    """What another lag_days would let in or keep out; ConfigError for another table."""
+    require_same_table(source.database, source.settings.table, config)
     with config.read() as connection:
         before = read_watermark(connection, config.dialect)
     clock = source.clock()

@@ -75,7 +75,7 @@ class Archive:
 
     def require_as_begun(self) -> None:
         """ConfigError where the configuration is one of another archive: its table, its routing."""
-        require_same_table(self.source, self.config)
+        require_same_table(self.source.database, self.source.settings.table, self.config)
         require_same_routing(self.storage, self.packer_config.n_bits, self.config)
 
 

@@ -2,7 +2,19 @@
 
 from cli.conftest import Archive, Program
 
-COMMANDS = ("run", "run --dry-run", "exceptions retry --yes", "reconcile")
+COMMANDS = (
+    "run",
+    "run --dry-run",
+    "exceptions retry --yes",
+    "reconcile",
+    "progress",
+    "watermark set 2024-01-06 --yes",
+    "watermark lag 9 --yes",
+    "compliance sync",
+    "migrate down --yes",
+    "migrate plan",
+    "migrate status",
+)
 
 
 def set_table(archive: Archive, name: str) -> None:
@@ -34,6 +46,18 @@ def test_another_table_is_refused(archive: Archive, program: Program) -> None:
     assert picture(archive) == before
     set_table(archive, "files")
     program("run")
+
+
+def test_the_seed_knows_the_table_before_the_first_slice(
+    archive: Archive, program: Program
+) -> None:
+    archive.source.execute("CREATE TABLE invoices AS SELECT * FROM files")
+    before = picture(archive)
+    set_table(archive, "invoices")
+    for line in COMMANDS:
+        done = program(*line.split(), expect=2 if "retry" not in line else None)
+        assert "that of the table files" in done.err or "nothing to try" in done.out, line
+    assert picture(archive) == before
 
 
 def test_a_renamed_table_is_the_same(archive: Archive, program: Program) -> None:

@@ -21,7 +21,7 @@ SILENT = timedelta(days=2)
 
 def check_watermark(patient: Patient) -> Check:
     """One row, of this table, not in the future, not far behind."""
-    require_same_table(patient.reader, patient.config)
+    require_same_table(patient.source, patient.settings.database.table, patient.config)
     mark, now = patient.watermark, patient.clock.now
     at = format_utc(mark.archived_until)
     if mark.archived_until > now:

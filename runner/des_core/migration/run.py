@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from des_core.archive_table import require_same_table
 from des_core.config import Settings
 from des_core.database import Database, is_same_place, open_database, parse_url, url_label
 from des_core.migration.revisions import Branch
@@ -121,7 +122,7 @@ def open_run(
     report: Callable[[Notice], None] = ignore_notice,
     only_look: bool = False,
 ) -> Iterator[MigrationRun]:
-    """Both databases, opened for one run and closed at its end.
+    """Both databases, opened for one run and closed at its end; ConfigError for another table.
 
     A config database in a file is made where it is missing; with `only_look`, an empty one stands
     in for it instead.
@@ -133,6 +134,7 @@ def open_run(
         if not is_same_place(settings.config_url, settings.source_url):
             config = _open_config(settings.config_url, only_look, closing)
             closing.callback(config.close)
+        require_same_table(source, settings.database.table, config)
         yield MigrationRun(settings, source, config, actor, options or MigrationOptions(), report)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from des_core.archive_table import table_facts
 from des_core.database import run
 from des_core.database_source import SourceReader
 from des_core.errors import Refused
@@ -24,7 +25,7 @@ from des_core.migration.live_state import needs_null_pass, read_archived_column
 from des_core.migration.revisions import WATERMARK
 from des_core.migration.run import MigrationRun
 from des_core.migration.seed_plan import Count, SeedPlan
-from des_core.migration.statements import execute_steps
+from des_core.migration.steps import get_step
 from des_core.sql_catalog import config_statement
 from des_core.stored_time import to_stored
 from des_core.timestamps import EARLIEST, floor_day, format_utc
@@ -135,7 +136,9 @@ def write_seed(migration: MigrationRun, plan: SeedPlan, *, fence: int) -> int:
         }
         if plan.origin != ADOPTED:
             run(connection, config_statement(dialect, "migration_seed_watermark"), values)
-        execute_steps(connection, migration.config_catalog, UP, ["remember_seed"])
+        remember = get_step(migration.config_catalog, UP, "remember_seed").statement
+        facts = table_facts(migration.settings.database.table)
+        run(connection, remember, {"table_facts": facts})
         record_event(
             connection,
             dialect,

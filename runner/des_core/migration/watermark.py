@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from des_core.archive_table import SEED_JOB
 from des_core.database import run
 from des_core.errors import WrongSchema
 from des_core.events import record_event
@@ -34,7 +35,6 @@ from des_core.watermark import Watermark, read_watermark
 
 UP = f"{WATERMARK.name}.up"
 DOWN = f"{WATERMARK.name}.down"
-SEED_JOB = "seed"
 RETIRED_JOB = "retired"
 RETIREMENT = (
     "remember_fence",

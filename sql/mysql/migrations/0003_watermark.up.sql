@@ -61,12 +61,12 @@ ON DUPLICATE KEY UPDATE
     resolved_at = NULL, resolution = NULL;
 
 -- step: remember_seed
--- purpose: where the watermark began: below, the column archived stays right by itself
+-- purpose: where the watermark began, and of which table: below, the column archived stays right
 -- lock: row locks on what it changes
 -- group: seed
 INSERT INTO des_archive_job
     (name, state, cursor_created_at, cursor_uid, rows_done, rows_total, started_at, updated_at, details)
-SELECT 'seed', 'done', archived_until, NULL, (SELECT COUNT(*) FROM des_archive_exception WHERE resolved_at IS NULL), NULL, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), NULL
+SELECT 'seed', 'done', archived_until, NULL, (SELECT COUNT(*) FROM des_archive_exception WHERE resolved_at IS NULL), NULL, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), :table_facts
 FROM des_archive_config
 WHERE id = 1
 ON DUPLICATE KEY UPDATE

@@ -60,12 +60,12 @@ ON CONFLICT (uid_sha256, created_at) DO UPDATE SET
     resolved_at = NULL, resolution = NULL;
 
 -- step: remember_seed
--- purpose: where the watermark began: below, the column archived stays right by itself
+-- purpose: where the watermark began, and of which table: below, the column archived stays right
 -- lock: row locks on what it changes
 -- group: seed
 INSERT INTO des_archive_job
     (name, state, cursor_created_at, cursor_uid, rows_done, rows_total, started_at, updated_at, details)
-SELECT 'seed', 'done', archived_until, NULL, (SELECT COUNT(*) FROM des_archive_exception WHERE resolved_at IS NULL), NULL, now(), now(), NULL
+SELECT 'seed', 'done', archived_until, NULL, (SELECT COUNT(*) FROM des_archive_exception WHERE resolved_at IS NULL), NULL, now(), now(), CAST(:table_facts AS text)
 FROM des_archive_config
 WHERE id = 1
 ON CONFLICT (name) DO UPDATE SET

@@ -134,12 +134,12 @@ ON CONFLICT (uid_sha256, created_at) DO UPDATE SET
     resolved_at = NULL, resolution = NULL;
 
 -- step: remember_seed
--- purpose: where the watermark began: below, the column archived stays right by itself
+-- purpose: where the watermark began, and of which table: below, the column archived stays right
 -- lock: the database, for a moment
 -- group: seed
 INSERT INTO des_archive_job
     (name, state, cursor_created_at, cursor_uid, rows_done, rows_total, started_at, updated_at, details)
-SELECT 'seed', 'done', archived_until, NULL, (SELECT COUNT(*) FROM des_archive_exception WHERE resolved_at IS NULL), NULL, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000', strftime('%Y-%m-%d %H:%M:%f', 'now') || '000', NULL
+SELECT 'seed', 'done', archived_until, NULL, (SELECT COUNT(*) FROM des_archive_exception WHERE resolved_at IS NULL), NULL, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000', strftime('%Y-%m-%d %H:%M:%f', 'now') || '000', :table_facts
 FROM des_archive_config
 WHERE id = 1
 ON CONFLICT (name) DO UPDATE SET
