@@ -87,6 +87,7 @@ class Catalog:
             "created_archived_index_path": self._beside_files(CREATED_ARCHIVED_INDEX),
             "size_bytes": "NULL" if size is None else quote(size, self.dialect),
             "row_key": quote(self._row_key, self.dialect),
+            "uid_bytes": _uid_bytes(self.dialect, quoted["uid"], self._uid_kind),
             "created_at_utc": _utc_expression(self.dialect, created_at),
             "routing_number": routing_expression(
                 self.dialect, quoted["uid"], self._uid_kind, has_crc32=self._has_crc32
@@ -161,6 +162,18 @@ class Catalog:
 def config_statement(dialect: Dialect, name: str) -> Statement:
     """A statement on our own tables, which have fixed names."""
     return Catalog(dialect).get(name)
+
+
+def _uid_bytes(dialect: Dialect, column: str, uid_kind: str) -> str:
+    """`column` as what is compared byte by byte: its collation may take `a` and `A` for one.
+
+    An index cannot carry it, so it stands beside the plain comparison.
+    """
+    if uid_kind != "text" or dialect is Dialect.POSTGRES:
+        return column
+    if dialect is Dialect.SQLITE:
+        return f"{column} COLLATE BINARY"
+    return f"CAST(CONVERT({column} USING utf8mb4) AS BINARY)"
 
 
 def _utc_expression(dialect: Dialect, column: str) -> str:

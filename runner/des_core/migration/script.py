@@ -291,11 +291,13 @@ def _preamble(migration: MigrationRun, dialect: Dialect) -> list[str]:
         zone = migration.settings.database.timezone.replace("'", "''")
         return [
             "\\set ON_ERROR_STOP on",
+            "SET client_encoding = 'UTF8';",
             f"SET TIME ZONE '{zone}';",
             _lock_timeout(lock_s),
         ]
     if dialect is Dialect.MYSQL:
         return [
+            "SET NAMES utf8mb4;",
             "SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES';",
             f"SET SESSION lock_wait_timeout = {max(1, round(lock_s))};",
         ]

@@ -3,5 +3,5 @@
 -- touches: files (a batch)
 UPDATE {files}
 SET {archived} = TRUE
-WHERE {uid} IN :uids
+WHERE {uid} IN :uids AND {uid_bytes} IN :uids
   AND {created_at} > :start_at AND {created_at} <= :end_at;

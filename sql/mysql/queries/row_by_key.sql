@@ -3,4 +3,4 @@
 -- touches: files (one row)
 SELECT {uid} AS uid, {location} AS location, {size_bytes} AS size_bytes
 FROM {files}
-WHERE {created_at} = :created_at AND {uid} = :uid;
+WHERE {created_at} = :created_at AND {uid} = :uid AND {uid_bytes} = :uid;
