@@ -63,6 +63,7 @@ class MigrateRequest:
 
     def run(self, context: Context) -> None:
         from des_core.migration.apply import require_hash
+        from des_core.migration.gate import require_passed
 
         plan = self.make_plan(context)
         require_hash(plan, self.plan_hash)
@@ -77,6 +78,7 @@ class MigrateRequest:
                 return
         if self.dry_run:
             context.emit("migrate-plan", self.payload(plan), lambda out: print_plan(out, plan))
+            require_passed(plan.gate)
             return
         if not plan.is_empty:
             done += self._carry_out(context, plan)

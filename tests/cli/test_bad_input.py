@@ -1,5 +1,6 @@
 """Bad input: a clear error, the documented exit code, nothing changed, and never a traceback."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -146,6 +147,14 @@ def test_unknown_revision(bench: Bench) -> None:
     bench.database.execute("DELETE FROM des_admin_version")
     bench.database.execute("INSERT INTO des_admin_version VALUES ('9999_tomorrow')")
     expect(bench.des_admin("migrate", "up", "--yes"), 12, "9999_tomorrow")
+
+
+@pytest.mark.parametrize("line", [["up", "--dry-run"], ["plan"]], ids=" ".join)
+def test_a_plan_that_would_be_refused_is_no_success(bench: Bench, line: list[str]) -> None:
+    done = bench.des_admin("migrate", *line, "--drop-archived", "--output", "json")
+    expect(done, 4, "backup")
+    gate = json.loads(done.stdout)["plan"]["gate"]
+    assert [finding["is_passed"] for finding in gate if finding["check"] == "backup"] == [False]
 
 
 # --- The watermark's row
