@@ -162,6 +162,7 @@ def test_each_role_does_its_work_and_nothing_else(stage: Stage) -> None:
     stage.program("watermark", "rewind", "1d", "--yes", "--reason", "a look back")
     stage.program("watermark", "history", "--check")
     stage.program("doctor", expect=None)
+    stage.program("backup", "create", "--dir", str(stage.project / "backups"))
     stage.program("migrate", "down", "--yes")
 
 

@@ -1,3 +1,3 @@
--- purpose: migrations change files, and look for views and triggers that use what they change
-GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP, TRIGGER, SHOW VIEW ON {files_schema}.* TO {account};
+-- purpose: migrations change files, and look for what uses them; a backup begins with a moment without writers
+GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP, TRIGGER, SHOW VIEW, LOCK TABLES, EVENT ON {files_schema}.* TO {account};
 GRANT PROCESS ON *.* TO {account};
