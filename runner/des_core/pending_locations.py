@@ -2,12 +2,14 @@
 
 Two rows may point to one file. Until both are packed, its source must stay. Locations are not
 indexed in `files`, so those of the rows that are not archived are remembered here, by hash, in
-a fixed 16 MiB: a location that was added is always found, another one hardly ever.
+a fixed 16 MiB: a location that was added is always found, another one hardly ever. `/a//b` and
+`/a/./b` are other words for `/a/b`; which directories are links to others is not looked up.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 
 _BITS = 27
@@ -33,6 +35,7 @@ class PendingLocations:
 
 
 def _places(location: str) -> Iterator[int]:
-    digest = hashlib.blake2b(location.encode("utf-8", "surrogatepass"), digest_size=12).digest()
+    plain = os.path.normpath(location)
+    digest = hashlib.blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=12).digest()
     for start in (0, 4, 8):
         yield int.from_bytes(digest[start : start + 4]) & _MASK
