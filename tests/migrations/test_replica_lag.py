@@ -78,6 +78,7 @@ def test_a_lag_that_is_hidden_is_said_or_refused(
     files_table(database, 10, days=2, archived_days=1, files=False)
     upgrade(settings_for(database))
     database.execute("CREATE ROLE narrow LOGIN PASSWORD 'narrow'")
+    database.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO narrow")
     place = f"{primary.host}:{primary.port}/{database.name}"
     narrow = settings_for(replace(database, url=f"postgresql+psycopg://narrow:narrow@{place}"))
     with standby_of(primary):
