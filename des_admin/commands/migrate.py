@@ -54,6 +54,16 @@ PurgeOption = Annotated[
 ReasonOption = Annotated[
     str | None, typer.Option(metavar="TEXT", help="Why; goes into the audit trail.")
 ]
+SessionsOption = Annotated[
+    int,
+    typer.Option(
+        "--sessions",
+        metavar="N",
+        min=1,
+        max=8,
+        help="Write flags in so many sessions at once: faster, and felt by others.",
+    ),
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan, change nothing.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 PlanOption = Annotated[
@@ -136,6 +146,7 @@ def down(
     max_lag: LagOption = None,
     max_load: LoadOption = None,
     max_load_limit: LimitOption = 0.0,
+    sessions: SessionsOption = 1,
 ) -> None:
     """Write what is archived into the column archived, then retire the watermark.
 
@@ -152,6 +163,7 @@ def down(
         max_lag_s=max_lag,
         max_load=max_load,
         max_load_limit=max_load_limit,
+        sessions=sessions,
     ).run(Context.of(ctx))
 
 

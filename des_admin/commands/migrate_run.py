@@ -36,6 +36,7 @@ class MigrateRequest:
     max_lag_s: float | None = None
     max_load: str | None = None
     max_load_limit: float = 0.0
+    sessions: int = 1
 
     def options(self, context: Context) -> MigrationOptions:
         from des_core.migration.run import MigrationOptions
@@ -54,6 +55,7 @@ class MigrateRequest:
             max_lag_s=self.max_lag_s,
             max_load=self.max_load,
             max_load_limit=self.max_load_limit,
+            sessions=self.sessions,
         )
 
     def make_plan(self, context: Context) -> MigrationPlan:

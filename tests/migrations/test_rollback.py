@@ -1,20 +1,34 @@
 """The way back: the formula in the column archived, and nothing else changed."""
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from itertools import count
+from typing import Any
 
 import pytest
 
 from des_core.config import Settings
 from des_core.database import open_database
+from des_core.errors import UsageError
+from des_core.migration import flags
 from des_core.migration.apply import downgrade, upgrade
+from des_core.migration.flag_chunks import ChunkWriter
+from des_core.migration.jobs import read_job
 from des_core.migration.run import MigrationOptions
+from des_core.timestamps import to_us
 from des_core.watermark import move_watermark, read_watermark
 from support.database import TestDatabase
 from support.filesdata import FilesTableFactory, canonical_rows
-from support.migrating import index_names, open_exceptions, rows_by_formula, settings_for
+from support.migrating import (
+    index_names,
+    open_exceptions,
+    rows_by_formula,
+    settings_for,
+    watermark_us,
+)
 
 DROP = MigrationOptions(drop_archived=True, backup="dump of Monday")
 
@@ -103,6 +117,95 @@ def test_purge_leaves_no_table(database: TestDatabase, files_table: FilesTableFa
     left = database.table_names() - {"des_archive_lock"}
     assert left == {"files", "des_admin_version"}
     assert database.rows("SELECT * FROM des_admin_version") == []
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flags, "FIRST_CHUNK_ROWS", 10)
+    monkeypatch.setattr(flags, "_next_size", lambda size, _took_s: size)
+
+
+SERVERS = pytest.mark.parametrize("server", ["postgres", "mariadb"])
+TOGETHER = MigrationOptions(sessions=3)
+
+
+@SERVERS
+@pytest.mark.parametrize("options", [MigrationOptions(), DROP], ids=["kept", "dropped"])
+@pytest.mark.usefixtures("small_chunks")
+def test_several_sessions_write_what_one_does(
+    make_database: Callable[[str], TestDatabase],
+    files_table: FilesTableFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    options: MigrationOptions,
+    server: str,
+) -> None:
+    database = make_database(server)
+    files_table(database, 400, days=8, archived_days=3, holes=9, ties=14, files=False)
+    settings = settings_for(database)
+    upgrade(settings, options=options)
+    advance(settings, -1)
+    expected = rows_by_formula(database, database)
+    write, names = ChunkWriter.write, set()
+
+    def note_thread(writer: ChunkWriter, *args: Any, **more: Any) -> int:
+        names.add(threading.current_thread().name)
+        return write(writer, *args, **more)
+
+    monkeypatch.setattr(ChunkWriter, "write", note_thread)
+    downgrade(settings, options=TOGETHER)
+    assert canonical_rows(database) == expected
+    assert len(names) > 1
+
+
+@SERVERS
+@pytest.mark.usefixtures("small_chunks")
+def test_the_place_never_passes_a_chunk_that_failed(
+    make_database: Callable[[str], TestDatabase],
+    files_table: FilesTableFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    server: str,
+) -> None:
+    database = make_database(server)
+    files_table(database, 400, days=8, archived_days=3, holes=9, files=False)
+    settings = settings_for(database)
+    upgrade(settings, options=DROP)
+    expected = rows_by_formula(database, database)
+    write, calls = ChunkWriter.write, count()
+
+    def fail_once(writer: ChunkWriter, *args: Any, **more: Any) -> int:
+        if next(calls) == 9:
+            time.sleep(0.3)  # the chunks after it are done meanwhile
+            raise InterruptedError
+        return write(writer, *args, **more)
+
+    monkeypatch.setattr(ChunkWriter, "write", fail_once)
+    with pytest.raises(InterruptedError):
+        downgrade(settings, options=TOGETHER)
+    config = open_database(settings.config_url)
+    job = read_job(config, "rollback_flags")
+    config.close()
+    assert job is not None
+    assert job.cursor is not None
+    start, end = watermark_us(database), to_us(job.cursor)
+    assert start < end
+    done = [row for row in canonical_rows(database) if start < row[1] <= end]
+    assert done == [row for row in expected if start < row[1] <= end]
+    downgrade(settings, options=TOGETHER)
+    assert canonical_rows(database) == expected
+
+
+def test_sqlite_has_one_writer(
+    make_database: Callable[[str], TestDatabase], files_table: FilesTableFactory
+) -> None:
+    database = make_database("sqlite")
+    files_table(database, 10, days=2, archived_days=1, files=False)
+    settings = settings_for(database)
+    upgrade(settings)
+    before = canonical_rows(database)
+    with pytest.raises(UsageError, match="one session"):
+        downgrade(settings, options=TOGETHER)
+    assert canonical_rows(database) == before
+    assert "des_archive_config" in database.table_names()
 
 
 def test_rows_above_the_watermark_stay_on_their_pages(

@@ -9,6 +9,7 @@ from des_core.config import Settings
 from des_core.errors import Refused
 from des_core.lock import hold_lock
 from des_core.migration.environment import run_revisions
+from des_core.migration.flag_sessions import require_sessions_are_possible
 from des_core.migration.gate import require_passed
 from des_core.migration.plan import (
     MigrationPlan,
@@ -44,6 +45,7 @@ def make_plan(
         if direction == "up":
             return plan_upgrade(migration)
         require_lag_is_known(migration)
+        require_sessions_are_possible(migration)
         return plan_downgrade(migration)
 
 
@@ -112,6 +114,7 @@ def downgrade(
         hold_lock(migration.config, "migrate down"),
     ):
         require_lag_is_known(migration)
+        require_sessions_are_possible(migration)
         if plan is not None:
             require_current(migration, plan)
         todo = revisions_down(migration) if plan is None else plan.todo

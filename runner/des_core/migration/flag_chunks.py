@@ -9,6 +9,7 @@ takes the next ones. A snapshot that is kept open meanwhile only costs what was 
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -77,8 +78,8 @@ class ChunkWriter:
         The last part misses no row of it, whatever the shares before it found.
         """
         catalog = self.migration.source_catalog
-        low = self.start if first is None else self._time_of(first)
-        high = self._time_of(last)
+        low = self.start if first is None else self.time_of(first)
+        high = self.time_of(last)
         exceptions = self._exceptions_between(low, high)
         values = {
             **self._bounds(),
@@ -107,9 +108,7 @@ class ChunkWriter:
             return advanced
 
         def work(connection: Connection) -> Job | int:
-            changed = run(connection, part.statement, part.values).rowcount
-            for uid, created_at, archived in part.exceptions:
-                write_flag(migration, connection, uid, created_at, archived=archived)
+            changed = self._write_flags(connection, part)
             return advance(connection, changed) if migration.shares_database else changed
 
         done = patiently(migration, migration.source, job.name, work)
@@ -117,6 +116,27 @@ class ChunkWriter:
             return done
         with migration.config.write() as connection:
             return advance(connection, done)
+
+    def write(self, part: Part, job_name: str, *, give_up: threading.Event) -> int:
+        """Write one part in a transaction of its own; how many rows changed."""
+        migration = self.migration
+        return patiently(
+            migration,
+            migration.source,
+            job_name,
+            lambda connection: self._write_flags(connection, part),
+            give_up=give_up,
+        )
+
+    def time_of(self, key: dict[str, Any]) -> datetime:
+        """created_at of the row that a key is of."""
+        return self.migration.schema.from_db(key["page_created_at"])
+
+    def _write_flags(self, connection: Connection, part: Part) -> int:
+        changed = run(connection, part.statement, part.values).rowcount
+        for uid, created_at, archived in part.exceptions:
+            write_flag(self.migration, connection, uid, created_at, archived=archived)
+        return changed
 
     def _exceptions_between(
         self, low: datetime, high: datetime
@@ -133,9 +153,6 @@ class ChunkWriter:
                 (row.uid, from_stored(row.created_at), bool(row.archived))
                 for row in run(connection, statement, values)
             ]
-
-    def _time_of(self, key: dict[str, Any]) -> datetime:
-        return self.migration.schema.from_db(key["page_created_at"])
 
     def _bounds(self) -> dict[str, Any]:
         return self.migration.schema.window(self.start, LATEST - timedelta(days=3))

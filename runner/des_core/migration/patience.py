@@ -7,6 +7,7 @@ after `migration.lock_timeout`, and the pause before the next one is longer than
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -36,11 +37,13 @@ def patiently(
     *,
     in_transaction: bool = True,
     timeout_s: float | None = None,
+    give_up: threading.Event | None = None,
 ) -> T:
     """`work` in a transaction of its own, tried again while others hold locks.
 
     `work` may run several times. Refused after ten minutes, with the blockers named. Outside a
-    transaction it is tried once: what it leaves when it gives up must be looked at first.
+    transaction it is tried once: what it leaves when it gives up must be looked at first. Once
+    `give_up` is set it is not tried again.
     """
     import tenacity
 
@@ -56,13 +59,15 @@ def patiently(
         blockers = _describe_blockers(migration, database)
         migration.tell("", what, f"waiting: {blockers}")
 
+    ended = give_up or threading.Event()
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(is_busy),
         wait=tenacity.wait_random_exponential(multiplier=2 * limit, max=LONGEST_PAUSE_S)
         + tenacity.wait_fixed(limit),
-        stop=tenacity.stop_after_delay(PATIENCE_S)
+        stop=tenacity.stop_after_delay(PATIENCE_S) | tenacity.stop_when_event_set(ended)
         if in_transaction
         else tenacity.stop_after_attempt(1),
+        sleep=tenacity.sleep_using_event(ended),
         before_sleep=before_sleep,
         reraise=True,
     )

@@ -30,7 +30,8 @@ class MigrationOptions:
 
     Between chunks of rows: `sleep_s` always; longer while replicas are `max_lag_s` behind (None:
     `throttle.DEFAULT_MAX_LAG_S`, where the server knows), or
-    while the number that the query `max_load` returns is above `max_load_limit`.
+    while the number that the query `max_load` returns is above `max_load_limit`. `sessions` write
+    flags at once.
     """
 
     drop_archived: bool = False
@@ -42,6 +43,7 @@ class MigrationOptions:
     max_lag_s: float | None = None
     max_load: str | None = None
     max_load_limit: float = 0.0
+    sessions: int = 1
 
 
 @dataclass(frozen=True, slots=True)
