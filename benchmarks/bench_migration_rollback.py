@@ -1,6 +1,7 @@
 """The rollback costs what lies above the watermark, not what is archived.
 
-1. `down` beside the guide's rollback, on tables with the same rows: time, log, size afterwards.
+1. `down`, in one session and in two, beside the guide's rollback, on tables with the same rows:
+   time, log, size afterwards.
 2. `down` with twice the archived rows and the same tail: rows written and log, counted without
    the build of the index, whose reading does grow with the table.
 """
@@ -18,13 +19,14 @@ from migration_scene import (
 )
 
 from des_core.migration.apply import downgrade, upgrade
-from des_core.migration.run import Notice
+from des_core.migration.run import MigrationOptions, Notice
 
 ROWS = 5_000_000
+SESSIONS = 2
 AIM_RATIO, AIM_GROWTH = 15, 0.10
 
 
-def roll_back(scene: Scene, name: str) -> tuple[Cost, Cost]:
+def roll_back(scene: Scene, name: str, sessions: int = 1) -> tuple[Cost, Cost]:
     """`up --drop-archived`, then `down`: its whole cost, and its cost up to the index build."""
     settings = scene.settings(name)
     upgrade(settings, options=DROP)
@@ -39,7 +41,7 @@ def roll_back(scene: Scene, name: str) -> tuple[Cost, Cost]:
 
     log = scene.log_bytes(name)
     with metered(scene, name) as cost:
-        downgrade(settings, report=listen)
+        downgrade(settings, options=MigrationOptions(sessions=sessions), report=listen)
     return cost, before_index
 
 
@@ -50,8 +52,9 @@ def compare(scene: Scene, rows: int) -> None:
     _whole, twice = roll_back(scene, doubled)
     scene.server.drop_database(doubled)
     ours = scene.fill(rows, archived)
-    guides = scene.copy(ours)
+    guides, shared = scene.copy(ours), scene.copy(ours)
     mine, once = roll_back(scene, ours)
+    faster, _once = roll_back(scene, shared, SESSIONS)
     scene.guide_up(guides)
     scene.settle(guides)
     with metered(scene, guides) as guide:
@@ -59,7 +62,9 @@ def compare(scene: Scene, rows: int) -> None:
     lines = [
         _line("the guide's SQL", guide, scene.table_bytes(guides)),
         _line("des-admin migrate down", mine, scene.table_bytes(ours)),
-        ["ratio", f"{guide.seconds / mine.seconds:.1f} ×", f"{_ratio(guide, mine):.1f} ×", "", ""],
+        _ratio("ratio", guide, mine),
+        _line(f"down --sessions {SESSIONS}", faster, scene.table_bytes(shared)),
+        _ratio("ratio", guide, faster),
     ]
     print_table(
         f"Rollback, {rows:,} rows, {ARCHIVED_SHARE:.0%} archived, {scene.kind}",
@@ -79,8 +84,9 @@ def compare(scene: Scene, rows: int) -> None:
     print(f"aims: at least {AIM_RATIO} ×, growth at most {AIM_GROWTH:.0%}")
 
 
-def _ratio(guide: Cost, mine: Cost) -> float:
-    return guide.log_bytes / mine.log_bytes
+def _ratio(what: str, guide: Cost, mine: Cost) -> list[str]:
+    time, log = guide.seconds / mine.seconds, guide.log_bytes / mine.log_bytes
+    return [what, f"{time:.1f} ×", f"{log:.1f} ×", "", ""]
 
 
 def _line(what: str, cost: Cost, table_bytes: int) -> list[str]:
