@@ -30,12 +30,16 @@ def migrate_with_kills(
     grow: int = 3,
     seed: int = 0,
 ) -> int:
-    """Run `up` or `down`, killed about every `grow`th statement; how often it was."""
+    """Run `up` or `down`, killed about every `grow`th statement; how often it was.
+
+    Where more than one session may write, every second seed has flags written in two.
+    """
     job = {
         "url": database.url,
         "config_url": None if config is None else config.url,
         "direction": direction,
         "drop_archived": drop_archived,
+        "sessions": 1 if database.kind == "sqlite" else 1 + seed % 2,
         "grow": grow,
         "seed": seed,
     }
@@ -111,7 +115,9 @@ def _live_until(job: dict[str, Any], statements: int, moment: str, delay_s: floa
         packer=PackerSettings(output_dir="/nowhere"),
         watermark=WatermarkSettings(config_db_url=job["config_url"]),
     )
-    options = MigrationOptions(drop_archived=job["drop_archived"], backup="dump")
+    options = MigrationOptions(
+        drop_archived=job["drop_archived"], backup="dump", sessions=job["sessions"]
+    )
     event.listen(Engine, "before_cursor_execute", before)
     event.listen(Engine, "after_cursor_execute", after)
     try:
