@@ -1,8 +1,8 @@
 """How long live clients wait while the column goes and comes back, beside the guide's SQL.
 
 Four clients insert, update and select all the time. In the same run, on tables with the same
-rows: nothing happens (what the machine itself costs), `up --drop-archived`, `down`, then the
-guide's own statements there and back.
+rows: nothing happens (what the machine itself costs), `up --drop-archived` and `down` twice, the
+second time in two sessions, then the guide's own statements there and back.
 """
 
 import time
@@ -13,10 +13,12 @@ from live_clients import CELL_NAMES, Waits, live_clients
 from migration_scene import ARCHIVED_SHARE, DROP, Scene, arguments, open_scenes
 
 from des_core.migration.apply import downgrade, upgrade
+from des_core.migration.run import MigrationOptions
 
 ROWS = 5_000_000
 QUIET_S = 10.0
 TARGET_MS = 100.0
+TOGETHER = MigrationOptions(sessions=2)
 
 
 def measure(
@@ -45,6 +47,8 @@ def compare(scene: Scene, rows: int) -> None:
         ("nothing", lambda: time.sleep(QUIET_S)),
         ("up --drop-archived", lambda: upgrade(settings, options=DROP)),
         ("down", lambda: downgrade(settings)),
+        ("up --drop-archived, again", lambda: upgrade(settings, options=DROP)),
+        ("down --sessions 2", lambda: downgrade(settings, options=TOGETHER)),
     ):
         line, waits = measure(scene, ours, rows, what, work)
         lines.append(line)
