@@ -16,20 +16,19 @@ from des_core.archive_routing import newest_versions
 from des_core.database import Database
 from des_core.errors import ConfigError
 from des_core.identifiers import TableName
-from des_core.migration.jobs import JOB_TABLE, read_job
+from des_core.migration.jobs import JOB_TABLE, SEED_JOB, read_job
 
 SLICE_TABLE = "des_archive_slice"
-SEED_JOB = "seed"
 
 
-def table_facts(table: TableName) -> str:
-    """What the seed remembers of the table, as JSON; a slice has the same among its versions."""
-    return json.dumps(table_names(table), sort_keys=True)
-
-
-def table_names(table: TableName) -> dict[str, str | None]:
-    """What a slice remembers of the table whose rows it packed."""
+def table_facts(table: TableName) -> dict[str, str | None]:
+    """What a slice, and the seed, remember of the table whose rows are archived."""
     return {"table": table.name, "schema": table.schema}
+
+
+def seed_details(table: TableName) -> str:
+    """The details of the seed's job, as JSON."""
+    return json.dumps(table_facts(table), sort_keys=True)
 
 
 def require_same_table(source: Database, table: TableName, ledger: Database) -> None:

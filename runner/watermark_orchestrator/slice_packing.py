@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import des_core
-from des_core.archive_table import table_names
+from des_core.archive_table import table_facts
 from des_core.errors import DamagedShard, TooManyFailures
 from des_core.ledger import SliceRecord, shard_names_of_day
 from des_core.manifests import SliceManifest, claimed_hashes, write_manifest
@@ -200,5 +200,5 @@ def _manifest(
 def _versions(archive: Archive) -> str:
     """What packed it, and what must stay as it was: the routing, and the table."""
     made_by = {"des_admin": des_core.__version__, "python": platform.python_version()}
-    kept = {"n_bits": archive.packer_config.n_bits, **table_names(archive.source.settings.table)}
+    kept = {"n_bits": archive.packer_config.n_bits, **table_facts(archive.source.settings.table)}
     return json.dumps({**made_by, **kept})

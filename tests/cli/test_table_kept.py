@@ -30,15 +30,19 @@ def picture(archive: Archive) -> tuple[object, ...]:
     return tuple(sorted(map(str, archive.config.rows(f"SELECT * FROM {name}"))) for name in names)
 
 
+def require_refused(program: Program) -> None:
+    for line in COMMANDS:
+        done = program(*line.split(), expect=2 if "retry" not in line else None)
+        assert "that of the table files" in done.err or "nothing to try" in done.out, line
+
+
 def test_another_table_is_refused(archive: Archive, program: Program) -> None:
     program("run")
     program("watermark", "set", "2024-01-08", "--yes")
     archive.source.execute("CREATE TABLE invoices AS SELECT * FROM files WHERE 1 = 0")
     before = picture(archive)
     set_table(archive, "invoices")
-    for line in COMMANDS:
-        done = program(*line.split(), expect=2 if "retry" not in line else None)
-        assert "that of the table files" in done.err or "nothing to try" in done.out, line
+    require_refused(program)
     checks = program("doctor", "--output", "json", expect=4).json["checks"]
     found = {check["name"]: check for check in checks}
     assert "that of the table files" in found["watermark"]["detail"]
@@ -54,9 +58,7 @@ def test_the_seed_knows_the_table_before_the_first_slice(
     archive.source.execute("CREATE TABLE invoices AS SELECT * FROM files")
     before = picture(archive)
     set_table(archive, "invoices")
-    for line in COMMANDS:
-        done = program(*line.split(), expect=2 if "retry" not in line else None)
-        assert "that of the table files" in done.err or "nothing to try" in done.out, line
+    require_refused(program)
     assert picture(archive) == before
 
 

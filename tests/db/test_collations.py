@@ -60,10 +60,6 @@ def content_of(number: int) -> bytes:
     return f"content of {number}".encode()
 
 
-def packed_files(output: Path) -> dict[str, list[bytes]]:
-    return dict(read_archive(output))
-
-
 def expected_files(uids: Iterable[str]) -> dict[str, list[bytes]]:
     return {uid: [sha256(content_of(ALIKE.index(uid))).digest()] for uid in uids}
 
@@ -78,7 +74,7 @@ def test_only_the_packed_one_is_marked(table: TestDatabase, tmp_path: Path, miss
     settings = make_settings(table, tmp_path / "out")
     pack_per_record(settings, older_than_days=7, batch_size=100)
     packed = set(ALIKE) - {missing}
-    assert packed_files(tmp_path / "out") == expected_files(packed)
+    assert read_archive(tmp_path / "out") == expected_files(packed)
     assert flags(table) == {uid: uid in packed for uid in ALIKE}
 
 
@@ -90,7 +86,7 @@ def test_an_exception_means_one_row(table: TestDatabase, tmp_path: Path, missing
     with open_archive(settings) as archive:
         run_cycle(archive)
     packed = set(ALIKE) - {missing}
-    assert packed_files(tmp_path / "out") == expected_files(packed)
+    assert read_archive(tmp_path / "out") == expected_files(packed)
     upgrade(settings, options=MigrationOptions(drop_archived=True, backup="a dump"))
     downgrade(settings)
     assert flags(table) == {uid: uid in packed for uid in ALIKE}
@@ -98,7 +94,7 @@ def test_an_exception_means_one_row(table: TestDatabase, tmp_path: Path, missing
     (tmp_path / f"{ALIKE.index(missing)}.txt").write_bytes(content_of(ALIKE.index(missing)))
     with open_archive(settings) as archive:
         retry_now(archive, Selection())
-    assert packed_files(tmp_path / "out") == expected_files(ALIKE)
+    assert read_archive(tmp_path / "out") == expected_files(ALIKE)
     assert table.rows("SELECT uid FROM des_archive_exception WHERE resolved_at IS NULL") == []
 
 

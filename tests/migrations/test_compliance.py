@@ -5,37 +5,19 @@ from datetime import timedelta
 
 import pytest
 
-from des_core.config import Settings
 from des_core.database import open_database
 from des_core.errors import LockHeld, UsageError, WrongSchema
-from des_core.migration import flags
 from des_core.migration.apply import downgrade, upgrade
 from des_core.migration.compliance import sync_flags
 from des_core.migration.flag_jobs import change_flag_jobs
 from des_core.migration.jobs import read_job
 from des_core.migration.run import MigrationOptions, Notice
 from des_core.timestamps import EPOCH
-from des_core.watermark import move_watermark, read_watermark
 from support.database import TestDatabase
 from support.filesdata import FilesTableFactory, canonical_rows
-from support.migrating import rows_by_formula, settings_for
+from support.migrating import advance, rows_by_formula, settings_for
 
-
-def advance(settings: Settings, days: int) -> None:
-    """Move the watermark as a cycle does."""
-    config = open_database(settings.config_url)
-    with config.write() as connection:
-        expected = read_watermark(connection, config.dialect)
-        to = expected.archived_until + timedelta(days=days)
-        move_watermark(connection, config.dialect, expected=expected, to=to, actor="test", now=to)
-    config.close()
-
-
-@pytest.fixture(autouse=True)
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chunks of ten rows, however fast they are."""
-    monkeypatch.setattr(flags, "FIRST_CHUNK_ROWS", 10)
-    monkeypatch.setattr(flags, "_next_size", lambda size, _took_s: size)
+pytestmark = pytest.mark.usefixtures("small_chunks")
 
 
 def test_the_column_follows_the_watermark_night_by_night(

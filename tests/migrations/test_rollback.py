@@ -4,25 +4,22 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from itertools import count
 from typing import Any
 
 import pytest
 
-from des_core.config import Settings
 from des_core.database import open_database
 from des_core.errors import UsageError
-from des_core.migration import flags
 from des_core.migration.apply import downgrade, upgrade
 from des_core.migration.flag_chunks import ChunkWriter
 from des_core.migration.jobs import read_job
 from des_core.migration.run import MigrationOptions
 from des_core.timestamps import to_us
-from des_core.watermark import move_watermark, read_watermark
 from support.database import TestDatabase
 from support.filesdata import FilesTableFactory, canonical_rows
 from support.migrating import (
+    advance,
     index_names,
     open_exceptions,
     rows_by_formula,
@@ -31,16 +28,6 @@ from support.migrating import (
 )
 
 DROP = MigrationOptions(drop_archived=True, backup="dump of Monday")
-
-
-def advance(settings: Settings, days: int) -> None:
-    """Move the watermark as a cycle does."""
-    config = open_database(settings.config_url)
-    with config.write() as connection:
-        expected = read_watermark(connection, config.dialect)
-        to = expected.archived_until + timedelta(days=days)
-        move_watermark(connection, config.dialect, expected=expected, to=to, actor="test", now=to)
-    config.close()
 
 
 @pytest.mark.parametrize("options", [MigrationOptions(), DROP], ids=["kept", "dropped"])
@@ -117,12 +104,6 @@ def test_purge_leaves_no_table(database: TestDatabase, files_table: FilesTableFa
     left = database.table_names() - {"des_archive_lock"}
     assert left == {"files", "des_admin_version"}
     assert database.rows("SELECT * FROM des_admin_version") == []
-
-
-@pytest.fixture
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flags, "FIRST_CHUNK_ROWS", 10)
-    monkeypatch.setattr(flags, "_next_size", lambda size, _took_s: size)
 
 
 SERVERS = pytest.mark.parametrize("server", ["postgres", "mariadb"])

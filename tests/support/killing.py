@@ -94,16 +94,17 @@ def _live_until(job: dict[str, Any], statements: int, moment: str, delay_s: floa
     from des_core.migration.run import MigrationOptions
 
     flags.FIRST_CHUNK_ROWS = 10
-    seen = 0
+    seen, is_timed = 0, False
 
     def before(*_arguments: Any) -> None:
-        nonlocal seen
+        nonlocal seen, is_timed
         seen += 1
         if seen < statements:
             return
         if moment == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        elif moment == "within" and seen == statements:
+        elif moment == "within" and not is_timed:
+            is_timed = True
             signal.setitimer(signal.ITIMER_REAL, delay_s)
 
     def after(*_arguments: Any) -> None:

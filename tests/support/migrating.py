@@ -1,5 +1,6 @@
 """What tests of the migrations share: settings of a test database, and the formula."""
 
+from datetime import timedelta
 from typing import Any
 
 from des_core.config import (
@@ -9,6 +10,8 @@ from des_core.config import (
     Settings,
     WatermarkSettings,
 )
+from des_core.database import open_database
+from des_core.watermark import move_watermark, read_watermark
 from support.database import TestDatabase, to_microseconds
 from support.filesdata import canonical_rows
 from support.shape import TableShape
@@ -33,6 +36,16 @@ def settings_for(
         watermark=WatermarkSettings(config_db_url=url, **(watermark or {})),
         migration=MigrationSettings(**(migration or {})),
     )
+
+
+def advance(settings: Settings, days: int) -> None:
+    """Move the watermark as a cycle does."""
+    config = open_database(settings.config_url)
+    with config.write() as connection:
+        expected = read_watermark(connection, config.dialect)
+        to = expected.archived_until + timedelta(days=days)
+        move_watermark(connection, config.dialect, expected=expected, to=to, actor="test", now=to)
+    config.close()
 
 
 def watermark_us(config: TestDatabase) -> int:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from des_core.database import run
 from des_core.errors import WrongSchema
 from des_core.identifiers import Dialect
-from des_core.migration.jobs import read_job
+from des_core.migration.jobs import SEED_JOB, read_job
 from des_core.migration.live_state import CONFIG_TABLE, has_table, read_columns
 from des_core.migration.revisions import WATERMARK
 from des_core.migration.run import MigrationRun
@@ -68,7 +68,7 @@ def adopt_config_table(migration: MigrationRun) -> None:
 
 def _was_seeded_by_us(migration: MigrationRun) -> bool:
     return has_table(migration.config, "des_archive_job") and (
-        read_job(migration.config, "seed") is not None
+        read_job(migration.config, SEED_JOB) is not None
     )
 
 

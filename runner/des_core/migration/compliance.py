@@ -16,7 +16,7 @@ from des_core.events import record_event
 from des_core.lock import hold_lock
 from des_core.migration.flag_jobs import COMPLIANCE_JOB, synced_until
 from des_core.migration.flags import write_formula
-from des_core.migration.jobs import read_job
+from des_core.migration.jobs import SEED_JOB, read_job
 from des_core.migration.live_state import read_archived_column
 from des_core.migration.run import (
     DEFAULT_ACTOR,
@@ -68,7 +68,7 @@ def _sync(migration: MigrationRun) -> ComplianceReport:
             hint="the watermark alone says what is archived: des-admin progress",
             table=str(migration.settings.database.table),
         )
-    seed = read_job(migration.config, "seed")
+    seed = read_job(migration.config, SEED_JOB)
     since = synced_until(migration) or (seed.cursor if seed else None)
     changed = write_formula(migration, until, since, COMPLIANCE_JOB)
     with migration.config.write() as connection:

@@ -10,7 +10,7 @@ takes the next ones. A snapshot that is kept open meanwhile only costs what was 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -88,12 +88,13 @@ class ChunkWriter:
             "last_key": last["page_key"],
             "watermark": self.migration.schema.to_db(self.watermark),
         }
-        parts = [
-            Part(catalog.get("migration_flags_share"), {**values, "share": share}, exceptions, None)
-            for share in range(SHARES - 1 if self.in_shares else 0)
-        ]
         name = "migration_flags_first" if first is None else "migration_flags_next"
-        return [*parts, Part(catalog.get(name), values, exceptions, high)]
+        whole = Part(catalog.get(name), values, exceptions, high)
+        if not self.in_shares:
+            return [whole]
+        share = Part(catalog.get("migration_flags_share"), values, exceptions, None)
+        shares = [replace(share, values={**values, "share": n}) for n in range(SHARES - 1)]
+        return [*shares, whole]
 
     def commit(self, part: Part, job: Job) -> Job:
         """Write one part, in one transaction where one will do.

@@ -16,7 +16,7 @@ from des_core.database import run
 from des_core.errors import Refused
 from des_core.exceptions import uid_digest
 from des_core.identifiers import Dialect
-from des_core.migration.jobs import read_job
+from des_core.migration.jobs import SEED_JOB, read_job
 from des_core.migration.live_state import find_created_at_index, table_values
 from des_core.migration.run import MigrationRun
 from des_core.migration.seed import count_archived_above, iterate_holes
@@ -113,7 +113,7 @@ def nothing_archived_above(migration: MigrationRun) -> GateFinding:
 
 def holes_are_exceptions(migration: MigrationRun) -> GateFinding:
     """A FALSE below the seed that is no exception was not there when the watermark was seeded."""
-    seed = read_job(migration.config, "seed")
+    seed = read_job(migration.config, SEED_JOB)
     if seed is None or seed.cursor is None:
         return GateFinding("below", False, "the seed is not known", "run: des-admin migrate up")
     strays: list[str] = []

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 JOB_TABLE = "des_archive_job"
+SEED_JOB = "seed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from des_core.migration.created_at_index import (
     was_built_by_us,
 )
 from des_core.migration.drop_archived import index_goes_first
-from des_core.migration.jobs import read_job
+from des_core.migration.jobs import SEED_JOB, read_job
 from des_core.migration.live_state import (
     CONFIG_TABLE,
     has_table,
@@ -144,7 +144,7 @@ def _formula(
     if state == "tail" and migration.source.dialect is not Dialect.SQLITE:
         base = watermark
     elif state == "kept":
-        seed = read_job(migration.config, "seed")
+        seed = read_job(migration.config, SEED_JOB)
         base = min(watermark, (seed and seed.cursor) or EARLIEST)
     rows = count_rows(migration, base, _latest())
     yield _query(migration, revision, Branch.SOURCE, "migration_flags_next", ROW_LOCKS, rows)

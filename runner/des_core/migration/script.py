@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from des_core.archive_table import table_facts
+from des_core.archive_table import seed_details
 from des_core.errors import Refused, UsageError
 from des_core.exceptions import exception_values, iterate_open
 from des_core.identifiers import Dialect
@@ -254,7 +254,7 @@ def _writer(migration: MigrationRun, branch: Branch) -> _Writer:
         "default_at": _stored(settings.watermark.default_archived_until, database.dialect),
         "lag_days": settings.database.lag_days,
         "actor": migration.actor,
-        "table_facts": table_facts(settings.database.table),
+        "details": seed_details(settings.database.table),
     }
     if apart and branch is Branch.SOURCE:
         values |= _watermark_of(migration)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from des_core.archive_table import table_facts
+from des_core.archive_table import seed_details
 from des_core.database import run
 from des_core.database_source import SourceReader
 from des_core.errors import Refused
@@ -137,8 +137,8 @@ def write_seed(migration: MigrationRun, plan: SeedPlan, *, fence: int) -> int:
         if plan.origin != ADOPTED:
             run(connection, config_statement(dialect, "migration_seed_watermark"), values)
         remember = get_step(migration.config_catalog, UP, "remember_seed").statement
-        facts = table_facts(migration.settings.database.table)
-        run(connection, remember, {"table_facts": facts})
+        details = seed_details(migration.settings.database.table)
+        run(connection, remember, {"details": details})
         record_event(
             connection,
             dialect,

@@ -11,7 +11,7 @@ from des_core.exceptions import ReasonCount, count_open
 from des_core.lock import lock_holder
 from des_core.migration.flag_jobs import ROLLBACK_JOB
 from des_core.migration.heads import all_heads
-from des_core.migration.jobs import JOB_TABLE, Job, read_job
+from des_core.migration.jobs import JOB_TABLE, SEED_JOB, Job, read_job
 from des_core.migration.live_state import (
     CONFIG_TABLE,
     find_created_at_index,
@@ -69,7 +69,7 @@ def _read(migration: MigrationRun) -> MigrationStatus:
     config = migration.config
     index = find_created_at_index(migration)
     jobs = has_table(config, JOB_TABLE)
-    seed = read_job(config, "seed") if jobs else None
+    seed = read_job(config, SEED_JOB) if jobs else None
     return MigrationStatus(
         revisions=tuple(
             RevisionStatus(

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from des_core.archive_table import SEED_JOB
 from des_core.database import run
 from des_core.errors import WrongSchema
 from des_core.events import record_event
@@ -23,7 +22,7 @@ from des_core.migration.created_at_index import restore_created_archived_index
 from des_core.migration.drop_archived import restore_archived_column
 from des_core.migration.flag_jobs import ROLLBACK_JOB, synced_until
 from des_core.migration.flags import write_formula
-from des_core.migration.jobs import read_job
+from des_core.migration.jobs import SEED_JOB, read_job
 from des_core.migration.live_state import CONFIG_TABLE, has_table, read_archived_column
 from des_core.migration.revisions import WATERMARK
 from des_core.migration.run import MigrationRun

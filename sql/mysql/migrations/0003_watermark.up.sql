@@ -66,7 +66,7 @@ ON DUPLICATE KEY UPDATE
 -- group: seed
 INSERT INTO des_archive_job
     (name, state, cursor_created_at, cursor_uid, rows_done, rows_total, started_at, updated_at, details)
-SELECT 'seed', 'done', archived_until, NULL, (SELECT COUNT(*) FROM des_archive_exception WHERE resolved_at IS NULL), NULL, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), :table_facts
+SELECT 'seed', 'done', archived_until, NULL, (SELECT COUNT(*) FROM des_archive_exception WHERE resolved_at IS NULL), NULL, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), :details
 FROM des_archive_config
 WHERE id = 1
 ON DUPLICATE KEY UPDATE
