@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import select
 import signal
-import threading
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,8 +58,11 @@ class Prompts:
     def _read(self, question: str) -> str:
         if self.stdin is None:
             raise Refused("there is no terminal to ask on: nothing was changed")
-        with _signals_end_it():
+        with _signals_end_it() as wakened:
             self.write(question)
+            # A signal between the question and the read would find nobody, and the read would
+            # wait for a line that nobody types: so the wait is for both.
+            select.select([self.stdin.fileno(), wakened.fileno()], [], [])
             line = self.stdin.readline()
         if not line:
             self.write("\n")
@@ -67,23 +71,26 @@ class Prompts:
 
 
 @contextmanager
-def _signals_end_it() -> Iterator[None]:
-    """While a question waits, Ctrl-C and SIGTERM end the program.
+def _signals_end_it() -> Iterator[socket.socket]:
+    """While a question waits, Ctrl-C and SIGTERM end the program; gives what a signal wakes.
 
     A job around it may have them mean "stop at the next safe point", and no question reaches one.
+    Questions are asked on the main thread, the only one that Python lets handle signals.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    kept = {
-        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
-        signal.SIGTERM: signal.signal(signal.SIGTERM, _raise_terminated),
-    }
-    try:
-        yield
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
+    wakened, waking = socket.socketpair()
+    with wakened, waking:
+        waking.setblocking(False)
+        wakeup_before = signal.set_wakeup_fd(waking.fileno(), warn_on_full_buffer=False)
+        kept = {
+            signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+            signal.SIGTERM: signal.signal(signal.SIGTERM, _raise_terminated),
+        }
+        try:
+            yield wakened
+        finally:
+            for number, handler in kept.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(wakeup_before)
 
 
 def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:

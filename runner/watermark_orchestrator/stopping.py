@@ -83,8 +83,7 @@ def stop_on_signals(say: Callable[[str], None]) -> Iterator[StopRequest]:
     def obey() -> None:
         while received := asked.recv(1):
             number = received[0]
-            # While somebody else has the signal, as a question does, it is not meant for us.
-            if number not in ASKING or stop.is_set() or signal.getsignal(number) is not handle:
+            if number not in ASKING or stop.is_set():
                 continue
             stop.set(number)
             name = signal.Signals(number).name

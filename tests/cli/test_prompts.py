@@ -57,6 +57,33 @@ def test_not_confirmed(
     assert state(sqlite_archive) == before
 
 
+QUESTIONS = """
+import sys
+from des_admin.prompts import Prompts
+
+def show(text):
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+for number in range(int(sys.argv[1])):
+    try:
+        Prompts(sys.stdin, show).ask(f"question {number}")
+    except KeyboardInterrupt:
+        pass
+"""
+
+
+def test_no_ctrl_c_is_lost_between_a_question_and_the_wait_for_its_answer(tmp_path: Path) -> None:
+    """The signal comes as soon as the question is seen: often before the read has begun."""
+    (tmp_path / "questions.py").write_text(QUESTIONS)
+    rounds = 5_000
+    with Terminal(tmp_path, str(rounds), module="questions") as terminal:
+        for number in range(rounds):
+            terminal.expect(f"question {number}: ")
+            terminal.type(CTRL_C)
+        assert terminal.end() == 0
+
+
 def test_rewind_asks_for_a_reason(sqlite_archive: Archive) -> None:
     with Terminal(sqlite_archive.project, "watermark", "rewind", "1d") as terminal:
         terminal.expect("replayed")
