@@ -65,7 +65,7 @@ class _Narrator:
 
     def tell(self, event: ProgressEvent) -> None:
         if event.kind == "reconnecting":
-            self.context.warn(f"connection lost, trying again: {event.message}")
+            self.context.warn(f"cannot go on, trying again: {event.message}")
         elif event.kind == "retry_started":
             self.work.tell(f"trying {count(event.files_total)} exceptions again")
         elif event.kind == "slice_started" and event.window is not None:

@@ -1,73 +1,114 @@
-"""What a driver says, as an error of ours: unreachable, out of patience, wrong schema, or a bug."""
+"""What a driver says, as an error of ours: unreachable, read-only, wrong schema, …, or a bug.
+
+The codes are those of the PostgreSQL manual (appendix "Error Codes") and of the MariaDB and MySQL
+references of server errors.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from sqlalchemy.exc import DBAPIError
 
-from des_core.errors import DatabaseUnreachable, DesError, Refused, WrongSchema
+from des_core.errors import DamagedData, DatabaseUnreachable, DesError, Refused, WrongSchema
 
 _OWN_TABLES = "des_archive_"
 _POINTER = re.compile(r"LINE \d+: ")
-# SQLSTATE classes and codes of PostgreSQL.
-_PG_UNREACHABLE = ("08", "28", "3D", "53300", "57P", "58")
-_PG_SCHEMA = ("42P01", "42703", "3F000")
-_PG_DENIED = ("42501",)
-_PG_BUSY = ("55P03", "57014", "40P01", "40001")
-# Error numbers of MySQL and MariaDB.
-_MYSQL_UNREACHABLE = {1040, 1044, 1045, 1049, 1053, 1129, 1130, 1698, 2002, 2003, 2005, 2006}
-_MYSQL_UNREACHABLE |= {2013, 2055}
-_MYSQL_SCHEMA = {1054, 1146}
-_MYSQL_DENIED = {1142, 1143, 1227}
-_MYSQL_BUSY = {1205, 1213, 3024}
-_SQLITE_SCHEMA = ("no such table", "no such column")
-_SQLITE_BUSY = ("database is locked", "database table is locked")
-_SQLITE_UNREACHABLE = (
-    "unable to open",
-    "not a database",
-    "disk i/o error",
-    "malformed",
-    "readonly",
-    "database or disk is full",
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """One thing that can be wrong, and how each database says it."""
+
+    error: type[DesError]
+    says: str
+    hint: str
+    sqlstates: tuple[str, ...]  # whole ones of PostgreSQL, or how they begin
+    numbers: frozenset[int]  # of MySQL and MariaDB
+    words: tuple[str, ...]  # of SQLite, in lower case
+
+
+_BUSY = _Kind(
+    Refused,
+    "gave up waiting for a lock in the database",
+    "see who holds it: des-admin doctor; then run the same command again",
+    ("55P03", "57014", "40P01", "40001"),
+    frozenset({1205, 1213, 1317, 1969, 3024}),
+    ("database is locked", "database table is locked"),
 )
+_DENIED = _Kind(
+    Refused,
+    "the database user may not do this",
+    "grant it, or run this as the user that owns the tables",
+    ("42501",),
+    frozenset({1142, 1143, 1227, 1370}),
+    (),
+)
+_SCHEMA = _Kind(
+    WrongSchema,
+    "a table or a column is missing",
+    "compare the names in the configuration with the database: des-admin doctor",
+    ("42P01", "42703", "3F000"),
+    frozenset({1054, 1146}),
+    ("no such table", "no such column"),
+)
+_READ_ONLY = _Kind(
+    DatabaseUnreachable,
+    "the database takes no writes",
+    "it is a standby, or was made read-only: name the primary in the URL, or wait until it takes "
+    "writes; then run the same command again",
+    ("25006",),
+    frozenset({1290, 1792, 1836}),
+    ("readonly",),
+)
+_IN_TROUBLE = _Kind(
+    DatabaseUnreachable,
+    "the database server cannot go on",
+    "see its log and its disks: it may be out of room or memory; then run the same command again",
+    ("53100", "53200", "53400", "58"),
+    frozenset({1021, 1026, 1030, 1037, 1038, 1041, 1114, 1180, 1598}),
+    ("database or disk is full", "disk i/o error"),
+)
+_DAMAGED = _Kind(
+    DamagedData,
+    "the database says that its own files are damaged",
+    "repair it, or restore a backup of it, before anything else; no shard is touched by this",
+    ("XX001", "XX002"),
+    frozenset({1034, 1035, 1194, 1195, 1712, 1877}),
+    ("malformed",),
+)
+_UNREACHABLE = _Kind(
+    DatabaseUnreachable,
+    "the database cannot be reached",
+    "check address, credentials and network, then run the same command again",
+    ("08", "25P03", "28", "3D", "53300", "57P"),
+    frozenset({1040, 1044, 1045, 1049, 1053, 1129, 1130, 1158, 1159, 1160, 1161, 1203, 1226})
+    | {1698, 1927, 2002, 2003, 2005, 2006, 2013, 2026, 2055, 4031},
+    ("unable to open", "not a database"),
+)
+_KINDS = (_BUSY, _DENIED, _SCHEMA, _READ_ONLY, _IN_TROUBLE, _DAMAGED, _UNREACHABLE)
 
 
 def translate(exc: DBAPIError, label: str) -> DesError:
     """The error of ours that says what `exc` means; the statement's values are left out."""
     kind = _kind(exc)
     detail = _detail(exc)
-    if kind == "unreachable":
-        return DatabaseUnreachable(
-            f"the database cannot be reached: {detail}",
-            hint="check address, credentials and network, then run the same command again",
-            database=label,
-        )
-    if kind == "schema" and _OWN_TABLES in detail:
+    if kind is None:
+        return DesError(f"the database refused a statement: {detail}", database=label)
+    if kind is _SCHEMA and _OWN_TABLES in detail:
         return WrongSchema(
             f"this database is not migrated yet, a table of this program is missing: {detail}",
             hint="see: des-admin migrate plan; then: des-admin migrate up",
             database=label,
         )
-    if kind == "schema":
-        return WrongSchema(
-            f"a table or a column is missing: {detail}",
-            hint="compare the names in the configuration with the database: des-admin doctor",
-            database=label,
-        )
-    if kind == "denied":
-        return Refused(
-            f"the database user may not do this: {detail}",
-            hint="grant it, or run this as the user that owns the tables",
-            database=label,
-        )
-    if kind == "busy":
-        return Refused(
-            f"gave up waiting for a lock in the database: {detail}",
-            hint="see who holds it: des-admin doctor; then run the same command again",
-            database=label,
-        )
-    return DesError(f"the database refused a statement: {detail}", database=label)
+    return kind.error(f"{kind.says}: {detail}", hint=kind.hint, database=label)
+
+
+def is_busy(exc: BaseException) -> bool:
+    """Whether a lock was not had in time, or a deadlock was ended: worth another try."""
+    cause = exc if isinstance(exc, DBAPIError) else exc.__cause__
+    return isinstance(cause, DBAPIError) and _kind(cause) is _BUSY
 
 
 def _detail(exc: DBAPIError) -> str:
@@ -79,63 +120,26 @@ def _detail(exc: DBAPIError) -> str:
     return " ".join(" ".join(lines).split())[:400]
 
 
-def is_busy(exc: BaseException) -> bool:
-    """Whether a lock was not had in time, or a deadlock was ended: worth another try."""
-    cause = exc if isinstance(exc, DBAPIError) else exc.__cause__
-    return isinstance(cause, DBAPIError) and _kind(cause) == "busy"
-
-
-def is_disconnect(exc: DBAPIError) -> bool:
-    """Whether the connection is gone, so that the outcome of a commit is unknown."""
-    return bool(exc.connection_invalidated) or _kind(exc) == "unreachable"
-
-
-def _kind(exc: DBAPIError) -> str:
+def _kind(exc: DBAPIError) -> _Kind | None:
     original = exc.orig
+    found = next((kind for kind in _KINDS if _says(original, kind)), None)
+    if found is not None:
+        return found
+    # A connection that broke has whatever code it broke with (PyMySQL's is 0 for a closed one), and
+    # psycopg has no SQLSTATE where it never got through to a server.
+    never_there = (
+        type(original).__name__ == "OperationalError"
+        and getattr(original, "sqlstate", "none") is None
+    )
+    return _UNREACHABLE if exc.connection_invalidated or never_there else None
+
+
+def _says(original: object, kind: _Kind) -> bool:
+    """Whether the driver's error is of this kind."""
+    if type(original).__module__.startswith("sqlite3"):
+        return any(word in str(original).lower() for word in kind.words)
     arguments = getattr(original, "args", ())
     if arguments and isinstance(arguments[0], int):
-        return _by_number(arguments[0])  # before the SQLSTATE, which PyMySQL has too, but coarser
-    state = getattr(original, "sqlstate", None)
-    if state is not None:
-        return _by_sqlstate(state)
-    text = str(original).lower()
-    if type(original).__module__.startswith("sqlite3"):
-        return _by_sqlite_text(text)
-    # psycopg gives no SQLSTATE when it never got through to a server.
-    return "unreachable" if type(original).__name__ == "OperationalError" else "other"
-
-
-def _by_sqlstate(state: str) -> str:
-    table = {
-        "unreachable": _PG_UNREACHABLE,
-        "schema": _PG_SCHEMA,
-        "denied": _PG_DENIED,
-        "busy": _PG_BUSY,
-    }
-    for kind in ("busy", "denied", "schema", "unreachable"):
-        if state.startswith(table[kind]):
-            return kind
-    return "other"
-
-
-def _by_number(number: int) -> str:
-    for kind, numbers in (
-        ("unreachable", _MYSQL_UNREACHABLE),
-        ("schema", _MYSQL_SCHEMA),
-        ("denied", _MYSQL_DENIED),
-        ("busy", _MYSQL_BUSY),
-    ):
-        if number in numbers:
-            return kind
-    return "other"
-
-
-def _by_sqlite_text(text: str) -> str:
-    for kind, words in (
-        ("schema", _SQLITE_SCHEMA),
-        ("busy", _SQLITE_BUSY),
-        ("unreachable", _SQLITE_UNREACHABLE),
-    ):
-        if any(word in text for word in words):
-            return kind
-    return "other"
+        # Before the SQLSTATE, which PyMySQL has too, but coarser.
+        return arguments[0] in kind.numbers
+    return str(getattr(original, "sqlstate", None)).startswith(kind.sqlstates)

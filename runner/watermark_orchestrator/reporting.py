@@ -69,6 +69,6 @@ def narrator(say: Callable[[str], None]) -> ProgressSink:
 
     def tell(event: ProgressEvent) -> None:
         if event.kind == "reconnecting":
-            say(f"connection lost, trying again: {event.message}")
+            say(f"cannot go on, trying again: {event.message}")
 
     return tell

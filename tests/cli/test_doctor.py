@@ -1,5 +1,7 @@
 """`des-admin doctor`: finds what is wrong, names the next step, ends with exit code 4."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +154,46 @@ def test_missing_privileges_are_named(archive: Archive, program: Program, projec
         if source.kind == "postgres":
             source.execute(f"DROP OWNED BY {name}")
         source.execute(f"DROP {'ROLE' if source.kind == 'postgres' else 'USER'} {name}")
+
+
+@pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
+def test_a_database_that_takes_no_writes(archive: Archive, program: Program, project: Path) -> None:
+    """What a failover leaves behind the old address."""
+    source, name = archive.source, f"limited_{archive.source.name[-8:]}"
+    source.execute(limited_user(source, name))
+    try:
+        with read_only(source, name):
+            url = sa.make_url(source.url).set(username=name, password="x")
+            write_config(project, url.render_as_string(hide_password=False))
+            found = problems(program("doctor", "--output", "json", expect=4).json)["writes"]
+            assert found["status"] == "failed"
+            for line in (["watermark", "lag", "9", "--yes"], ["migrate", "down", "--yes"]):
+                assert "takes no writes" in program(*line, expect=10).err
+    finally:
+        if source.kind == "postgres":
+            source.execute(f"DROP OWNED BY {name}")
+        source.execute(f"DROP {'ROLE' if source.kind == 'postgres' else 'USER'} {name}")
+    write_config(project, source.url)
+    assert "writes" not in problems(program("doctor", "--output", "json").json)
+    program("watermark", "lag", "9", "--yes")
+
+
+@contextmanager
+def read_only(source: TestDatabase, user: str) -> Iterator[None]:
+    """The user may do everything, and nothing that writes."""
+    if source.kind == "postgres":
+        owner = source.value("SELECT current_user")
+        source.execute(f"GRANT {owner} TO {user}")
+        source.execute(f"ALTER ROLE {user} SET default_transaction_read_only = on")
+        yield
+        return
+    source.execute(f"GRANT ALL ON {source.name}.* TO {user}")
+    source.execute(f"GRANT PROCESS ON *.* TO {user}")
+    source.execute("SET GLOBAL read_only = 1")
+    try:
+        yield
+    finally:
+        source.execute("SET GLOBAL read_only = 0")
 
 
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)

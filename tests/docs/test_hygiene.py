@@ -130,3 +130,11 @@ def _text_of(node: ast.expr) -> str:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     return "{}"
+
+
+def test_no_document_has_a_section_twice() -> None:
+    """The changelog has one "Fixed" for each version."""
+    for path in project_files():
+        if path.suffix == ".md" and path.name != "CHANGELOG.md":
+            titles = re.findall(r"(?m)^## (.+)$", path.read_text())
+            assert len(titles) == len(set(titles)), f"{path}: {titles}"

@@ -41,6 +41,7 @@ DURABLE: Mapping[Dialect, Mapping[str, frozenset[str]]] = {
     Dialect.MYSQL: {"innodb_flush_log_at_trx_commit": frozenset({"1"})},
     Dialect.SQLITE: {"synchronous": frozenset({"2", "3"})},
 }
+READ_ONLY = frozenset({"on", "1"})
 
 
 def check_source(patient: Patient) -> Check:
@@ -155,6 +156,22 @@ def check_durability(patient: Patient) -> Check:
             "set them on the server of the watermark's database",
         )
     return ok("durability", ", ".join(f"{name} = {found[name]}" for name in wanted))
+
+
+def check_writes(patient: Patient) -> Check:
+    """The watermark's database is not a standby, nor made read-only."""
+    database = patient.config
+    statement = Catalog(database.dialect).get("read_only_settings")
+    with database.read() as connection:
+        found = {str(row.name): str(row.setting).lower() for row in run(connection, statement)}
+    closed = [f"{name} = {setting}" for name, setting in found.items() if setting in READ_ONLY]
+    if closed:
+        return failed(
+            "writes",
+            f"the watermark's database takes no writes: {', '.join(closed)}",
+            "name the primary in the URL, or make it writable",
+        )
+    return ok("writes", "the watermark's database takes them")
 
 
 def _version(database: Database) -> str:

@@ -23,6 +23,7 @@ EXAMINATION: tuple[tuple[str, Examiner, tuple[str, ...]], ...] = (
     ("revisions", databases.check_revisions, ("source", "config")),
     ("clock", databases.check_clock, ("table",)),
     ("transactions", databases.check_transactions, ("table",)),
+    ("writes", databases.check_writes, ("config",)),
     ("durability", databases.check_durability, ("config",)),
     ("watermark", archive_state.check_watermark, ("table", "revisions")),
     ("lock", archive_state.check_lock, ("config",)),

@@ -1,0 +1,124 @@
+"""What a server refuses becomes the error, the exit code and the advice that it deserves."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import sqlalchemy as sa
+
+from des_core.database import Database, open_database
+from des_core.errors import DamagedData, DatabaseUnreachable, DesError, ExitCode, Refused
+from support.database import TestDatabase
+
+MakeDatabase = Callable[[str], TestDatabase]
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Database]:
+    database = open_database(url)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def said(url: str, sql: str) -> DesError:
+    """The error of a statement that is meant to fail."""
+    with opened(url) as database, pytest.raises(DesError) as caught, database.write() as connection:
+        connection.exec_driver_sql(sql)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "words"),
+    [
+        ("25006", DatabaseUnreachable, "takes no writes"),
+        ("53100", DatabaseUnreachable, "cannot go on"),
+        ("58030", DatabaseUnreachable, "cannot go on"),
+        ("53300", DatabaseUnreachable, "cannot be reached"),
+        ("XX001", DamagedData, "files are damaged"),
+        ("42501", Refused, "may not do this"),
+        ("57014", Refused, "gave up waiting"),
+    ],
+)
+def test_postgres(
+    state: str, error: type[DesError], words: str, make_database: MakeDatabase
+) -> None:
+    raising = f"DO $$ BEGIN RAISE 'as a server says it' USING ERRCODE = '{state}'; END $$"
+    found = said(make_database("postgres").url, raising)
+    assert type(found) is error
+    assert words in str(found)
+    assert "as a server says it" in str(found)
+    assert found.hint
+
+
+@pytest.mark.parametrize(
+    ("number", "error", "words"),
+    [
+        (1290, DatabaseUnreachable, "takes no writes"),
+        (1114, DatabaseUnreachable, "cannot go on"),
+        (1226, DatabaseUnreachable, "cannot be reached"),
+        (1877, DamagedData, "files are damaged"),
+        (1142, Refused, "may not do this"),
+        (1969, Refused, "gave up waiting"),
+    ],
+)
+def test_mariadb(
+    number: int, error: type[DesError], words: str, make_database: MakeDatabase
+) -> None:
+    signal = f"SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {number}, MESSAGE_TEXT = 'as a server'"
+    found = said(make_database("mariadb").url, signal)
+    assert type(found) is error
+    assert words in str(found)
+    assert found.hint
+
+
+def test_a_connection_that_was_killed_is_unreachable(make_database: MakeDatabase) -> None:
+    for kind, sql in (
+        ("postgres", "SELECT pg_terminate_backend(pg_backend_pid())"),
+        ("mariadb", "KILL CONNECTION_ID()"),
+    ):
+        assert said(make_database(kind).url, sql).exit_code is ExitCode.DATABASE_UNREACHABLE
+
+
+def test_a_connection_that_was_closed_before_is_unreachable(make_database: MakeDatabase) -> None:
+    """PyMySQL says it with the number 0."""
+    with (
+        opened(make_database("mariadb").url) as database,
+        pytest.raises(DatabaseUnreachable),
+        database.autocommit() as connection,
+    ):
+        assert connection.connection.dbapi_connection is not None
+        connection.connection.dbapi_connection.close()
+        connection.execute(sa.text("SELECT 1"))
+
+
+def test_sqlite_that_takes_no_writes_or_is_full(make_database: MakeDatabase) -> None:
+    test_database = make_database("sqlite")
+    test_database.execute("CREATE TABLE t (a TEXT)")
+    with (
+        opened(test_database.url) as database,
+        pytest.raises(DatabaseUnreachable, match="takes no writes"),
+        database.autocommit() as connection,
+    ):
+        connection.exec_driver_sql("PRAGMA query_only = 1")
+        connection.exec_driver_sql("INSERT INTO t VALUES (1)")
+    with (
+        opened(test_database.url) as database,
+        pytest.raises(DatabaseUnreachable, match="cannot go on"),
+        database.autocommit() as connection,
+    ):
+        connection.exec_driver_sql("PRAGMA max_page_count = 2")
+        connection.exec_driver_sql("INSERT INTO t VALUES (zeroblob(100000))")
+
+
+def test_sqlite_that_is_damaged(make_database: MakeDatabase) -> None:
+    test_database = make_database("sqlite")
+    test_database.execute("CREATE TABLE t (a TEXT)")
+    test_database.execute("INSERT INTO t VALUES (zeroblob(100000))")
+    test_database.close_connections()
+    assert test_database.path is not None
+    with test_database.path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 8192)
+    assert isinstance(said(test_database.url, "SELECT COUNT(*), MAX(a) FROM t"), DamagedData)
