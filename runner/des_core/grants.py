@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,8 @@ from des_core.errors import UsageError
 from des_core.identifiers import Dialect, quote
 from des_core.roles import Place, Role
 from des_core.sql_catalog import Catalog
+
+_ON_A_TABLE = re.compile(r"GRANT (?P<privileges>[A-Z, ]+) ON (?P<table>\w+) TO ")
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,9 @@ class GrantScript:
 class _GrantCatalog(Catalog):
     """The statements of `sql/<dialect>/grants/`, for one account."""
 
-    def __init__(self, dialect: Dialect, settings: DatabaseSettings, holes: dict[str, str]) -> None:
+    def __init__(
+        self, dialect: Dialect, settings: DatabaseSettings | None, holes: dict[str, str]
+    ) -> None:
         super().__init__(dialect, settings)
         self._holes = holes
 
@@ -48,6 +53,15 @@ def make_grants(
     """
     urls = {Place.SOURCE: settings.source_url, Place.CONFIG: settings.config_url}
     return [_script(settings, role, place, url, account, owner) for place, url in urls.items()]
+
+
+def read_table_needs(dialect: Dialect, role: Role, place: Place) -> dict[str, list[str]]:
+    """What the role's script grants on our tables: table to privileges, as the script has them."""
+    script = _GrantCatalog(dialect, None, {"account": ""}).load("grants", f"{role}_{place}.sql")
+    return {
+        found["table"]: found["privileges"].split(", ")
+        for found in _ON_A_TABLE.finditer(script.sql)
+    }
 
 
 def _script(

@@ -156,6 +156,43 @@ def test_missing_privileges_are_named(archive: Archive, program: Program, projec
         source.execute(f"DROP {'ROLE' if source.kind == 'postgres' else 'USER'} {name}")
 
 
+@pytest.mark.parametrize(
+    ("missing", "expected", "words"),
+    [
+        ("INSERT", 4, "read and write des_archive_slice, des_archive_event, des_archive_shard"),
+        ("UPDATE", 4, "set its flags, nor read and write des_archive_config"),
+        ("DELETE", 4, "read and write des_archive_worker, nor empty our tables"),
+        ("DROP", 0, "drop our tables: enough for the runner"),
+        ("TRIGGER", 0, "see its triggers: enough for the runner"),
+        ("SHOW VIEW", 0, "see what views read: enough for the runner"),
+        ("LOCK TABLES", 0, None),
+    ],
+)
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+def test_each_missing_privilege_is_named(
+    archive: Archive,
+    program: Program,
+    project: Path,
+    missing: str,
+    expected: int,
+    words: str | None,
+) -> None:
+    source, name = archive.source, f"limited_{archive.source.name[-8:]}"
+    source.execute(limited_user(source, name))
+    try:
+        source.execute(f"GRANT ALL ON {source.name}.* TO {name}")
+        source.execute(f"REVOKE {missing} ON {source.name}.* FROM {name}")
+        url = sa.make_url(source.url).set(username=name, password="x")
+        write_config(project, url.render_as_string(hide_password=False))
+        found = problems(program("doctor", "--output", "json", expect=expected).json)
+        if words is None:
+            assert "privileges" not in found
+        else:
+            assert words in found["privileges"]["detail"]
+    finally:
+        source.execute(f"DROP USER {name}")
+
+
 @pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
 def test_a_database_that_takes_no_writes(archive: Archive, program: Program, project: Path) -> None:
     """What a failover leaves behind the old address."""

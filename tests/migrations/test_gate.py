@@ -1,9 +1,12 @@
 """The gate before the column goes: each check refuses on its own, and nothing is changed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+import sqlalchemy as sa
 
 from des_core.errors import Refused
 from des_core.migration.apply import make_plan, upgrade
@@ -122,6 +125,86 @@ def test_with_a_session_that_used_the_column(
     connection.execute("SELECT count(*) FROM files WHERE archived = false")
     text = refusal(database)
     assert f"pid {connection.info.backend_pid}" in text
+
+
+@pytest.mark.mariadb
+def test_with_a_view_in_another_database(
+    make_database: Callable[[str], TestDatabase], files_table: FilesTableFactory
+) -> None:
+    database, other = make_database("mariadb"), make_database("mariadb")
+    files_table(database, 20, days=2, archived_days=1, files=False)
+    upgrade(settings_for(database))
+    other.execute(
+        f"CREATE VIEW pending AS SELECT uid FROM {database.name}.files WHERE archived = 0"
+    )
+    other.execute("CREATE TABLE files (uid INTEGER, archived BOOLEAN)")
+    other.execute("CREATE VIEW of_its_own AS SELECT uid FROM files WHERE archived = 0")
+    text = refusal(database)
+    assert f"view {other.name}.pending" in text
+    assert "of_its_own" not in text
+
+
+@pytest.mark.mariadb
+def test_with_views_and_triggers_that_this_user_may_not_see(
+    make_database: Callable[[str], TestDatabase], files_table: FilesTableFactory
+) -> None:
+    """MariaDB answers those who may not see them as if there were none."""
+    database = make_database("mariadb")
+    files_table(database, 20, days=2, archived_days=1, files=False)
+    upgrade(settings_for(database))
+    database.execute("CREATE VIEW pending AS SELECT uid FROM files WHERE archived = 0")
+    database.execute(
+        "CREATE TRIGGER noted BEFORE INSERT ON files FOR EACH ROW SET NEW.archived = 0"
+    )
+    rights = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP"
+    grants = (f"GRANT {rights} ON {database.name}.*", "GRANT PROCESS ON *.*")
+    with limited_user(database, grants) as limited:
+        text = refusal(limited)
+    assert "views and triggers are hidden from this user" in text
+
+
+@pytest.mark.postgres
+def test_sessions_that_this_user_may_not_see_are_a_warning(
+    make_database: Callable[[str], TestDatabase], files_table: FilesTableFactory
+) -> None:
+    database = make_database("postgres")
+    files_table(database, 20, days=2, archived_days=1, files=False)
+    upgrade(settings_for(database))
+    owner = f"owner_{database.name[-8:]}"
+    database.execute(f"CREATE ROLE {owner}")
+    for table in database.table_names():
+        database.execute(f'ALTER TABLE "{table}" OWNER TO {owner}')
+    database.connect().execute("SELECT count(*) FROM files WHERE archived = false")
+    grants = (f"GRANT {owner}", "GRANT USAGE, CREATE ON SCHEMA public")
+    try:
+        with limited_user(database, grants) as limited:
+            plan = make_plan(settings_for(limited), direction="up", options=DROP)
+    finally:
+        database.close_connections()
+        database.execute(f"DROP OWNED BY {owner} CASCADE")
+        database.execute(f"DROP ROLE {owner}")
+    [users] = [finding for finding in plan.gate if finding.check == "users"]
+    assert users.is_passed
+    assert users.is_warning
+    assert "hidden" in users.text
+
+
+@contextmanager
+def limited_user(database: TestDatabase, grants: Sequence[str]) -> Iterator[TestDatabase]:
+    """The same database, as somebody who has these grants and no others."""
+    name = f"limited_{database.name[-8:]}"
+    is_postgres = database.kind == "postgres"
+    made = "ROLE {} LOGIN PASSWORD 'x'" if is_postgres else "USER {} IDENTIFIED BY 'x'"
+    database.execute(f"CREATE {made.format(name)}")
+    try:
+        for grant in grants:
+            database.execute(f"{grant} TO {name}")
+        url = sa.make_url(database.url).set(username=name, password="x")
+        yield replace(database, url=url.render_as_string(hide_password=False))
+    finally:
+        if is_postgres:
+            database.execute(f"DROP OWNED BY {name} CASCADE")
+        database.execute(f"DROP {'ROLE' if is_postgres else 'USER'} {name}")
 
 
 def test_the_plan_shows_every_finding(seeded: FilesTable) -> None:

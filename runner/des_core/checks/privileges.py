@@ -7,24 +7,29 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from des_core.checks.check import Check, failed, ok, warning
-from des_core.checks.mysql_grants import is_granted, parse_grants
 from des_core.checks.patient import Patient
 from des_core.database import Database, run
+from des_core.grants import read_table_needs
 from des_core.identifiers import Dialect
-from des_core.migration.live_state import CONFIG_TABLE
-from des_core.sql_catalog import Statement, config_statement
+from des_core.mysql_grants import EVERY_TABLE, Grant, is_granted, read_grants
+from des_core.roles import Place, Role
+from des_core.sql_catalog import config_statement
 
 # Without these the runner cannot work; the others are for migrations.
 RUNNER_NEEDS = ("read", "write")
-# MySQL and MariaDB: what is needed for what.
+# MySQL and MariaDB: the privilege, on the table itself or on all of its schema.
 SOURCE_NEEDS = {
-    "read the table": ("SELECT",),
-    "change its columns": ("ALTER",),
-    "change its indexes": ("INDEX",),
+    "read the table": "SELECT",
+    "set its flags": "UPDATE",
+    "change its columns": "ALTER",
+    "change its indexes": "INDEX",
+    "see its triggers": "TRIGGER",
 }
-CONFIG_NEEDS = {
-    "create tables": ("CREATE",),
-    f"write {CONFIG_TABLE}": ("SELECT", "UPDATE"),
+SOURCE_SCHEMA_NEEDS = {"see what views read": "SHOW VIEW"}
+CONFIG_SCHEMA_NEEDS = {
+    "create tables": "CREATE",
+    "empty our tables": "DELETE",
+    "drop our tables": "DROP",
 }
 
 
@@ -39,7 +44,8 @@ def check_privileges(patient: Patient) -> Check:
     return warning(
         "privileges",
         f"{words}: enough for the runner, not for migrations",
-        "des-admin migrate sql up > up.sql, for a user who may",
+        "des-admin migrate sql up > up.sql, for a user who may; "
+        "or: des-admin sql grants admin --to USER",
     )
 
 
@@ -47,7 +53,12 @@ def _missing_in_source(patient: Patient) -> list[str]:
     database, table = patient.source, patient.settings.database.table
     statement = patient.reader.catalog.get("privileges_source")
     if database.dialect is Dialect.MYSQL:
-        return _missing_grants(database, statement, SOURCE_NEEDS, table.schema, table.name)
+        grants = read_grants(database, statement)
+        schema = table.schema or _own_schema(database)
+        return [
+            *_missing(grants, SOURCE_NEEDS, schema, table.name),
+            *_missing(grants, SOURCE_SCHEMA_NEEDS, schema, EVERY_TABLE),
+        ]
     is_postgres = database.dialect is Dialect.POSTGRES
     values = {"table_name": table.quoted(Dialect.POSTGRES)} if is_postgres else {}
     with database.read() as connection:
@@ -57,7 +68,11 @@ def _missing_in_source(patient: Patient) -> list[str]:
 def _missing_in_config(database: Database) -> list[str]:
     statement = config_statement(database.dialect, "privileges_config")
     if database.dialect is Dialect.MYSQL:
-        return _missing_grants(database, statement, CONFIG_NEEDS, None, CONFIG_TABLE)
+        grants, schema = read_grants(database, statement), _own_schema(database)
+        return [
+            *_unusable_tables(grants, schema),
+            *_missing(grants, CONFIG_SCHEMA_NEEDS, schema, EVERY_TABLE),
+        ]
     with database.read() as connection:
         missing = [row.name for row in run(connection, statement) if not row.is_held]
     path = database.engine.url.database
@@ -68,18 +83,24 @@ def _missing_in_config(database: Database) -> list[str]:
     return missing
 
 
-def _missing_grants(
-    database: Database,
-    statement: Statement,
-    needs: Mapping[str, tuple[str, ...]],
-    schema: str | None,
-    table: str,
-) -> list[str]:
-    with database.read() as connection:
-        grants = parse_grants(run(connection, statement).scalars())
-    schema = schema or database.engine.url.database or ""
-    return [
-        name
-        for name, privileges in needs.items()
+def _unusable_tables(grants: list[Grant], schema: str) -> list[str]:
+    """Our tables that this user may not use as the runner does; nothing, or one phrase."""
+    needs = read_table_needs(Dialect.MYSQL, Role.RUNNER, Place.CONFIG)
+    tables = [
+        table
+        for table, privileges in needs.items()
         if not all(is_granted(grants, privilege, schema, table) for privilege in privileges)
     ]
+    return [f"read and write {', '.join(tables)}"] if tables else []
+
+
+def _missing(grants: list[Grant], needs: Mapping[str, str], schema: str, table: str) -> list[str]:
+    return [
+        name
+        for name, privilege in needs.items()
+        if not is_granted(grants, privilege, schema, table)
+    ]
+
+
+def _own_schema(database: Database) -> str:
+    return database.engine.url.database or ""

@@ -1,10 +1,14 @@
 -- purpose: who still uses the column archived
 -- index: none: system views
 -- touches: system views
-SELECT 'view' AS kind, v.table_name AS name
+-- A view of another database reads the table as well; the server stores its name with its database.
+SELECT 'view' AS kind,
+       IF(v.table_schema = COALESCE(:schema_name, DATABASE()),
+          v.table_name, CONCAT(v.table_schema, '.', v.table_name)) AS name
 FROM information_schema.views AS v
-WHERE v.table_schema = COALESCE(:schema_name, DATABASE())
-  AND LOCATE(:column_name, v.view_definition) > 0 AND LOCATE(:table_only, v.view_definition) > 0
+WHERE LOCATE(:column_name, v.view_definition) > 0
+  AND LOCATE(CONCAT('`', COALESCE(:schema_name, DATABASE()), '`.`', :table_only, '`'),
+             v.view_definition) > 0
 UNION
 SELECT 'index', s.index_name
 FROM information_schema.statistics AS s

@@ -10,4 +10,8 @@ SELECT 'write ' || c.relname,
             OR has_table_privilege(c.oid, 'UPDATE'))
        AND (c.relname <> 'des_archive_worker' OR has_table_privilege(c.oid, 'DELETE'))
 FROM pg_class AS c
+WHERE c.relkind = 'r' AND pg_table_is_visible(c.oid) AND c.relname LIKE 'des\_archive\_%'
+UNION ALL
+SELECT 'drop our tables', COALESCE(bool_and(pg_has_role(c.relowner, 'USAGE')), TRUE)
+FROM pg_class AS c
 WHERE c.relkind = 'r' AND pg_table_is_visible(c.oid) AND c.relname LIKE 'des\_archive\_%';

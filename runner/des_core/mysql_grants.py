@@ -10,10 +10,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from des_core.database import Database, run
+from des_core.sql_catalog import Statement
+
 _NAME = r"(?:`(?:[^`]|``)+`|\*)"
 _GRANT = re.compile(rf"GRANT (?P<held>.+?) ON (?P<schema>{_NAME})\.(?P<table>{_NAME}) TO ")
 _COLUMNS = re.compile(r"\([^)]*\)")  # `SELECT (a, b)`: for some columns only
 _EVERYTHING = "ALL PRIVILEGES"
+EVERY_TABLE = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +29,20 @@ class Grant:
     table: str
 
     def covers(self, privilege: str, schema: str, table: str) -> bool:
+        """Whether this lets a user do it there; `table` may be EVERY_TABLE: all of the schema."""
         if not {privilege, _EVERYTHING} & self.privileges:
             return False
-        if self.table not in ("*", table):
+        if self.table not in (EVERY_TABLE, table):
             return False
         # Only a grant on a whole schema may name it by a pattern.
-        return self.schema in ("*", schema) or (self.table == "*" and _like(self.schema, schema))
+        is_schema_wide = self.table == EVERY_TABLE
+        return self.schema in ("*", schema) or (is_schema_wide and _like(self.schema, schema))
+
+
+def read_grants(database: Database, statement: Statement) -> list[Grant]:
+    """What this user may do, as `statement`, a SHOW GRANTS, answers."""
+    with database.read() as connection:
+        return parse_grants(run(connection, statement).scalars())
 
 
 def parse_grants(lines: Iterable[str]) -> list[Grant]:
