@@ -26,7 +26,7 @@ class _Kind:
     hint: str
     sqlstates: tuple[str, ...]  # whole ones of PostgreSQL, or how they begin
     numbers: frozenset[int]  # of MySQL and MariaDB
-    words: tuple[str, ...]  # of SQLite, in lower case
+    words: tuple[str, ...]  # in lower case, where there is no code: SQLite, a refused connection
 
 
 _BUSY = _Kind(
@@ -78,16 +78,25 @@ _DAMAGED = _Kind(
     frozenset({1034, 1035, 1194, 1195, 1712, 1877}),
     ("malformed",),
 )
+_CROWDED = _Kind(
+    DatabaseUnreachable,
+    "the database has no connection left",
+    "see who holds them, or allow more, for this user or at all (a migration needs four, and one "
+    "for each further session; verify one for each thread); then run the same command again",
+    ("53300",),
+    frozenset({1040, 1203, 1226}),
+    ("too many clients", "too many connections", "connection slots are reserved"),
+)
 _UNREACHABLE = _Kind(
     DatabaseUnreachable,
     "the database cannot be reached",
     "check address, credentials and network, then run the same command again",
-    ("08", "25P03", "28", "3D", "53300", "57P"),
-    frozenset({1040, 1044, 1045, 1049, 1053, 1129, 1130, 1158, 1159, 1160, 1161, 1203, 1226})
+    ("08", "25P03", "28", "3D", "57P"),
+    frozenset({1044, 1045, 1049, 1053, 1129, 1130, 1158, 1159, 1160, 1161})
     | {1698, 1927, 2002, 2003, 2005, 2006, 2013, 2026, 2055, 4031},
     ("unable to open", "not a database"),
 )
-_KINDS = (_BUSY, _DENIED, _SCHEMA, _READ_ONLY, _IN_TROUBLE, _DAMAGED, _UNREACHABLE)
+_KINDS = (_BUSY, _DENIED, _SCHEMA, _READ_ONLY, _IN_TROUBLE, _DAMAGED, _CROWDED, _UNREACHABLE)
 
 
 def translate(exc: DBAPIError, label: str) -> DesError:
@@ -136,10 +145,12 @@ def _kind(exc: DBAPIError) -> _Kind | None:
 
 def _says(original: object, kind: _Kind) -> bool:
     """Whether the driver's error is of this kind."""
-    if type(original).__module__.startswith("sqlite3"):
-        return any(word in str(original).lower() for word in kind.words)
     arguments = getattr(original, "args", ())
     if arguments and isinstance(arguments[0], int):
         # Before the SQLSTATE, which PyMySQL has too, but coarser.
         return arguments[0] in kind.numbers
-    return str(getattr(original, "sqlstate", None)).startswith(kind.sqlstates)
+    # SQLite has none at all, psycopg none where it got no connection.
+    sqlstate = getattr(original, "sqlstate", None)
+    if sqlstate is None:
+        return any(word in str(original).lower() for word in kind.words)
+    return str(sqlstate).startswith(kind.sqlstates)

@@ -35,7 +35,7 @@ def said(url: str, sql: str) -> DesError:
         ("25006", DatabaseUnreachable, "takes no writes"),
         ("53100", DatabaseUnreachable, "cannot go on"),
         ("58030", DatabaseUnreachable, "cannot go on"),
-        ("53300", DatabaseUnreachable, "cannot be reached"),
+        ("53300", DatabaseUnreachable, "no connection left"),
         ("XX001", DamagedData, "files are damaged"),
         ("42501", Refused, "may not do this"),
         ("57014", Refused, "gave up waiting"),
@@ -57,7 +57,7 @@ def test_postgres(
     [
         (1290, DatabaseUnreachable, "takes no writes"),
         (1114, DatabaseUnreachable, "cannot go on"),
-        (1226, DatabaseUnreachable, "cannot be reached"),
+        (1226, DatabaseUnreachable, "no connection left"),
         (1877, DamagedData, "files are damaged"),
         (1142, Refused, "may not do this"),
         (1969, Refused, "gave up waiting"),
@@ -79,6 +79,29 @@ def test_a_connection_that_was_killed_is_unreachable(make_database: MakeDatabase
         ("mariadb", "KILL CONNECTION_ID()"),
     ):
         assert said(make_database(kind).url, sql).exit_code is ExitCode.DATABASE_UNREACHABLE
+
+
+@pytest.mark.parametrize("server", ["postgres", "mariadb"])
+def test_a_user_with_no_connection_left(server: str, make_database: MakeDatabase) -> None:
+    database = make_database(server)
+    name = f"limited_{database.name[-8:]}"
+    is_postgres = server == "postgres"
+    database.execute(
+        f"CREATE ROLE {name} LOGIN PASSWORD 'x' CONNECTION LIMIT 1"
+        if is_postgres
+        else f"CREATE USER {name} IDENTIFIED BY 'x' WITH MAX_USER_CONNECTIONS 1"
+    )
+    if not is_postgres:
+        database.execute(f"GRANT SELECT ON {database.name}.* TO {name}")
+    url = sa.make_url(database.url).set(username=name, password="x")
+    try:
+        text = url.render_as_string(hide_password=False)
+        with opened(text) as holder, holder.read():
+            found = said(text, "SELECT 1")
+    finally:
+        database.execute(f"DROP {'ROLE' if is_postgres else 'USER'} {name}")
+    assert found.exit_code is ExitCode.DATABASE_UNREACHABLE
+    assert "no connection left" in str(found)
 
 
 def test_a_connection_that_was_closed_before_is_unreachable(make_database: MakeDatabase) -> None:
