@@ -233,6 +233,36 @@ def read_only(source: TestDatabase, user: str) -> Iterator[None]:
         source.execute("SET GLOBAL read_only = 0")
 
 
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_rows_that_a_policy_hides_are_not_left_out(
+    archive: Archive, program: Program, project: Path
+) -> None:
+    """Row-level security leaves rows out of what a user reads: the watermark would pass them."""
+    source, name = archive.source, f"limited_{archive.source.name[-8:]}"
+    source.execute(limited_user(source, name))
+    try:
+        program("migrate", "up", "--yes")
+        for statement in program("sql", "grants", "runner", "--to", name).out.split(";\n"):
+            if statement.strip():
+                source.execute(statement)
+        source.execute("ALTER TABLE files ENABLE ROW LEVEL SECURITY")
+        source.execute("CREATE POLICY mine ON files FOR SELECT USING (uid LIKE '%1.jpg')")
+        before = source.rows("SELECT archived_until FROM des_archive_config")
+        url = sa.make_url(source.url).set(username=name, password="x")
+        write_config(project, url.render_as_string(hide_password=False))
+        assert "row-level security" in program("run", expect=4).err
+        assert "row-level security" in program("progress", expect=4).err
+        found = problems(program("doctor", "--output", "json", expect=4).json)["privileges"]
+        assert "read all rows past row-level security" in found["detail"]
+        assert source.rows("SELECT archived_until FROM des_archive_config") == before
+    finally:
+        source.execute(f"DROP OWNED BY {name}")
+        source.execute(f"DROP ROLE {name}")
+    write_config(project, source.url)
+    program("run", expect=None)
+    assert source.rows("SELECT archived_until FROM des_archive_config") > before
+
+
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 def test_a_role_counts_by_what_it_grants(archive: Archive, program: Program, project: Path) -> None:
     source, name = archive.source, f"limited_{archive.source.name[-8:]}"

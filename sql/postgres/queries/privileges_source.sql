@@ -7,4 +7,8 @@ WHERE c.oid = CAST(:table_name AS regclass)
 UNION ALL
 SELECT 'change its columns and indexes', pg_has_role(c.relowner, 'USAGE')
 FROM pg_class AS c
+WHERE c.oid = CAST(:table_name AS regclass)
+UNION ALL
+SELECT 'read all rows past row-level security (BYPASSRLS)', NOT row_security_active(c.oid)
+FROM pg_class AS c
 WHERE c.oid = CAST(:table_name AS regclass);
