@@ -244,10 +244,12 @@ def _sqlite_on_begin(connection: Connection) -> None:
 
 
 def _mysql_on_connect(raw: Any, _record: Any) -> None:
+    # A server may be set up to cut every answer short, or to refuse updates without a key.
     with raw.cursor() as cursor:
         cursor.execute(
             "SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,"
-            "NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO'"
+            "NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO',"
+            "sql_select_limit = 18446744073709551615, sql_safe_updates = 0"
         )
         cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
 

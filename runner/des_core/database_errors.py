@@ -26,7 +26,7 @@ class _Kind:
     hint: str
     sqlstates: tuple[str, ...]  # whole ones of PostgreSQL, or how they begin
     numbers: frozenset[int]  # of MySQL and MariaDB
-    words: tuple[str, ...]  # in lower case, where there is no code: SQLite, a refused connection
+    words: tuple[str, ...]  # in lower case, where there is no code: SQLite, and the driver's own
 
 
 _BUSY = _Kind(
@@ -52,6 +52,14 @@ _SCHEMA = _Kind(
     ("42P01", "42703", "3F000"),
     frozenset({1054, 1146}),
     ("no such table", "no such column"),
+)
+_ODD_TIME = _Kind(
+    Refused,
+    "a row holds a time outside the years 1 to 9999, of which no watermark can speak",
+    "find it: des-admin sql show migration_odd_created_at; mend it, then try again",
+    (),
+    frozenset(),
+    ("timestamp too large", "timestamp too small"),
 )
 _READ_ONLY = _Kind(
     DatabaseUnreachable,
@@ -96,7 +104,17 @@ _UNREACHABLE = _Kind(
     | {1698, 1927, 2002, 2003, 2005, 2006, 2013, 2026, 2055, 4031},
     ("unable to open", "not a database"),
 )
-_KINDS = (_BUSY, _DENIED, _SCHEMA, _READ_ONLY, _IN_TROUBLE, _DAMAGED, _CROWDED, _UNREACHABLE)
+_KINDS = (
+    _BUSY,
+    _DENIED,
+    _SCHEMA,
+    _ODD_TIME,
+    _READ_ONLY,
+    _IN_TROUBLE,
+    _DAMAGED,
+    _CROWDED,
+    _UNREACHABLE,
+)
 
 
 def translate(exc: DBAPIError, label: str) -> DesError:

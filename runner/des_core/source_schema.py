@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import ReflectedColumn, ReflectedIndex
 
 from des_core.config import DatabaseSettings
-from des_core.database import Database
-from des_core.errors import ConfigError, WrongSchema
+from des_core.database import Database, run
+from des_core.errors import ConfigError, Refused, WrongSchema
 from des_core.identifiers import Dialect
 from des_core.sql_catalog import Catalog
 from des_core.timestamps import canonical_text, localize, naive_bound, parse_stored
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 # An offset in a stored text can move its first ten characters by a day; one more for the floor.
 NET_MARGIN = timedelta(days=2)
+NOT_A_TIME = (
+    "created_at of some rows is not a time that can be used: no watermark can speak of them"
+)
+ODD_HINT = "find them: des-admin sql show migration_odd_created_at; mend them, then try again"
+COUNTED_ODD = 1000
 NAMES_HINT = "set database.{key} in the configuration"
 
 
@@ -70,10 +75,13 @@ class SourceSchema:
         return canonical_text(moment)
 
     def from_db(self, value: object) -> datetime:
-        """Aware UTC of a created_at that the driver returned."""
-        if isinstance(value, datetime):
-            return localize(value, self.zone)
-        return parse_stored(str(value), self.zone)
+        """Aware UTC of a created_at that the driver returned; Refused where it is no time."""
+        try:
+            if isinstance(value, datetime):
+                return localize(value, self.zone)
+            return parse_stored(str(value), self.zone)
+        except (ValueError, OverflowError) as exc:
+            raise Refused(NOT_A_TIME, hint=ODD_HINT, example=repr(str(value)[:80])) from exc
 
     def uid_to_db(self, uid: str) -> object:
         """A uid's text form as the value to compare with; ValueError where it cannot be one."""
@@ -141,6 +149,14 @@ def inspect_source(database: Database, settings: DatabaseSettings) -> SourceSche
         has_crc32=has_crc32,
         uid_is_unique=uid_is_unique,
     )
+
+
+def count_odd_times(database: Database, catalog: Catalog) -> tuple[int, str]:
+    """Rows whose created_at is no time, counted up to a limit at either end, and an example."""
+    with database.read() as connection:
+        statement = catalog.get("migration_odd_created_at")
+        row = run(connection, statement, {"limit": COUNTED_ODD}).one()
+    return int(row.files), str(row.example)[:80]
 
 
 def source_catalog(schema: SourceSchema, settings: DatabaseSettings) -> Catalog:

@@ -263,6 +263,30 @@ def test_rows_that_a_policy_hides_are_not_left_out(
     assert source.rows("SELECT archived_until FROM des_archive_config") > before
 
 
+@pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
+def test_a_time_outside_the_calendar_is_named(archive: Archive, program: Program) -> None:
+    source = archive.source
+    odd = "infinity" if source.kind == "postgres" else "0000-00-00 00:00:00"
+    with source.session() as session:
+        if source.kind == "mysql":
+            session.exec_driver_sql("SET SESSION sql_mode = ''")
+        session.execute(
+            sa.text(
+                "INSERT INTO files (uid, created_at, file_location, archived)"
+                f" VALUES ('odd', '{odd}', '/nowhere', FALSE)"
+            )
+        )
+    found = problems(program("doctor", "--output", "json", expect=4).json)["created_at"]
+    assert odd in found["detail"]
+    shown = program(*found["hint"].split()[1:]).out
+    assert "created_at" in shown
+    for line in (
+        ["backup", "create", "--dir", str(archive.project / "backups")],
+        ["migrate", "down"],
+    ):
+        assert "migration_odd_created_at" in program(*line, expect=4).err
+
+
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 def test_a_role_counts_by_what_it_grants(archive: Archive, program: Program, project: Path) -> None:
     source, name = archive.source, f"limited_{archive.source.name[-8:]}"

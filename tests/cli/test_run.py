@@ -39,6 +39,23 @@ def test_plan_run_verify_get(archive: Archive, program: Program) -> None:
     assert sum(day["files"] for day in days) == 83
 
 
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+def test_a_server_that_cuts_answers_short(archive: Archive, program: Program) -> None:
+    """A server set up for careless clients: what it leaves out would count as archived."""
+    source = archive.source
+    source.execute("SET GLOBAL sql_select_limit = 5, sql_safe_updates = 1")
+    try:
+        report = program("run", "--output", "json").json
+        assert (report["files_out"], report["files_failed"]) == (80, 0)
+        assert program("verify", "--output", "json").json["files"] == 83
+        assert program("reconcile", "--every-day").code == 0
+        program("migrate", "down", "--yes")
+    finally:
+        source.execute("SET GLOBAL sql_select_limit = DEFAULT, sql_safe_updates = 0")
+    flags = source.rows("SELECT uid FROM files WHERE archived")
+    assert len(flags) == len(archive.table.rows)
+
+
 def test_new_exceptions_are_exit_code_3(sqlite_archive: Archive, program: Program) -> None:
     lost = max(sqlite_archive.table.rows.values(), key=lambda row: row.created_at)
     content = Path(lost.location).read_bytes()

@@ -22,7 +22,7 @@ from support.filesdata import FilesTableFactory
 # a plain SELECT, which makes no writer wait on any of the three databases.
 ONLINE_SCANS = {
     "backup_numbers": "compares the whole table with the dump that was made of it",
-    "migration_odd_created_at": "SQLite only: times that are no times; once, before the cutover",
+    "migration_odd_created_at": "on SQLite: times that are no times; once, before the cutover",
     "migration_holes_count": "everything below the seed once, where no index knows the flag",
     "migration_holes_first": "the same, until the first page is full",
     "migration_holes_next": "the same, until the page is full",

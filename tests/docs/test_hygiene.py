@@ -138,3 +138,15 @@ def test_no_document_has_a_section_twice() -> None:
         if path.suffix == ".md" and path.name != "CHANGELOG.md":
             titles = re.findall(r"(?m)^## (.+)$", path.read_text())
             assert len(titles) == len(set(titles)), f"{path}: {titles}"
+
+
+def test_every_statement_that_a_hint_shows_is_there() -> None:
+    shown = {
+        name
+        for path in modules(*PACKAGES)
+        for name in re.findall(r"des-admin sql show ([a-z_]+)", path.read_text(encoding="utf-8"))
+    }
+    assert shown
+    for dialect in ("postgres", "mysql", "sqlite"):
+        there = {path.stem for path in (ROOT / "sql" / dialect / "queries").glob("*.sql")}
+        assert shown <= there

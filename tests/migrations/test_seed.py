@@ -1,15 +1,17 @@
 """Where the watermark starts, and what is captured below."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from des_core.errors import Refused, WrongSchema
-from des_core.migration.apply import make_plan, upgrade
+from des_core.migration.apply import downgrade, make_plan, upgrade
 from des_core.migration.run import MigrationOptions
 from support.database import TestDatabase, to_microseconds
-from support.filesdata import FilesTableFactory
+from support.filesdata import FilesTableFactory, canonical_rows
 from support.migrating import open_exceptions, settings_for, watermark_us
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -186,6 +188,57 @@ def test_created_at_that_is_not_a_time_is_refused(
         upgrade(settings_for(database))
     assert caught.value.facts["example"] == "'soon'"
     assert database.table_names() & {"des_archive_config"} == set()
+
+
+ODD_TIMES = [
+    ("postgres", "infinity"),
+    ("postgres", "-infinity"),
+    ("postgres", "0044-03-15 BC"),
+    ("postgres", "20000-01-01"),
+    ("mariadb", "0000-00-00 00:00:00"),
+]
+
+
+@pytest.mark.postgres
+@pytest.mark.mariadb
+@pytest.mark.parametrize(("server", "odd"), ODD_TIMES)
+def test_a_time_outside_the_calendar_is_refused_on_the_way_there_and_back(
+    make_database: Callable[[str], TestDatabase],
+    files_table: FilesTableFactory,
+    server: str,
+    odd: str,
+) -> None:
+    database = make_database(server)
+    files_table(database, 10, days=1, archived_days=1, files=False)
+    settings, before = settings_for(database), canonical_rows(database)
+    with odd_row(database, odd):
+        with pytest.raises(Refused, match="not a time that can be used") as caught:
+            upgrade(settings)
+        assert odd[:10].strip("-") in str(caught.value.facts["example"])
+        assert "des_archive_config" not in database.table_names()
+    upgrade(settings)
+    with odd_row(database, odd), pytest.raises(Refused, match="not a time that can be used"):
+        make_plan(settings, direction="down")
+    downgrade(settings)
+    assert canonical_rows(database) == before
+
+
+@contextmanager
+def odd_row(database: TestDatabase, created_at: str) -> Iterator[None]:
+    """A row that a program in another language, or in a lax mode, has written."""
+    with database.session() as session:
+        if database.kind == "mysql":
+            session.exec_driver_sql("SET SESSION sql_mode = ''")
+        session.execute(
+            sa.text(
+                "INSERT INTO files (uid, created_at, file_location, archived)"
+                f" VALUES ('odd', '{created_at}', '/nowhere', FALSE)"
+            )
+        )
+    try:
+        yield
+    finally:
+        database.execute("DELETE FROM files WHERE uid = 'odd'")
 
 
 @pytest.mark.sqlite

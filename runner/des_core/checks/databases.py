@@ -18,7 +18,7 @@ from des_core.migration.revisions import (
     WATERMARK,
     applied_revisions,
 )
-from des_core.source_schema import CreatedAtKind
+from des_core.source_schema import CreatedAtKind, count_odd_times
 from des_core.sql_catalog import Catalog
 from des_core.timestamps import format_utc
 
@@ -78,26 +78,40 @@ def check_index(patient: Patient) -> Check:
     return ok("index", f"{index.name} on ({', '.join(str(c) for c in index.columns)})")
 
 
-def check_null_times(patient: Patient) -> Check:
-    """No row without created_at: no window could see it."""
+def check_times(patient: Patient) -> Check:
+    """No row without created_at, which no window could see, and none with what is no time."""
     settings = patient.settings.database
     columns = read_columns(patient.source, settings.table.name, settings.table.schema)
-    if not columns[settings.created_at_column]["nullable"]:
-        return ok("created_at", "never NULL: the column forbids it")
+    is_nullable = columns[settings.created_at_column]["nullable"]
+    words = "no row without it" if is_nullable else "never NULL: the column forbids it"
     if find_created_at_index(patient.migration) is None:
-        return skipped("created_at", "NULL is allowed; counted once the index is there")
+        if is_nullable:
+            return skipped("created_at", "NULL is allowed; counted once the index is there")
+        return ok("created_at", words)
+    if is_nullable and (problem := _find_nulls(patient)) is not None:
+        return problem
+    # On SQLite it reads the whole index: `migrate up` does that once.
+    if patient.source.dialect is not Dialect.SQLITE:
+        rows, example = count_odd_times(patient.source, patient.reader.catalog)
+        if rows:
+            text = f"{rows} rows hold what is no time of the years 1 to 9999, like {example!r}"
+            return failed("created_at", text, "des-admin sql show migration_odd_created_at")
+    return ok("created_at", words)
+
+
+def _find_nulls(patient: Patient) -> Check | None:
     reader = patient.reader
     statement = reader.catalog.get("migration_null_created_at")
     with reader.database.read() as connection:
         files = int(run(connection, statement, {"limit": 1000}).scalar_one())
-    if files:
-        more = " or more" if files == 1000 else ""
-        return failed(
-            "created_at",
-            f"{files}{more} rows have no created_at: no window will ever see them",
-            "des-admin sql show migration_null_created_at",
-        )
-    return ok("created_at", "no row without it")
+    if not files:
+        return None
+    more = " or more" if files == 1000 else ""
+    return failed(
+        "created_at",
+        f"{files}{more} rows have no created_at: no window will ever see them",
+        "des-admin sql show migration_null_created_at",
+    )
 
 
 def check_revisions(patient: Patient) -> Check:

@@ -18,7 +18,7 @@ EXAMINATION: tuple[tuple[str, Examiner, tuple[str, ...]], ...] = (
     ("config", databases.check_config, ()),
     ("table", databases.check_table, ("source",)),
     ("privileges", privileges.check_privileges, ("table", "config")),
-    ("created_at", databases.check_null_times, ("table",)),
+    ("created_at", databases.check_times, ("table",)),
     ("index", databases.check_index, ("table",)),
     ("revisions", databases.check_revisions, ("source", "config")),
     ("clock", databases.check_clock, ("table",)),

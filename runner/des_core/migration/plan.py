@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from des_core.database import run
 from des_core.errors import Refused
+from des_core.identifiers import Dialect
 from des_core.migration.blockers import Blocker, find_blockers
 from des_core.migration.gate import GateFinding, check_gate, preview_gate
 from des_core.migration.heads import all_heads
@@ -25,7 +26,7 @@ from des_core.migration.revisions import (
     applied_revisions,
 )
 from des_core.migration.run import MigrationRun
-from des_core.migration.seed import plan_seed
+from des_core.migration.seed import plan_seed, require_times
 from des_core.migration.seed_plan import SeedPlan
 from des_core.migration.server_traps import RowVersions, read_row_versions
 from des_core.timestamps import format_utc
@@ -85,8 +86,12 @@ def plan_upgrade(migration: MigrationRun) -> MigrationPlan:
 
 
 def plan_downgrade(migration: MigrationRun) -> MigrationPlan:
-    """What `down` has to do; nothing is changed."""
+    """What `down` has to do; nothing is changed. Refused where a row's time is no time."""
     revisions = revisions_down(migration)
+    # SQLite would read the whole index, and did before the seed.
+    is_cheap = migration.source.dialect is not Dialect.SQLITE and serves_windows(migration)
+    if revisions and is_cheap:
+        require_times(migration)
     statements = statements_down(migration, revisions)
     return _make_plan(migration, "down", revisions, statements, None, [])
 

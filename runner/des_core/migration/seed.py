@@ -26,6 +26,7 @@ from des_core.migration.revisions import WATERMARK
 from des_core.migration.run import MigrationRun
 from des_core.migration.seed_plan import Count, SeedPlan
 from des_core.migration.steps import get_step
+from des_core.source_schema import NOT_A_TIME, ODD_HINT, count_odd_times
 from des_core.sql_catalog import config_statement
 from des_core.stored_time import to_stored
 from des_core.timestamps import EARLIEST, floor_day, format_utc
@@ -77,17 +78,13 @@ def plan_seed(migration: MigrationRun) -> SeedPlan:
 
 
 def require_times(migration: MigrationRun) -> None:
-    """Refused where created_at holds something that is not a time, which only SQLite lets in."""
-    with migration.source.read() as connection:
-        statement = migration.source_catalog.get("migration_odd_created_at")
-        row = run(connection, statement, {"limit": COUNT_LIMIT}).one()
-    if row.files:
-        raise Refused(
-            "created_at of some rows is not a time, so no watermark can speak of them",
-            hint="find them: des-admin sql show migration_odd_rows; mend them, then try again",
-            rows=f"{row.files:,}",
-            example=repr(str(row.example)[:80]),
-        )
+    """Refused where created_at holds something that is not a time, or none of the years 1 to 9999.
+
+    SQLite lets anything in; PostgreSQL has infinities and older years, MySQL the zero date.
+    """
+    rows, example = count_odd_times(migration.source, migration.source_catalog)
+    if rows:
+        raise Refused(NOT_A_TIME, hint=ODD_HINT, rows=f"{rows:,}", example=repr(example))
 
 
 def count_holes(migration: MigrationRun, seed: datetime, limit: int) -> Count:
