@@ -12,7 +12,7 @@ import pytest
 from des_core.database import open_database
 from des_core.errors import UsageError
 from des_core.migration.apply import downgrade, upgrade
-from des_core.migration.flag_chunks import ChunkWriter
+from des_core.migration.flag_chunks import ChunkWriter, Part
 from des_core.migration.jobs import read_job
 from des_core.migration.run import MigrationOptions
 from des_core.timestamps import to_us
@@ -153,11 +153,12 @@ def test_the_place_never_passes_a_chunk_that_failed(
     expected = rows_by_formula(database, database)
     write, calls = ChunkWriter.write, count()
 
-    def fail_once(writer: ChunkWriter, *args: Any, **more: Any) -> int:
-        if next(calls) == 9:
+    def fail_once(writer: ChunkWriter, part: Part, *args: Any, **more: Any) -> int:
+        # Never in the first chunk, which begins after no row: its place must have been noted.
+        if "page_key" in part.values and next(calls) == 9:
             time.sleep(0.3)  # the chunks after it are done meanwhile
             raise InterruptedError
-        return write(writer, *args, **more)
+        return write(writer, part, *args, **more)
 
     monkeypatch.setattr(ChunkWriter, "write", fail_once)
     with pytest.raises(InterruptedError):
