@@ -237,10 +237,9 @@ def _sqlite_on_connect(raw: Any, _record: Any) -> None:
 
 
 def _sqlite_on_begin(connection: Connection) -> None:
-    options = connection.get_execution_options()
-    if options.get("isolation_level") == "AUTOCOMMIT":
-        return
-    connection.exec_driver_sql(f"BEGIN {options.get('des_begin', 'DEFERRED')}")
+    if not _is_autocommit(connection):
+        kind = connection.get_execution_options().get("des_begin", "DEFERRED")
+        connection.exec_driver_sql(f"BEGIN {kind}")
 
 
 def _mysql_on_connect(raw: Any, _record: Any) -> None:
@@ -260,5 +259,9 @@ def _postgres_on_begin(connection: Connection) -> None:
     The watermark would pass such rows. By transaction, because a pooler between us and the server
     may give the session to others after it.
     """
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+    if not _is_autocommit(connection):
         connection.exec_driver_sql("SET LOCAL row_security = off")
+
+
+def _is_autocommit(connection: Connection) -> bool:
+    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"

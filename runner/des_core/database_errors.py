@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from des_core.errors import DamagedData, DatabaseUnreachable, DesError, Refused, WrongSchema
 
+ODD_TIME_HINT = "find them: des-admin sql show migration_odd_created_at; mend them, then try again"
 _OWN_TABLES = "des_archive_"
 _POINTER = re.compile(r"LINE \d+: ")
 
@@ -56,7 +57,7 @@ _SCHEMA = _Kind(
 _ODD_TIME = _Kind(
     Refused,
     "a row holds a time outside the years 1 to 9999, of which no watermark can speak",
-    "find it: des-admin sql show migration_odd_created_at; mend it, then try again",
+    ODD_TIME_HINT,
     (),
     frozenset(),
     ("timestamp too large", "timestamp too small"),

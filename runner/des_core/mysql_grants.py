@@ -7,7 +7,7 @@ user and of the roles that are active in the session.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from des_core.database import Database, run
@@ -57,6 +57,22 @@ def parse_grants(lines: Iterable[str]) -> list[Grant]:
 def is_granted(grants: Iterable[Grant], privilege: str, schema: str, table: str) -> bool:
     """Whether one of the grants is enough."""
     return any(grant.covers(privilege, schema, table) for grant in grants)
+
+
+def find_missing(
+    grants: list[Grant], needs: Mapping[str, str], schema: str, table: str
+) -> list[str]:
+    """Of `needs`, what for to privilege, those that no grant covers there."""
+    return [
+        name
+        for name, privilege in needs.items()
+        if not is_granted(grants, privilege, schema, table)
+    ]
+
+
+def default_schema(database: Database) -> str:
+    """Where unqualified names are: on MySQL a schema is a database."""
+    return database.engine.url.database or ""
 
 
 def _privileges(held: str) -> frozenset[str]:

@@ -15,6 +15,7 @@ from sqlalchemy.engine.interfaces import ReflectedColumn, ReflectedIndex
 
 from des_core.config import DatabaseSettings
 from des_core.database import Database, run
+from des_core.database_errors import ODD_TIME_HINT
 from des_core.errors import ConfigError, Refused, WrongSchema
 from des_core.identifiers import Dialect
 from des_core.sql_catalog import Catalog
@@ -28,8 +29,6 @@ NET_MARGIN = timedelta(days=2)
 NOT_A_TIME = (
     "created_at of some rows is not a time that can be used: no watermark can speak of them"
 )
-ODD_HINT = "find them: des-admin sql show migration_odd_created_at; mend them, then try again"
-COUNTED_ODD = 1000
 NAMES_HINT = "set database.{key} in the configuration"
 
 
@@ -81,7 +80,7 @@ class SourceSchema:
                 return localize(value, self.zone)
             return parse_stored(str(value), self.zone)
         except (ValueError, OverflowError) as exc:
-            raise Refused(NOT_A_TIME, hint=ODD_HINT, example=repr(str(value)[:80])) from exc
+            raise Refused(NOT_A_TIME, hint=ODD_TIME_HINT, example=repr(str(value)[:80])) from exc
 
     def uid_to_db(self, uid: str) -> object:
         """A uid's text form as the value to compare with; ValueError where it cannot be one."""
@@ -151,11 +150,11 @@ def inspect_source(database: Database, settings: DatabaseSettings) -> SourceSche
     )
 
 
-def count_odd_times(database: Database, catalog: Catalog) -> tuple[int, str]:
-    """Rows whose created_at is no time, counted up to a limit at either end, and an example."""
+def count_odd_times(database: Database, catalog: Catalog, limit: int) -> tuple[int, str]:
+    """Rows whose created_at is no time, counted up to `limit` at either end, and an example."""
     with database.read() as connection:
         statement = catalog.get("migration_odd_created_at")
-        row = run(connection, statement, {"limit": COUNTED_ODD}).one()
+        row = run(connection, statement, {"limit": limit}).one()
     return int(row.files), str(row.example)[:80]
 
 

@@ -1,20 +1,19 @@
 """`des-admin backup` as an operator meets it."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from cli.conftest import Archive, Program, write_config
 from des_core.backup.manifest import seal
 from des_core.backup.store import load_entry
 from support.database import TestDatabase
 from support.filesdata import FilesTableFactory
+from support.limited_user import limited_user
 
 
 @pytest.fixture
@@ -213,15 +212,12 @@ def test_restores_are_tried_on_the_scratch_server(
     )
     write_config(project, database.url, extra=extra)
     program("backup", "create")
-    user = f"reader_{os.urandom(4).hex()}"
-    database.execute(f"CREATE ROLE {user} LOGIN PASSWORD 'x'")
-    database.execute(f"GRANT SELECT ON files TO {user}")
-    url = sa.make_url(database.url).set(username=user, password="x")
-    reader = url.render_as_string(hide_password=False)
-    write_config(project, reader, extra=extra)
-    [report] = program("backup", "check", "--deep", "--output", "json").json["backups"]
-    assert report["good_to_level"] == 3
-    write_config(project, reader, extra=f"backup:\n  dir: {json.dumps(str(backups))}\n")
-    [report] = program("backup", "check", "--deep", "--output", "json", expect=4).json["backups"]
+    with limited_user(database, ["GRANT SELECT ON files"]) as reader:
+        write_config(project, reader.url, extra=extra)
+        [report] = program("backup", "check", "--deep", "--output", "json").json["backups"]
+        assert report["good_to_level"] == 3
+        write_config(project, reader.url, extra=f"backup:\n  dir: {json.dumps(str(backups))}\n")
+        checked = program("backup", "check", "--deep", "--output", "json", expect=4)
+    [report] = checked.json["backups"]
     assert (report["good_to_level"], report["levels"]["L3"]) == (2, "unknown")
     assert report["is_good"] is True

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from cli.conftest import CANARY, Archive, Program, write_config
 from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
+from support.filesdata import FilesTableFactory, add_odd_row
+from support.limited_user import limited_name, limited_user
 
 
 def statuses(shown: Any) -> dict[str, str]:
@@ -132,28 +132,20 @@ def test_quiet_shows_only_what_is_wrong(sqlite_archive: Archive, program: Progra
 @pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
 def test_missing_privileges_are_named(archive: Archive, program: Program, project: Path) -> None:
     """A user who may do what the runner does, then one who may not even that."""
-    source, name = archive.source, f"limited_{archive.source.name[-8:]}"
+    source = archive.source
     tables = ("config", "slice", "shard", "exception", "event", "worker", "job")
     ours = [*(f"des_archive_{table}" for table in tables), "des_admin_version"]
-    source.execute(limited_user(source, name))
-    try:
-        for table in ours:
-            source.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {name}")
-        source.execute(f"GRANT SELECT ON files TO {name}")
-        url = sa.make_url(source.url).set(username=name, password="x")
-        write_config(project, url.render_as_string(hide_password=False))
+    grants = [f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table}" for table in ours]
+    with limited_user(source, [*grants, "GRANT SELECT ON files"]) as limited:
+        write_config(project, limited.url)
         found = problems(program("doctor", "--output", "json").json)["privileges"]
         assert found["status"] == "warning"
         assert "columns" in found["detail"]
         assert found["hint"].startswith("des-admin migrate sql up")
-        source.execute(f"REVOKE UPDATE ON des_archive_config FROM {name}")
+        source.execute(f"REVOKE UPDATE ON des_archive_config FROM {limited_name(source)}")
         found = problems(program("doctor", "--output", "json", expect=4).json)["privileges"]
         assert found["status"] == "failed"
         assert "write des_archive_config" in found["detail"]
-    finally:
-        if source.kind == "postgres":
-            source.execute(f"DROP OWNED BY {name}")
-        source.execute(f"DROP {'ROLE' if source.kind == 'postgres' else 'USER'} {name}")
 
 
 @pytest.mark.parametrize(
@@ -177,39 +169,27 @@ def test_each_missing_privilege_is_named(
     expected: int,
     words: str | None,
 ) -> None:
-    source, name = archive.source, f"limited_{archive.source.name[-8:]}"
-    source.execute(limited_user(source, name))
-    try:
-        source.execute(f"GRANT ALL ON {source.name}.* TO {name}")
-        source.execute(f"REVOKE {missing} ON {source.name}.* FROM {name}")
-        url = sa.make_url(source.url).set(username=name, password="x")
-        write_config(project, url.render_as_string(hide_password=False))
+    source = archive.source
+    with limited_user(source, [f"GRANT ALL ON {source.name}.*"]) as limited:
+        source.execute(f"REVOKE {missing} ON {source.name}.* FROM {limited_name(source)}")
+        write_config(project, limited.url)
         found = problems(program("doctor", "--output", "json", expect=expected).json)
         if words is None:
             assert "privileges" not in found
         else:
             assert words in found["privileges"]["detail"]
-    finally:
-        source.execute(f"DROP USER {name}")
 
 
 @pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
 def test_a_database_that_takes_no_writes(archive: Archive, program: Program, project: Path) -> None:
     """What a failover leaves behind the old address."""
-    source, name = archive.source, f"limited_{archive.source.name[-8:]}"
-    source.execute(limited_user(source, name))
-    try:
-        with read_only(source, name):
-            url = sa.make_url(source.url).set(username=name, password="x")
-            write_config(project, url.render_as_string(hide_password=False))
-            found = problems(program("doctor", "--output", "json", expect=4).json)["writes"]
-            assert found["status"] == "failed"
-            for line in (["watermark", "lag", "9", "--yes"], ["migrate", "down", "--yes"]):
-                assert "takes no writes" in program(*line, expect=10).err
-    finally:
-        if source.kind == "postgres":
-            source.execute(f"DROP OWNED BY {name}")
-        source.execute(f"DROP {'ROLE' if source.kind == 'postgres' else 'USER'} {name}")
+    source = archive.source
+    with limited_user(source) as limited, read_only(source, limited_name(source)):
+        write_config(project, limited.url)
+        found = problems(program("doctor", "--output", "json", expect=4).json)["writes"]
+        assert found["status"] == "failed"
+        for line in (["watermark", "lag", "9", "--yes"], ["migrate", "down", "--yes"]):
+            assert "takes no writes" in program(*line, expect=10).err
     write_config(project, source.url)
     assert "writes" not in problems(program("doctor", "--output", "json").json)
     program("watermark", "lag", "9", "--yes")
@@ -238,26 +218,22 @@ def test_rows_that_a_policy_hides_are_not_left_out(
     archive: Archive, program: Program, project: Path
 ) -> None:
     """Row-level security leaves rows out of what a user reads: the watermark would pass them."""
-    source, name = archive.source, f"limited_{archive.source.name[-8:]}"
-    source.execute(limited_user(source, name))
-    try:
+    source = archive.source
+    with limited_user(source) as limited:
         program("migrate", "up", "--yes")
-        for statement in program("sql", "grants", "runner", "--to", name).out.split(";\n"):
+        printed = program("sql", "grants", "runner", "--to", limited_name(source)).out
+        for statement in printed.split(";\n"):
             if statement.strip():
                 source.execute(statement)
         source.execute("ALTER TABLE files ENABLE ROW LEVEL SECURITY")
         source.execute("CREATE POLICY mine ON files FOR SELECT USING (uid LIKE '%1.jpg')")
         before = source.rows("SELECT archived_until FROM des_archive_config")
-        url = sa.make_url(source.url).set(username=name, password="x")
-        write_config(project, url.render_as_string(hide_password=False))
+        write_config(project, limited.url)
         assert "row-level security" in program("run", expect=4).err
         assert "row-level security" in program("progress", expect=4).err
         found = problems(program("doctor", "--output", "json", expect=4).json)["privileges"]
         assert "read all rows past row-level security" in found["detail"]
         assert source.rows("SELECT archived_until FROM des_archive_config") == before
-    finally:
-        source.execute(f"DROP OWNED BY {name}")
-        source.execute(f"DROP ROLE {name}")
     write_config(project, source.url)
     program("run", expect=None)
     assert source.rows("SELECT archived_until FROM des_archive_config") > before
@@ -267,15 +243,7 @@ def test_rows_that_a_policy_hides_are_not_left_out(
 def test_a_time_outside_the_calendar_is_named(archive: Archive, program: Program) -> None:
     source = archive.source
     odd = "infinity" if source.kind == "postgres" else "0000-00-00 00:00:00"
-    with source.session() as session:
-        if source.kind == "mysql":
-            session.exec_driver_sql("SET SESSION sql_mode = ''")
-        session.execute(
-            sa.text(
-                "INSERT INTO files (uid, created_at, file_location, archived)"
-                f" VALUES ('odd', '{odd}', '/nowhere', FALSE)"
-            )
-        )
+    add_odd_row(source, odd)
     found = problems(program("doctor", "--output", "json", expect=4).json)["created_at"]
     assert odd in found["detail"]
     shown = program(*found["hint"].split()[1:]).out
@@ -289,28 +257,19 @@ def test_a_time_outside_the_calendar_is_named(archive: Archive, program: Program
 
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 def test_a_role_counts_by_what_it_grants(archive: Archive, program: Program, project: Path) -> None:
-    source, name = archive.source, f"limited_{archive.source.name[-8:]}"
+    source, name = archive.source, limited_name(archive.source)
     role = f"{name}_role"
-    source.execute(limited_user(source, name))
     source.execute(f"CREATE ROLE {role}")
     try:
         source.execute(f"GRANT SELECT ON {source.name}.* TO {role}")
-        source.execute(f"GRANT {role} TO {name}")
-        source.execute(f"SET DEFAULT ROLE {role} FOR {name}")
-        url = sa.make_url(source.url).set(username=name, password="x")
-        write_config(project, url.render_as_string(hide_password=False))
-        found = problems(program("doctor", "--output", "json", expect=4).json)["privileges"]
-        assert found["status"] == "failed"
-        assert "write des_archive_config" in found["detail"]
-        assert "read the table" not in found["detail"]
-        source.execute(f"GRANT ALL ON {source.name}.* TO {role}")
-        assert "privileges" not in problems(program("doctor", "--output", "json").json)
+        with limited_user(source, [f"GRANT {role}"]) as limited:
+            source.execute(f"SET DEFAULT ROLE {role} FOR {name}")
+            write_config(project, limited.url)
+            found = problems(program("doctor", "--output", "json", expect=4).json)["privileges"]
+            assert found["status"] == "failed"
+            assert "write des_archive_config" in found["detail"]
+            assert "read the table" not in found["detail"]
+            source.execute(f"GRANT ALL ON {source.name}.* TO {role}")
+            assert "privileges" not in problems(program("doctor", "--output", "json").json)
     finally:
-        source.execute(f"DROP USER {name}")
         source.execute(f"DROP ROLE {role}")
-
-
-def limited_user(source: TestDatabase, name: str) -> str:
-    if source.kind == "postgres":
-        return f"CREATE ROLE {name} LOGIN PASSWORD 'x'"
-    return f"CREATE USER {name} IDENTIFIED BY 'x'"

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from des_core.database import Database, open_database
 from des_core.errors import DamagedData, DatabaseUnreachable, DesError, ExitCode, Refused
 from support.database import TestDatabase
+from support.limited_user import limited_user
 
 MakeDatabase = Callable[[str], TestDatabase]
 
@@ -84,22 +85,14 @@ def test_a_connection_that_was_killed_is_unreachable(make_database: MakeDatabase
 @pytest.mark.parametrize("server", ["postgres", "mariadb"])
 def test_a_user_with_no_connection_left(server: str, make_database: MakeDatabase) -> None:
     database = make_database(server)
-    name = f"limited_{database.name[-8:]}"
-    is_postgres = server == "postgres"
-    database.execute(
-        f"CREATE ROLE {name} LOGIN PASSWORD 'x' CONNECTION LIMIT 1"
-        if is_postgres
-        else f"CREATE USER {name} IDENTIFIED BY 'x' WITH MAX_USER_CONNECTIONS 1"
-    )
-    if not is_postgres:
-        database.execute(f"GRANT SELECT ON {database.name}.* TO {name}")
-    url = sa.make_url(database.url).set(username=name, password="x")
-    try:
-        text = url.render_as_string(hide_password=False)
-        with opened(text) as holder, holder.read():
-            found = said(text, "SELECT 1")
-    finally:
-        database.execute(f"DROP {'ROLE' if is_postgres else 'USER'} {name}")
+    limit = "CONNECTION LIMIT 1" if server == "postgres" else "WITH MAX_USER_CONNECTIONS 1"
+    grants = [] if server == "postgres" else [f"GRANT SELECT ON {database.name}.*"]
+    with (
+        limited_user(database, grants, limit=limit) as limited,
+        opened(limited.url) as holder,
+        holder.read(),
+    ):
+        found = said(limited.url, "SELECT 1")
     assert found.exit_code is ExitCode.DATABASE_UNREACHABLE
     assert "no connection left" in str(found)
 
@@ -116,23 +109,25 @@ def test_a_connection_that_was_closed_before_is_unreachable(make_database: MakeD
         connection.execute(sa.text("SELECT 1"))
 
 
-def test_sqlite_that_takes_no_writes_or_is_full(make_database: MakeDatabase) -> None:
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("query_only = 1", "1", "takes no writes"),
+        ("max_page_count = 2", "zeroblob(100000)", "cannot go on"),
+    ],
+)
+def test_sqlite_that_takes_no_writes_or_is_full(
+    setting: str, value: str, words: str, make_database: MakeDatabase
+) -> None:
     test_database = make_database("sqlite")
     test_database.execute("CREATE TABLE t (a TEXT)")
     with (
         opened(test_database.url) as database,
-        pytest.raises(DatabaseUnreachable, match="takes no writes"),
+        pytest.raises(DatabaseUnreachable, match=words),
         database.autocommit() as connection,
     ):
-        connection.exec_driver_sql("PRAGMA query_only = 1")
-        connection.exec_driver_sql("INSERT INTO t VALUES (1)")
-    with (
-        opened(test_database.url) as database,
-        pytest.raises(DatabaseUnreachable, match="cannot go on"),
-        database.autocommit() as connection,
-    ):
-        connection.exec_driver_sql("PRAGMA max_page_count = 2")
-        connection.exec_driver_sql("INSERT INTO t VALUES (zeroblob(100000))")
+        connection.exec_driver_sql(f"PRAGMA {setting}")
+        connection.exec_driver_sql(f"INSERT INTO t VALUES ({value})")
 
 
 def test_sqlite_that_is_damaged(make_database: MakeDatabase) -> None:

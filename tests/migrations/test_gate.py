@@ -1,18 +1,16 @@
 """The gate before the column goes: each check refuses on its own, and nothing is changed."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-import sqlalchemy as sa
 
 from des_core.errors import Refused
 from des_core.migration.apply import make_plan, upgrade
 from des_core.migration.run import MigrationOptions
 from support.database import TestDatabase
 from support.filesdata import FilesTable, FilesTableFactory, canonical_rows
+from support.limited_user import limited_user
 from support.migrating import settings_for
 
 DROP = MigrationOptions(drop_archived=True, backup="dump of Monday")
@@ -114,26 +112,20 @@ def test_with_a_trigger(seeded: FilesTable) -> None:
     assert "trigger noted" in refusal(database)
 
 
-@pytest.mark.postgres
-def test_with_a_session_that_used_the_column(
-    make_database: Callable[[str], TestDatabase], files_table: FilesTableFactory
-) -> None:
-    database = make_database("postgres")
-    files_table(database, 20, days=2, archived_days=1, files=False)
-    upgrade(settings_for(database))
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_with_a_session_that_used_the_column(seeded: FilesTable) -> None:
+    database = seeded.database
     connection = database.connect()
     connection.execute("SELECT count(*) FROM files WHERE archived = false")
     text = refusal(database)
     assert f"pid {connection.info.backend_pid}" in text
 
 
-@pytest.mark.mariadb
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 def test_with_a_view_in_another_database(
-    make_database: Callable[[str], TestDatabase], files_table: FilesTableFactory
+    seeded: FilesTable, make_database: Callable[[str], TestDatabase]
 ) -> None:
-    database, other = make_database("mariadb"), make_database("mariadb")
-    files_table(database, 20, days=2, archived_days=1, files=False)
-    upgrade(settings_for(database))
+    database, other = seeded.database, make_database("mariadb")
     other.execute(
         f"CREATE VIEW pending AS SELECT uid FROM {database.name}.files WHERE archived = 0"
     )
@@ -144,14 +136,10 @@ def test_with_a_view_in_another_database(
     assert "of_its_own" not in text
 
 
-@pytest.mark.mariadb
-def test_with_views_and_triggers_that_this_user_may_not_see(
-    make_database: Callable[[str], TestDatabase], files_table: FilesTableFactory
-) -> None:
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+def test_with_views_and_triggers_that_this_user_may_not_see(seeded: FilesTable) -> None:
     """MariaDB answers those who may not see them as if there were none."""
-    database = make_database("mariadb")
-    files_table(database, 20, days=2, archived_days=1, files=False)
-    upgrade(settings_for(database))
+    database = seeded.database
     database.execute("CREATE VIEW pending AS SELECT uid FROM files WHERE archived = 0")
     database.execute(
         "CREATE TRIGGER noted BEFORE INSERT ON files FOR EACH ROW SET NEW.archived = 0"
@@ -163,13 +151,9 @@ def test_with_views_and_triggers_that_this_user_may_not_see(
     assert "views and triggers are hidden from this user" in text
 
 
-@pytest.mark.postgres
-def test_sessions_that_this_user_may_not_see_are_a_warning(
-    make_database: Callable[[str], TestDatabase], files_table: FilesTableFactory
-) -> None:
-    database = make_database("postgres")
-    files_table(database, 20, days=2, archived_days=1, files=False)
-    upgrade(settings_for(database))
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_sessions_that_this_user_may_not_see_are_a_warning(seeded: FilesTable) -> None:
+    database = seeded.database
     owner = f"owner_{database.name[-8:]}"
     database.execute(f"CREATE ROLE {owner}")
     for table in database.table_names():
@@ -187,24 +171,6 @@ def test_sessions_that_this_user_may_not_see_are_a_warning(
     assert users.is_passed
     assert users.is_warning
     assert "hidden" in users.text
-
-
-@contextmanager
-def limited_user(database: TestDatabase, grants: Sequence[str]) -> Iterator[TestDatabase]:
-    """The same database, as somebody who has these grants and no others."""
-    name = f"limited_{database.name[-8:]}"
-    is_postgres = database.kind == "postgres"
-    made = "ROLE {} LOGIN PASSWORD 'x'" if is_postgres else "USER {} IDENTIFIED BY 'x'"
-    database.execute(f"CREATE {made.format(name)}")
-    try:
-        for grant in grants:
-            database.execute(f"{grant} TO {name}")
-        url = sa.make_url(database.url).set(username=name, password="x")
-        yield replace(database, url=url.render_as_string(hide_password=False))
-    finally:
-        if is_postgres:
-            database.execute(f"DROP OWNED BY {name} CASCADE")
-        database.execute(f"DROP {'ROLE' if is_postgres else 'USER'} {name}")
 
 
 def test_the_plan_shows_every_finding(seeded: FilesTable) -> None:

@@ -5,13 +5,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import sqlalchemy as sa
 
 from des_core.errors import Refused, WrongSchema
 from des_core.migration.apply import downgrade, make_plan, upgrade
 from des_core.migration.run import MigrationOptions
 from support.database import TestDatabase, to_microseconds
-from support.filesdata import FilesTableFactory, canonical_rows
+from support.filesdata import FilesTableFactory, add_odd_row, canonical_rows
 from support.migrating import open_exceptions, settings_for, watermark_us
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -225,16 +224,7 @@ def test_a_time_outside_the_calendar_is_refused_on_the_way_there_and_back(
 
 @contextmanager
 def odd_row(database: TestDatabase, created_at: str) -> Iterator[None]:
-    """A row that a program in another language, or in a lax mode, has written."""
-    with database.session() as session:
-        if database.kind == "mysql":
-            session.exec_driver_sql("SET SESSION sql_mode = ''")
-        session.execute(
-            sa.text(
-                "INSERT INTO files (uid, created_at, file_location, archived)"
-                f" VALUES ('odd', '{created_at}', '/nowhere', FALSE)"
-            )
-        )
+    add_odd_row(database, created_at)
     try:
         yield
     finally:

@@ -158,6 +158,17 @@ def make_files_table(
     return table
 
 
+def add_odd_row(database: TestDatabase, created_at: str) -> None:
+    """A row `odd`, not archived, as a program in another language or a lax mode may write it."""
+    with database.session() as session:
+        if database.kind == "mysql":
+            session.exec_driver_sql("SET SESSION sql_mode = ''")
+        session.exec_driver_sql(
+            "INSERT INTO files (uid, created_at, file_location, archived)"
+            f" VALUES ('odd', '{created_at}', '/nowhere', FALSE)"
+        )
+
+
 def canonical_rows(database: TestDatabase, shape: TableShape | None = None) -> list[Row]:
     """All rows of `files` in one form for every dialect, sorted by uid.
 

@@ -42,6 +42,7 @@ DURABLE: Mapping[Dialect, Mapping[str, frozenset[str]]] = {
     Dialect.SQLITE: {"synchronous": frozenset({"2", "3"})},
 }
 READ_ONLY = frozenset({"on", "1"})
+COUNTED = 1000
 
 
 def check_source(patient: Patient) -> Check:
@@ -92,9 +93,10 @@ def check_times(patient: Patient) -> Check:
         return problem
     # On SQLite it reads the whole index: `migrate up` does that once.
     if patient.source.dialect is not Dialect.SQLITE:
-        rows, example = count_odd_times(patient.source, patient.reader.catalog)
+        rows, example = count_odd_times(patient.source, patient.reader.catalog, COUNTED)
         if rows:
-            text = f"{rows} rows hold what is no time of the years 1 to 9999, like {example!r}"
+            found = f"{rows}{_or_more(rows)} rows"
+            text = f"{found} hold what is no time of the years 1 to 9999, like {example!r}"
             return failed("created_at", text, "des-admin sql show migration_odd_created_at")
     return ok("created_at", words)
 
@@ -103,15 +105,18 @@ def _find_nulls(patient: Patient) -> Check | None:
     reader = patient.reader
     statement = reader.catalog.get("migration_null_created_at")
     with reader.database.read() as connection:
-        files = int(run(connection, statement, {"limit": 1000}).scalar_one())
+        files = int(run(connection, statement, {"limit": COUNTED}).scalar_one())
     if not files:
         return None
-    more = " or more" if files == 1000 else ""
     return failed(
         "created_at",
-        f"{files}{more} rows have no created_at: no window will ever see them",
+        f"{files}{_or_more(files)} rows have no created_at: no window will ever see them",
         "des-admin sql show migration_null_created_at",
     )
+
+
+def _or_more(rows: int) -> str:
+    return " or more" if rows >= COUNTED else ""
 
 
 def check_revisions(patient: Patient) -> Check:
@@ -157,11 +162,8 @@ def check_transactions(patient: Patient) -> Check:
 
 def check_durability(patient: Patient) -> Check:
     """A commit of the ledger survives a power cut."""
-    database = patient.config
-    statement = Catalog(database.dialect).get("durability_settings")
-    with database.read() as connection:
-        found = {str(row.name): str(row.setting).lower() for row in run(connection, statement)}
-    wanted = DURABLE[database.dialect]
+    found = _settings(patient.config, "durability_settings")
+    wanted = DURABLE[patient.config.dialect]
     weak = [f"{name} = {found[name]}" for name in wanted if found.get(name) not in wanted[name]]
     if weak:
         return warning(
@@ -174,10 +176,7 @@ def check_durability(patient: Patient) -> Check:
 
 def check_writes(patient: Patient) -> Check:
     """The watermark's database is not a standby, nor made read-only."""
-    database = patient.config
-    statement = Catalog(database.dialect).get("read_only_settings")
-    with database.read() as connection:
-        found = {str(row.name): str(row.setting).lower() for row in run(connection, statement)}
+    found = _settings(patient.config, "read_only_settings")
     closed = [f"{name} = {setting}" for name, setting in found.items() if setting in READ_ONLY]
     if closed:
         return failed(
@@ -186,6 +185,13 @@ def check_writes(patient: Patient) -> Check:
             "name the primary in the URL, or make it writable",
         )
     return ok("writes", "the watermark's database takes them")
+
+
+def _settings(database: Database, name: str) -> dict[str, str]:
+    """What a statement says of the server's settings, in lower case."""
+    statement = Catalog(database.dialect).get(name)
+    with database.read() as connection:
+        return {str(row.name): str(row.setting).lower() for row in run(connection, statement)}
 
 
 def _version(database: Database) -> str:

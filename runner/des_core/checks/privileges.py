@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 from des_core.checks.check import Check, failed, ok, warning
@@ -11,7 +10,14 @@ from des_core.checks.patient import Patient
 from des_core.database import Database, run
 from des_core.grants import read_table_needs
 from des_core.identifiers import Dialect
-from des_core.mysql_grants import EVERY_TABLE, Grant, is_granted, read_grants
+from des_core.mysql_grants import (
+    EVERY_TABLE,
+    Grant,
+    default_schema,
+    find_missing,
+    is_granted,
+    read_grants,
+)
 from des_core.roles import Place, Role
 from des_core.sql_catalog import config_statement
 
@@ -54,10 +60,10 @@ def _missing_in_source(patient: Patient) -> list[str]:
     statement = patient.reader.catalog.get("privileges_source")
     if database.dialect is Dialect.MYSQL:
         grants = read_grants(database, statement)
-        schema = table.schema or _own_schema(database)
+        schema = table.schema or default_schema(database)
         return [
-            *_missing(grants, SOURCE_NEEDS, schema, table.name),
-            *_missing(grants, SOURCE_SCHEMA_NEEDS, schema, EVERY_TABLE),
+            *find_missing(grants, SOURCE_NEEDS, schema, table.name),
+            *find_missing(grants, SOURCE_SCHEMA_NEEDS, schema, EVERY_TABLE),
         ]
     is_postgres = database.dialect is Dialect.POSTGRES
     values = {"table_name": table.quoted(Dialect.POSTGRES)} if is_postgres else {}
@@ -68,10 +74,10 @@ def _missing_in_source(patient: Patient) -> list[str]:
 def _missing_in_config(database: Database) -> list[str]:
     statement = config_statement(database.dialect, "privileges_config")
     if database.dialect is Dialect.MYSQL:
-        grants, schema = read_grants(database, statement), _own_schema(database)
+        grants, schema = read_grants(database, statement), default_schema(database)
         return [
             *_unusable_tables(grants, schema),
-            *_missing(grants, CONFIG_SCHEMA_NEEDS, schema, EVERY_TABLE),
+            *find_missing(grants, CONFIG_SCHEMA_NEEDS, schema, EVERY_TABLE),
         ]
     with database.read() as connection:
         missing = [row.name for row in run(connection, statement) if not row.is_held]
@@ -92,15 +98,3 @@ def _unusable_tables(grants: list[Grant], schema: str) -> list[str]:
         if not all(is_granted(grants, privilege, schema, table) for privilege in privileges)
     ]
     return [f"read and write {', '.join(tables)}"] if tables else []
-
-
-def _missing(grants: list[Grant], needs: Mapping[str, str], schema: str, table: str) -> list[str]:
-    return [
-        name
-        for name, privilege in needs.items()
-        if not is_granted(grants, privilege, schema, table)
-    ]
-
-
-def _own_schema(database: Database) -> str:
-    return database.engine.url.database or ""

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from des_core.backup.evidence import judge_backup
 from des_core.backup.identity import Target
 from des_core.database import run
-from des_core.database_source import SourceReader
 from des_core.errors import Refused
 from des_core.exceptions import uid_digest
 from des_core.identifiers import Dialect
@@ -22,7 +21,7 @@ from des_core.migration.live_state import find_created_at_index, table_values
 from des_core.migration.run import MigrationRun
 from des_core.migration.seed import count_archived_above, iterate_holes
 from des_core.migration.server_traps import find_traps, read_row_versions, server_version
-from des_core.mysql_grants import EVERY_TABLE, is_granted, read_grants
+from des_core.mysql_grants import EVERY_TABLE, default_schema, find_missing, read_grants
 from des_core.sql_catalog import CREATED_ARCHIVED_INDEX, config_statement
 from des_core.stored_time import to_stored
 from des_core.timestamps import format_utc
@@ -160,8 +159,7 @@ def nothing_uses_column(migration: MigrationRun) -> GateFinding:
             f"{' and '.join(hidden)} are hidden from this user: one may use the column",
             "a DBA lets them be seen: des-admin sql grants admin --to USER",
         )
-    reader = SourceReader(migration.source, migration.settings.database)
-    if reader.clock().hidden_sessions:
+    if migration.reader.clock().hidden_sessions:
         return GateFinding(
             "users",
             True,
@@ -177,14 +175,12 @@ def _hidden_kinds(migration: MigrationRun) -> list[str]:
     if migration.source.dialect is not Dialect.MYSQL:
         return []
     table = migration.settings.database.table
-    schema = table.schema or migration.source.engine.url.database or ""
+    schema = table.schema or default_schema(migration.source)
     statement = migration.source_catalog.get("privileges_source")
     grants = read_grants(migration.source, statement)
-    needs = {"views": ("SHOW VIEW", EVERY_TABLE), "triggers": ("TRIGGER", table.name)}
     return [
-        kind
-        for kind, (privilege, place) in needs.items()
-        if not is_granted(grants, privilege, schema, place)
+        *find_missing(grants, {"views": "SHOW VIEW"}, schema, EVERY_TABLE),
+        *find_missing(grants, {"triggers": "TRIGGER"}, schema, table.name),
     ]
 
 

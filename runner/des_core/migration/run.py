@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 from des_core.archive_table import require_same_table
 from des_core.config import Settings
 from des_core.database import Database, is_same_place, open_database, parse_url, url_label
+from des_core.database_source import SourceReader
 from des_core.migration.revisions import Branch
-from des_core.source_schema import SourceSchema, inspect_source, source_catalog
 from des_core.sql_catalog import Catalog
 
 if TYPE_CHECKING:
     from des_core.migration.seed_plan import SeedPlan
+    from des_core.source_schema import SourceSchema
 
 DEFAULT_ACTOR = "alembic"
 
@@ -80,14 +81,19 @@ class MigrationRun:
     formula_written_for: datetime | None = None
 
     @cached_property
-    def schema(self) -> SourceSchema:
-        """The columns of `files`, as they were when first asked for: see `forget_schema`."""
-        return inspect_source(self.source, self.settings.database)
+    def reader(self) -> SourceReader:
+        """Reads `files`, with the columns of when it was first asked for: see `forget_schema`."""
+        return SourceReader(self.source, self.settings.database)
 
-    @cached_property
+    @property
+    def schema(self) -> SourceSchema:
+        """The columns of `files`."""
+        return self.reader.schema
+
+    @property
     def source_catalog(self) -> Catalog:
         """Statements on `files`."""
-        return source_catalog(self.schema, self.settings.database)
+        return self.reader.catalog
 
     @cached_property
     def config_catalog(self) -> Catalog:
@@ -101,8 +107,7 @@ class MigrationRun:
 
     def forget_schema(self) -> None:
         """Look at the columns of `files` again: one was just added or dropped."""
-        for name in ("schema", "source_catalog"):
-            self.__dict__.pop(name, None)
+        self.__dict__.pop("reader", None)
 
     def database(self, branch: Branch) -> Database:
         return self.config if branch is Branch.CONFIG else self.source

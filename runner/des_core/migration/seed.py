@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from des_core.archive_table import seed_details
 from des_core.database import run
-from des_core.database_source import SourceReader
+from des_core.database_errors import ODD_TIME_HINT
 from des_core.errors import Refused
 from des_core.events import record_event
 from des_core.exceptions import NewException, record_exceptions
@@ -26,7 +26,7 @@ from des_core.migration.revisions import WATERMARK
 from des_core.migration.run import MigrationRun
 from des_core.migration.seed_plan import Count, SeedPlan
 from des_core.migration.steps import get_step
-from des_core.source_schema import NOT_A_TIME, ODD_HINT, count_odd_times
+from des_core.source_schema import NOT_A_TIME, count_odd_times
 from des_core.sql_catalog import config_statement
 from des_core.stored_time import to_stored
 from des_core.timestamps import EARLIEST, floor_day, format_utc
@@ -48,9 +48,8 @@ def plan_seed(migration: MigrationRun) -> SeedPlan:
     A watermark that is there already, made by hand, is taken as it is.
     """
     require_times(migration)
-    reader = SourceReader(migration.source, migration.settings.database)
     oldest, newest = _extreme(migration, "oldest"), _extreme(migration, "newest")
-    now = reader.clock().now
+    now = migration.reader.clock().now
     hand_made = read_hand_made(migration)
     archived_until, origin = (
         (hand_made.archived_until, ADOPTED) if hand_made else _choose(migration, now, oldest)
@@ -82,9 +81,9 @@ def require_times(migration: MigrationRun) -> None:
 
     SQLite lets anything in; PostgreSQL has infinities and older years, MySQL the zero date.
     """
-    rows, example = count_odd_times(migration.source, migration.source_catalog)
+    rows, example = count_odd_times(migration.source, migration.source_catalog, COUNT_LIMIT)
     if rows:
-        raise Refused(NOT_A_TIME, hint=ODD_HINT, rows=f"{rows:,}", example=repr(example))
+        raise Refused(NOT_A_TIME, hint=ODD_TIME_HINT, rows=f"{rows:,}", example=repr(example))
 
 
 def count_holes(migration: MigrationRun, seed: datetime, limit: int) -> Count:

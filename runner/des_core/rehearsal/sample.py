@@ -17,7 +17,6 @@ import sqlalchemy as sa
 from des_core.backup.identity import Target
 from des_core.backup.statements import BackupCatalog
 from des_core.database import run
-from des_core.database_source import SourceReader
 from des_core.errors import DesError, Refused
 from des_core.identifiers import Dialect
 from des_core.migration.live_state import (
@@ -94,7 +93,7 @@ def _choose_days(migration: MigrationRun) -> list[datetime]:
     spread = [oldest + (newest - oldest) * part / (DAYS - 3) for part in range(DAYS - 2)]
     seed = newest_archived(migration)
     around = [] if seed is None else [seed, seed + _TICK]
-    reader = SourceReader(migration.source, migration.settings.database)
+    reader = migration.reader
     found = (reader.first_created_at(moment - _TICK, newest) for moment in [*spread, *around])
     return sorted({floor_day(moment) for moment in found if moment is not None})
 
