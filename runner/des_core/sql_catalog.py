@@ -1,8 +1,11 @@
 """The only loader of SQL. A statement is a file; names are filled in quoted, values are bound.
 
-`sql/<dialect>/queries/NAME.sql` begins with comment lines `-- purpose:`, `-- index:` (the index
-that carries it, or why none is needed) and `-- touches:`. `{files}`, `{uid}` … are filled in;
-`:name` is bound.
+`sql/common/queries/NAME.sql` is read in every dialect, unless `sql/<dialect>/queries/NAME.sql`
+overrides it. A file begins with comment lines `-- purpose:`, `-- index:` (the index that carries
+it, or why none is needed) and `-- touches:`. `{files}`, `{uid}` … are filled in; `:name` is bound.
+
+Lines that end in `-- first page` or `-- next page` are left out of the other page: the file then
+holds two statements, NAME_first and NAME_next, and what both say stands in it once.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from des_core.errors import WrongSchema
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from des_core.config import DatabaseSettings
 
 _HOLE = re.compile(r"\{([a-z_]+)\}")
+_ONE_PAGE = re.compile(r" *-- (first|next) page$")
 _HEADER = re.compile(r"--\s*(purpose|index|touches):\s*(.*)")
 CREATED_AT_INDEX = "idx_files_created_at"
 CREATED_ARCHIVED_INDEX = "idx_files_created_archived"
@@ -95,20 +100,19 @@ class Catalog:
         }
 
     def get(self, name: str) -> Statement:
-        """The statement `queries/NAME.sql`."""
+        """The statement `NAME` of the queries: a file, or one page of it."""
         return self.load("queries", f"{name}.sql")
 
     def load(self, folder: str, file_name: str) -> Statement:
-        """A statement of `sql/<dialect>/<folder>/`; WrongSchema where there is none."""
-        path = resource_dir("sql") / self.dialect / folder / file_name
-        try:
-            raw = path.read_text(encoding="utf-8")
-        except FileNotFoundError as exc:
+        """A statement of `sql/*/<folder>/`; WrongSchema where the dialect has none."""
+        name = file_name.removesuffix(".sql")
+        text = _statement_text(self.dialect, folder, name)
+        if text is None:
             raise WrongSchema(
                 f"there is no statement {file_name} for {self.dialect}",
                 hint="list them: des-admin sql list",
-            ) from exc
-        return self.parse(file_name.removesuffix(".sql"), raw)
+            )
+        return self.parse(name, text)
 
     def parse(self, name: str, raw: str) -> Statement:
         """A statement of its text: header comments, then one statement with holes."""
@@ -128,8 +132,11 @@ class Catalog:
 
     def list(self) -> Iterator[Statement]:
         """All queries of the dialect, by name."""
-        for path in sorted((resource_dir("sql") / self.dialect / "queries").glob("*.sql")):
-            yield self.get(path.stem)
+        texts: dict[str, str] = {}
+        for stem, path in sql_files(self.dialect, "queries").items():
+            texts |= _pages(stem, _read(path))
+        for name in sorted(texts):
+            yield self.parse(name, texts[name])
 
     def _beside_files(self, name: str) -> str:
         """`name` in the schema of the table, as DROP INDEX wants it."""
@@ -156,6 +163,46 @@ class Catalog:
             return text.replace(":", r"\:") if escape else text
 
         return _HOLE.sub(value, body)
+
+
+@cache
+def sql_files(dialect: Dialect, folder: str) -> Mapping[str, Path]:
+    """The files of `sql/*/<folder>/` that are read in `dialect`, by their stems."""
+    return {
+        path.stem: path
+        for home in ("common", dialect)
+        for path in (resource_dir("sql") / home / folder).glob("*.sql")
+    }
+
+
+def _statement_text(dialect: Dialect, folder: str, name: str) -> str | None:
+    """The text of a statement: that of a file, or of one page of it."""
+    files = sql_files(dialect, folder)
+    for stem in (name, name.rpartition("_")[0]):
+        if stem in files and name in (pages := _pages(stem, _read(files[stem]))):
+            return pages[name]
+    return None
+
+
+@cache
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _pages(stem: str, text: str) -> dict[str, str]:
+    """The statements of one file, by their names: the whole, or its first and its next page."""
+    lines = text.splitlines()
+    marks = [_ONE_PAGE.search(line) for line in lines]
+    if not any(marks):
+        return {stem: text}
+    return {
+        f"{stem}_{page}": "\n".join(
+            line if mark is None else line[: mark.start()]
+            for line, mark in zip(lines, marks, strict=True)
+            if mark is None or mark[1] == page
+        )
+        for page in ("first", "next")
+    }
 
 
 @cache

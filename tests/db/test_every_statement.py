@@ -6,6 +6,7 @@ write rows are explained here. Those that may read much are listed, with the rea
 
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from des_core.migration.apply import upgrade
 from des_core.migration.run import MigrationRun, open_run
 from des_core.migration.steps import Step, load_steps
 from des_core.resources import resource_dir
-from des_core.sql_catalog import Catalog, Statement
+from des_core.sql_catalog import Catalog, Statement, sql_files
 from support.database import TestDatabase
 from support.filesdata import FilesTableFactory
 from support.migrating import settings_for
@@ -44,6 +45,12 @@ SCRIPT_SCANS = {
 READS_ROWS = re.compile(r"^(WITH|SELECT|INSERT|UPDATE|DELETE)\b")
 
 
+def paths_of(dialect: str) -> list[Path]:
+    """The files that are read in a dialect, and those of the common ones that it overrides."""
+    homes = (resource_dir("sql") / home for home in ("common", dialect))
+    return sorted(path for home in homes for path in home.rglob("*.sql"))
+
+
 def row_steps(dialect: str) -> list[tuple[str, Step]]:
     """(file, step) of every migration step that reads or writes rows of `files`."""
     catalog = Catalog(Dialect(dialect), DatabaseSettings(url="sqlite:////x"))
@@ -63,7 +70,7 @@ def test_no_order_is_that_of_an_alias(dialect: str) -> None:
     An alias that says the column itself does no harm, and one of another query is not seen.
     """
     captured = []
-    for path in sorted((resource_dir("sql") / dialect).rglob("*.sql")):
+    for path in paths_of(dialect):
         text = path.read_text()
         for alias in re.finditer(r"([^,\n]*\S) AS (uid|created_at|location|archived)\b", text):
             column = alias[1].strip().removeprefix("SELECT ").removeprefix("{files}.")
@@ -79,11 +86,11 @@ def test_no_order_is_that_of_an_alias(dialect: str) -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_every_file_that_names_files_is_accounted_for(dialect: str) -> None:
-    root = resource_dir("sql") / dialect
-    naming = {path for path in root.rglob("*.sql") if "{files}" in path.read_text()}
+    naming = {path for path in paths_of(dialect) if "{files}" in path.read_text()}
     queries = {path.stem for path in naming if path.parent.name == "queries"}
     explained = set(names_on_files(dialect))
-    assert queries <= explained | NOT_RUN_HERE | ONLINE_SCANS.keys()
+    pages = {re.sub("_(first|next)$", "", name) for name in explained}
+    assert queries <= explained | pages | NOT_RUN_HERE | ONLINE_SCANS.keys()
     folders = {path.parent.name for path in naming} - {"queries", "migrations"}
     assert folders <= OTHER_FOLDERS.keys()
 
@@ -124,7 +131,7 @@ def test_row_steps_go_by_an_index_or_stand_in_the_list(
     database.execute("ANALYZE TABLE files" if database.kind == "mysql" else "ANALYZE files")
     scanning = {}
     with open_run(settings) as migration:
-        for path in sorted((resource_dir("sql") / database.kind / "rehearsal").glob("*.sql")):
+        for path in sql_files(Dialect(database.kind), "rehearsal").values():
             if "{files}" in path.read_text() and path.stem not in REHEARSAL_SCANS:
                 statement = migration.source_catalog.load("rehearsal", path.name)
                 if found := bad_steps(database.kind, _explain(migration, statement)):

@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from des_core.config import DatabaseSettings
 from des_core.identifiers import Dialect
 from des_core.migration.apply import upgrade
 from des_core.migration.live_state import table_values
 from des_core.migration.run import MigrationRun, open_run
-from des_core.resources import resource_dir
-from des_core.sql_catalog import Statement
+from des_core.sql_catalog import Catalog, Statement
 from support.database import TestDatabase
 from support.filesdata import FilesTableFactory
 from support.migrating import settings_for
@@ -30,8 +31,12 @@ ONCE = {
 
 
 def names_on_files(kind: str) -> list[str]:
-    paths = (resource_dir("sql") / kind / "queries").glob("migration_*.sql")
-    return sorted(path.stem for path in paths if "{files}" in path.read_text())
+    catalog = Catalog(Dialect(kind), DatabaseSettings(url=SecretStr("sqlite:////x")))
+    return [
+        statement.name
+        for statement in catalog.list()
+        if statement.name.startswith("migration_") and catalog.names["files"] in statement.sql
+    ]
 
 
 @pytest.fixture

@@ -1,6 +1,0 @@
--- purpose: open exceptions of a range of created_at
--- index: open exceptions by created_at
--- touches: des_archive_exception
-SELECT COUNT(*) AS files
-FROM des_archive_exception
-WHERE resolved_at IS NULL AND created_at > :start_at AND created_at <= :end_at;

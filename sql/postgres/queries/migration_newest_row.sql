@@ -1,8 +1,0 @@
--- purpose: the newest row of files
--- index: {created_at_index}
--- touches: files (one row)
-SELECT {created_at} AS created_at
-FROM {files}
-WHERE {created_at} IS NOT NULL
-ORDER BY {created_at} DESC
-LIMIT 1;

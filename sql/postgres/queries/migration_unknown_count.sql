@@ -1,5 +1,0 @@
--- purpose: rows whose archived is NULL at or below the seed, counted up to a limit
--- index: {created_archived_index}, or {created_at_index}
--- touches: files (at or below the seed)
-SELECT COUNT(*) AS files
-FROM (SELECT 1 AS one FROM {files} WHERE {created_at} <= :seed AND {archived} IS NULL LIMIT :limit) AS found;

@@ -1,8 +1,0 @@
--- purpose: all shards in pages, by name
--- index: primary key
--- touches: des_archive_shard
-SELECT name, slice_id, day, bucket, part, files, content_bytes, size_bytes, sha256, verified_at
-FROM des_archive_shard
-WHERE name > :after_name
-ORDER BY name
-LIMIT :page_size;

@@ -1,6 +1,0 @@
--- purpose: how many rows a window holds
--- index: {created_at_index}
--- touches: files (bounded by the window)
-SELECT COUNT(*) AS files
-FROM {files}
-WHERE {created_at} > :start_at AND {created_at} <= :end_at;

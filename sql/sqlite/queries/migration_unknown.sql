@@ -1,0 +1,17 @@
+-- purpose: rows whose archived is NULL at or below the seed, the first page  -- first page
+-- purpose: rows whose archived is NULL at or below the seed, the page after a row; it may begin with that row again  -- next page
+-- index: {created_archived_index}, or {created_at_index}
+-- touches: files (at or below the seed, one page)
+SELECT CAST({uid} AS text) AS uid,
+       {created_at_utc} AS created_at,
+       {location} AS location,
+       {created_at} AS page_created_at,
+       {row_key} AS page_key
+FROM {files}
+WHERE {created_at} < :net_end  -- first page
+WHERE {created_at} >= :page_created_at AND ({created_at}, {row_key}) > (:page_created_at, :page_key)  -- next page
+  AND {created_at} < :net_end  -- next page
+  AND {created_at_utc} <= :seed
+  AND {archived} IS NULL
+ORDER BY {files}.{created_at}, {files}.{row_key}
+LIMIT :page_size;

@@ -1,8 +1,0 @@
--- purpose: the newest slices first
--- index: primary key
--- touches: des_archive_slice
-SELECT slice_id, run_id, kind, window_start, window_end, worker, workers, files_in, files_out,
-       files_failed, files_present, bytes_in, bytes_out, started_at, finished_at, versions
-FROM des_archive_slice
-ORDER BY slice_id DESC
-LIMIT :page_size;

@@ -1,6 +1,0 @@
--- purpose: become this static worker: whoever was it before can commit no more
--- index: primary key
--- touches: des_archive_worker
-UPDATE des_archive_worker
-SET fence = :fence
-WHERE worker_id = :worker_id AND workers_total = :workers_total;

@@ -1,6 +1,0 @@
--- purpose: how far one static worker has packed
--- index: primary key
--- touches: des_archive_worker
-SELECT packed_until, fence
-FROM des_archive_worker
-WHERE worker_id = :worker_id AND workers_total = :workers_total;
