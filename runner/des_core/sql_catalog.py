@@ -28,13 +28,15 @@ if TYPE_CHECKING:
     from des_core.config import DatabaseSettings
 
 _HOLE = re.compile(r"\{([a-z_]+)\}")
+# The same rule by which SQLAlchemy finds `:name` in a text clause.
+PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
 _ONE_PAGE = re.compile(r" *-- (first|next) page$")
 _HEADER = re.compile(r"--\s*(purpose|index|touches):\s*(.*)")
 CREATED_AT_INDEX = "idx_files_created_at"
 CREATED_ARCHIVED_INDEX = "idx_files_created_archived"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Statement:
     """One named statement, ready to bind. `sql` has quoted names and `:name` parameters."""
 
@@ -45,12 +47,23 @@ class Statement:
     touches: str
     escaped: str
 
-    @property
-    def clause(self) -> TextClause:
-        """For SQLAlchemy, which would read a colon inside a quoted name as a parameter."""
-        from sqlalchemy import text
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the bound parameters, in order of appearance."""
+        return tuple(dict.fromkeys(PARAMETER.findall(self.escaped)))
 
-        return text(self.escaped)
+    @cached_property
+    def clause(self) -> TextClause:
+        """For SQLAlchemy, which would read a colon inside a quoted name as a parameter.
+
+        A time or a day is bound as our own tables hold it; all else goes through as it is.
+        """
+        from sqlalchemy import bindparam, text
+
+        from des_core.stored_time import Stored
+
+        typed = [bindparam(name, type_=Stored()) for name in self.parameters]
+        return text(self.escaped).bindparams(*typed)
 
 
 class Catalog:
@@ -74,6 +87,7 @@ class Catalog:
         self._row_key = row_key
         self._uid_kind = uid_kind
         self._has_crc32 = has_crc32
+        self._loaded: dict[tuple[str, str], Statement] = {}
 
     @cached_property
     def names(self) -> Mapping[str, str]:
@@ -105,6 +119,8 @@ class Catalog:
 
     def load(self, folder: str, file_name: str) -> Statement:
         """A statement of `sql/*/<folder>/`; WrongSchema where the dialect has none."""
+        if (known := self._loaded.get((folder, file_name))) is not None:
+            return known
         name = file_name.removesuffix(".sql")
         text = _statement_text(self.dialect, folder, name)
         if text is None:
@@ -112,7 +128,8 @@ class Catalog:
                 f"there is no statement {file_name} for {self.dialect}",
                 hint="list them: des-admin sql list",
             )
-        return self.parse(name, text)
+        statement = self._loaded[folder, file_name] = self.parse(name, text)
+        return statement
 
     def parse(self, name: str, raw: str) -> Statement:
         """A statement of its text: header comments, then one statement with holes."""

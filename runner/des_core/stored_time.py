@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.types import NullType, TypeDecorator
 
 from des_core.errors import WrongSchema
 from des_core.identifiers import Dialect
@@ -50,3 +54,28 @@ def day_to_stored(day: date, dialect: Dialect) -> object:
 def day_from_stored(value: object) -> date:
     """The UTC day that a column of ours holds."""
     return value if isinstance(value, date) else date.fromisoformat(str(value))
+
+
+class Stored(TypeDecorator[Any]):
+    """The type of every bound parameter: times and days as our own tables hold them.
+
+    An aware time is of ours. A naive one is already as the application's table wants it.
+    """
+
+    impl = NullType
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:
+        if isinstance(value, datetime):
+            return value if value.tzinfo is None else to_stored(value, _KINDS[dialect.name])
+        if isinstance(value, date):
+            return day_to_stored(value, _KINDS[dialect.name])
+        return value
+
+
+_KINDS = {
+    "postgresql": Dialect.POSTGRES,
+    "mysql": Dialect.MYSQL,
+    "mariadb": Dialect.MYSQL,
+    "sqlite": Dialect.SQLITE,
+}

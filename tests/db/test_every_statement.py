@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from db.test_query_plans import NOT_RUN_HERE, ONLINE_SCANS, bad_steps, names_on_files
 from des_core.config import DatabaseSettings
@@ -160,11 +161,9 @@ def _explain(migration: MigrationRun, statement: Statement) -> list[Any]:
         "lag_days": 7,
         "actor": "test",
     }
-    clause = statement.clause
-    clause.text = prefix + _bare(clause.text)
-    wanted = set(re.findall(r"(?<![:\\]):([a-z_]+)", statement.escaped))
+    clause = sa.text(prefix + _bare(statement.escaped))
     with migration.source.read() as connection:
-        rows = connection.execute(clause, {name: values[name] for name in wanted})
+        rows = connection.execute(clause, {name: values[name] for name in statement.parameters})
         return list(rows.all())
 
 

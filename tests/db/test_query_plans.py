@@ -71,8 +71,7 @@ def values_for(reader: SourceReader, statement: Statement) -> dict[str, Any]:
         **{"workers_total": 4, "worker_id": 1, "bucket": 1, "bucket_mask": 255, "n_bits": 8},
         **dict.fromkeys(("limit", "row_limit", "page_size", "sample_size"), 100),
     }
-    wanted = set(re.findall(r"(?<![:\\]):([a-z_]+)", statement.escaped))
-    return {name: known[name] for name in wanted - {"uids"}}
+    return {name: known[name] for name in statement.parameters if name != "uids"}
 
 
 def explain(reader: SourceReader, statement: Statement) -> list[Any]:
