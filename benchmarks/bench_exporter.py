@@ -18,13 +18,13 @@ from pydantic import SecretStr
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from des_core.config import DatabaseSettings, PackerSettings, Settings
 from des_core.metrics.exporter import Exporter
 from des_core.migration.apply import upgrade
-from support.database import TestDatabase, sqlite_database
-from support.mariadb_server import MariaDbServer, find_mariadb
-from support.postgres_server import PostgresServer, find_postgres
-from support.servers import database_on
+from des_core.settings.config import DatabaseSettings, PackerSettings, Settings
+from support.servers.database import TestDatabase, sqlite_database
+from support.servers.kinds import database_on
+from support.servers.mariadb import MariaDbServer, find_mariadb
+from support.servers.postgres import PostgresServer, find_postgres
 
 SIZES = (100_000, 10_000_000)
 READS = 30

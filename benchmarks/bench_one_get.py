@@ -12,11 +12,11 @@ from pathlib import Path
 
 from harness import Claim, describe_machine, print_claims, print_table, scratch_directory
 
-from des_core.retriever import Retriever, Wanted
-from des_core.routing import bucket_of, shard_name
+from des_core.basics.routing import bucket_of, shard_name
+from des_core.basics.timestamps import from_us
+from des_core.reading.retriever import Retriever, Wanted
 from des_core.shard_io import ShardWriter, open_shard
-from des_core.storage import DirectoryStorage
-from des_core.timestamps import from_us
+from des_core.storage.directory import DirectoryStorage
 
 DAY_US = 1_709_251_200_000_000
 N_BITS = 4

@@ -32,16 +32,16 @@ from pydantic import SecretStr
 
 sys.path.insert(0, str(ROOT / "tests"))
 
-from des_core.config import DatabaseSettings, PackerSettings, Settings
-from des_core.database import Database, open_database
-from des_core.database_source import SourceReader
-from des_core.ledger import SliceRecord, add_slice
+from des_core.database.connections import Database, open_database
+from des_core.ledger.slices import SliceRecord, add_slice
 from des_core.migration.apply import upgrade
-from des_core.packer_planner import ShardRecord
-from des_core.progress import read_days, read_progress
-from support.database import TestDatabase
-from support.postgres_server import PostgresServer, find_postgres
-from support.servers import database_on
+from des_core.progress.now import read_days, read_progress
+from des_core.records import ShardRecord
+from des_core.rows.reader import SourceReader
+from des_core.settings.config import DatabaseSettings, PackerSettings, Settings
+from support.servers.database import TestDatabase
+from support.servers.kinds import database_on
+from support.servers.postgres import PostgresServer, find_postgres
 
 WAITING = 20_000
 DAYS, SHARDS = 30, 256

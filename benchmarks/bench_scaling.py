@@ -25,13 +25,14 @@ from harness import describe_machine, print_table, run_shell, scratch_directory
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from des_core.capacity import Load, Rates, Site, day_cost
-from des_core.object_config import ObjectStoreConfig
-from des_core.packer import Packer
-from des_core.packer_planner import MIB, PackerConfig, SourceRow
-from des_core.row_spool import RowSpool
-from support.faulty_proxy import Faults, faulty_proxy
-from support.object_server import running_server
+from des_core.basics.object_config import ObjectStoreConfig
+from des_core.packer_planner import MIB, PackerConfig
+from des_core.packing.packer import Packer
+from des_core.packing.row_spool import RowSpool
+from des_core.progress.capacity import Load, Rates, Site, day_cost
+from des_core.records import SourceRow
+from support.objects.faulty_proxy import Faults, faulty_proxy
+from support.objects.server import running_server
 
 DAY_US = 1_709_251_200_000_000
 TEXT_WORDS = 4000
@@ -171,8 +172,8 @@ def make_database(path: Path, rows: Sequence[SourceRow], output: Path):
     """`files` with these rows, and the watermark below them."""
     import sqlite3
 
-    from des_core.config import Settings
     from des_core.migration.apply import upgrade
+    from des_core.settings.config import Settings
 
     output.mkdir()
     with sqlite3.connect(path) as connection:

@@ -22,11 +22,12 @@ from harness import (
     scratch_directory,
 )
 
-from des_core.pack_task import TaskPacker
-from des_core.packer_planner import PackerConfig, SourceRow
-from des_core.row_spool import RowSpool
-from des_core.source_files import BigSource, Content, LocalSources
-from des_core.storage import open_storage
+from des_core.packer_planner import PackerConfig
+from des_core.packing.pack_task import TaskPacker
+from des_core.packing.row_spool import RowSpool
+from des_core.records import SourceRow
+from des_core.sources.files import BigSource, Content, LocalSources
+from des_core.storage.directory import open_storage
 
 DAY_US = 1_709_251_200_000_000
 FILES = CorpusSpec("slow", 4000, 8192)

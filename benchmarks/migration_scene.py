@@ -17,10 +17,10 @@ from pydantic import SecretStr
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from des_core.config import DatabaseSettings, PackerSettings, Settings
 from des_core.migration.run import MigrationOptions
-from support.mariadb_server import MariaDbServer, find_mariadb
-from support.postgres_server import PostgresServer, find_postgres
+from des_core.settings.config import DatabaseSettings, PackerSettings, Settings
+from support.servers.mariadb import MariaDbServer, find_mariadb
+from support.servers.postgres import PostgresServer, find_postgres
 
 Server = PostgresServer | MariaDbServer
 

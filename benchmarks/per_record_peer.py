@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import yaml
 
-from des_core.routing import bucket_of, shard_name
+from des_core.basics.routing import bucket_of, shard_name
 from des_core.shard_io import Compression, PayloadEncoder, ShardWriter
 
 N_BITS = 8

@@ -15,7 +15,7 @@ from harness import ROOT, SourceFile
 
 sys.path.insert(0, str(ROOT / "tests"))
 
-from support.postgres_server import PostgresServer, find_postgres
+from support.servers.postgres import PostgresServer, find_postgres
 
 DURABLE = {"fsync": "on", "full_page_writes": "on", "timezone": "UTC"}
 PROGRAMS = {**os.environ, "PYTHONPATH": f"{ROOT / 'runner'}{os.pathsep}{ROOT}"}

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 
 from des_admin.program import is_completing, run_program
-from des_core.collector import collect_rarely
+from des_core.process.collector import collect_rarely
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line; returns its exit code (see des_core.errors.ExitCode)."""
+    """Run one command line; returns its exit code (see des_core.basics.errors.ExitCode)."""
     collect_rarely()
     from des_admin.app import make_app
 

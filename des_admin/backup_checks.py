@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from des_admin.backup_session import BackupSession, Place, Which
 from des_admin.render.backup_progress import show_progress
-from des_core.errors import UsageError
+from des_core.basics.errors import UsageError
 
 if TYPE_CHECKING:
     from des_core.backup.dump import Stored

@@ -9,8 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from des_core.errors import DatabaseUnreachable, UsageError
-from des_core.object_config import is_object_url
+from des_core.basics.errors import DatabaseUnreachable, UsageError
+from des_core.basics.object_config import is_object_url
 
 if TYPE_CHECKING:
     from des_admin.context import Context
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from des_core.backup.live import Live
     from des_core.backup.presence import Surroundings
     from des_core.backup.store import Entry
-    from des_core.database import Database
+    from des_core.database.connections import Database
 
 
 class Which(StrEnum):
@@ -73,7 +73,7 @@ class BackupSession:
 
     def places(self, which: Which) -> list[Place]:
         """The databases meant, each once."""
-        from des_core.database import is_same_place
+        from des_core.basics.database_urls import is_same_place
 
         settings = self.context.settings
         source, config = settings.source_url, settings.config_url

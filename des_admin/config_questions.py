@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from des_admin.context import Context
-from des_core.errors import UsageError
+from des_core.basics.errors import UsageError
 
 _PORTS = {"postgresql": "5432", "mysql": "3306", "mariadb": "3306"}
 _SCHEMES = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
@@ -73,7 +73,7 @@ def _ask_url(context: Context) -> str:
 
 def _require_no_secret(url: str) -> None:
     """UsageError where a URL holds a password in so many letters."""
-    from des_core.database import parse_url
+    from des_core.basics.database_urls import parse_url
 
     password = parse_url(url).password
     if password and "${" not in str(password):

@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from des_admin.options import GlobalOptions
-from des_core.errors import ConfigError, ExitCode
+from des_core.basics.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from des_admin.prompts import Prompts
     from des_admin.render.sections import Section
-    from des_core.config import Settings
-    from des_core.config_file import LoadedSettings
-    from des_core.database import Database
-    from des_core.sql_catalog import Catalog
+    from des_core.database.catalog import Catalog
+    from des_core.database.connections import Database
+    from des_core.settings.config import Settings
+    from des_core.settings.config_file import LoadedSettings
 
 CONFIG_VARIABLE = "DES_ADMIN_CONFIG"
 PROJECT_FILES = ("des-admin.yaml", "des-admin.yml", "watermark-migration-config.yaml")
@@ -42,7 +42,7 @@ class Session:
 
     def redact(self, text: str) -> str:
         """The text without the configuration's secrets, as far as it was read."""
-        from des_core.secrets import Redactor, secrets_of
+        from des_core.process.secrets import Redactor, secrets_of
 
         loaded = None if self.context is None else self.context.__dict__.get("loaded")
         return Redactor(() if loaded is None else secrets_of(loaded.settings)).clean(text)
@@ -70,7 +70,7 @@ class Context:
     @cached_property
     def loaded(self) -> LoadedSettings:
         """The settings with file and origins; `overrides` (flags by dotted key) win."""
-        from des_core.config_file import load_settings
+        from des_core.settings.config_file import load_settings
 
         path = self.config_path
         user_file = self.user_file
@@ -131,12 +131,12 @@ class Context:
     @cached_property
     def source_catalog(self) -> Catalog:
         """The statements in the dialect of the source."""
-        from des_core.sql_catalog import Catalog
+        from des_core.database.catalog import Catalog
 
         return Catalog(self.source.dialect, self.settings.database)
 
     def _open(self, url: str) -> Database:
-        from des_core.database import open_database
+        from des_core.database.connections import open_database
 
         database = open_database(url)
         self._closing.callback(database.close)

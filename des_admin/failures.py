@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 
 from des_admin.render.values import foreign
-from des_core.errors import DesError, ExitCode, Interrupted, Terminated, UsageError
+from des_core.basics.errors import DesError, ExitCode, Interrupted, Terminated, UsageError
 
 
 def report_failure(

@@ -15,8 +15,8 @@ from des_admin.help_text import examples
 from des_admin.program import run_program
 from des_admin.render.tables import Column, print_facts, print_table
 from des_admin.render.values import count, duration, size
-from des_core.collector import collect_rarely
-from des_core.errors import ExitCode
+from des_core.basics.errors import ExitCode
+from des_core.process.collector import collect_rarely
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,7 +68,7 @@ def migrate(
     set_options(ctx, config_file, verbose=verbose, quiet=quiet, no_color=no_color)
     context = Context.of(ctx)
     from des_admin.runner_session import obeying_signals, watching
-    from des_core.per_record_config import load_per_record_settings
+    from des_core.settings.per_record_config import load_per_record_settings
     from watermark_orchestrator.per_record import pack_per_record
 
     loaded = load_per_record_settings(context.config_path, env=context.env)

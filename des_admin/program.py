@@ -15,7 +15,7 @@ from des_admin.context import Session, discard
 from des_admin.help_text import tidy_help
 from des_admin.hoist import hoist_global_options
 from des_admin.lean_help import import_help
-from des_core.errors import ExitCode, Terminated, UsageError
+from des_core.basics.errors import ExitCode, Terminated, UsageError
 
 HELP = ("-h", "--help")
 COMPLETION = {"--show-completion", "--install-completion"}

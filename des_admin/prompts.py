@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import NoReturn, TextIO
 
-from des_core.errors import Refused, Terminated
+from des_core.basics.errors import Refused, Terminated
 
 
 @dataclass(frozen=True)

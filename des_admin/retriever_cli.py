@@ -10,7 +10,7 @@ import typer
 from des_admin.app import set_options
 from des_admin.commands.archive import make_archive_app
 from des_admin.program import run_program
-from des_core.collector import collect_rarely
+from des_core.process.collector import collect_rarely
 
 HELP = """Read files back from a DES archive.
 

@@ -12,7 +12,7 @@ from des_admin.render.activity import Work, watch_work
 from des_admin.render.values import count, utc
 
 if TYPE_CHECKING:
-    from des_core.exception_edits import ExceptionFilter
+    from des_core.ledger.exception_edits import ExceptionFilter
     from watermark_orchestrator.archive import Archive
     from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink
     from watermark_orchestrator.retrying import RetryReport
@@ -40,8 +40,8 @@ def obeying_signals(context: Context) -> Iterator[StopRequest]:
 @contextmanager
 def logging_as_configured(context: Context) -> Iterator[None]:
     """The log goes to its file; without one, to stderr if --verbose asks for it."""
-    from des_core.logs import open_logs
-    from des_core.secrets import secrets_of
+    from des_core.process.logs import open_logs
+    from des_core.process.secrets import secrets_of
 
     settings = context.settings
     quiet = settings.logging.file is None and not context.options.verbose
@@ -78,9 +78,9 @@ class _Narrator:
 
 def waiting_files(context: Context) -> int | None:
     """How many files a cycle will pack, about: for the bar. None where nobody watches."""
-    from des_core.amounts import count_waiting
-    from des_core.database_source import SourceReader
-    from des_core.watermark import compute_target, read_watermark
+    from des_core.ledger.watermark import compute_target, read_watermark
+    from des_core.rows.amounts import count_waiting
+    from des_core.rows.reader import SourceReader
 
     if not context.talk.is_terminal:
         return None

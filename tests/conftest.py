@@ -11,11 +11,17 @@ import pytest
 from hypothesis import HealthCheck, settings
 from pytest_postgresql.executors import NoopExecutor
 
-from support.database import TestDatabase, sqlite_database
-from support.filesdata import FileRow, FilesSpec, FilesTable, FilesTableFactory, make_files_table
-from support.mariadb_server import MariaDbServer, find_mariadb
-from support.postgres_server import PASSWORD, USER, PostgresServer, find_postgres
-from support.servers import database_on, describe_servers, is_ci, require_server
+from support.rows.filesdata import (
+    FileRow,
+    FilesSpec,
+    FilesTable,
+    FilesTableFactory,
+    make_files_table,
+)
+from support.servers.database import TestDatabase, sqlite_database
+from support.servers.kinds import database_on, describe_servers, is_ci, require_server
+from support.servers.mariadb import MariaDbServer, find_mariadb
+from support.servers.postgres import PASSWORD, USER, PostgresServer, find_postgres
 
 # How long an example takes says more about the machine than about the code. CI draws the same
 # examples each time.

@@ -9,7 +9,7 @@ import typer
 
 from des_admin.context import Context
 from des_admin.help_text import examples
-from des_core.errors import UsageError
+from des_core.basics.errors import UsageError
 
 OutputDirOption = Annotated[
     str | None,
@@ -87,7 +87,7 @@ def has(
 ) -> None:
     """Say whether the archive has a file, and in which shard."""
     from des_admin.commands import archive_files as files
-    from des_core.retriever import Wanted
+    from des_core.reading.retriever import Wanted
 
     context = Context.of(ctx)
     retriever = files.open_retriever(context, files.Place(output_dir, n_bits))
@@ -112,7 +112,7 @@ def get(
 ) -> None:
     """Read a file back, checked to the last byte. What is there already is not replaced."""
     from des_admin.commands import archive_files as files
-    from des_core.retriever import Wanted
+    from des_core.reading.retriever import Wanted
 
     context = Context.of(ctx)
     if (uid is None) == (from_file is None):

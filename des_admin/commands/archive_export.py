@@ -16,9 +16,9 @@ from pathlib import Path
 
 from des_admin.commands.archive_files import file_name_of, write_file
 from des_admin.context import Context
-from des_core.errors import DamagedShard, UsageError
-from des_core.retriever import Retriever, StoredFile
-from des_core.routing import parse_shard_name
+from des_core.basics.errors import DamagedShard, UsageError
+from des_core.basics.routing import parse_shard_name
+from des_core.reading.retriever import Retriever, StoredFile
 
 OWNER_MAY_WRITE = 0o644
 

@@ -17,11 +17,11 @@ from urllib.parse import quote
 
 from des_admin.context import Context
 from des_admin.render.values import foreign
-from des_core.errors import CheckFailed, ConfigError, Refused, UsageError
-from des_core.local_files import equal_files, give_name
+from des_core.basics.errors import CheckFailed, ConfigError, Refused, UsageError
+from des_core.storage.local_files import equal_files, give_name
 
 if TYPE_CHECKING:
-    from des_core.retriever import Retriever, StoredFile, Wanted
+    from des_core.reading.retriever import Retriever, StoredFile, Wanted
 
 DEFAULT_BITS = 8
 MAX_NAME_BYTES = 200
@@ -37,10 +37,10 @@ class Place:
 
 def open_retriever(context: Context, place: Place) -> Retriever:
     """The archive of the configuration, or the one that the options name."""
-    from des_core.archive_routing import n_bits_of_manifests
     from des_core.packer_planner import PackerConfig
-    from des_core.retriever import Retriever
-    from des_core.storage import open_storage
+    from des_core.reading.archive_routing import n_bits_of_manifests
+    from des_core.reading.retriever import Retriever
+    from des_core.storage.directory import open_storage
 
     if place.output_dir is not None:
         config = PackerConfig(place.output_dir, n_bits=place.n_bits or DEFAULT_BITS)
@@ -63,7 +63,7 @@ def read_list(path: Path) -> list[Wanted]:
 
     Empty lines and those that begin with # are left out.
     """
-    from des_core.retriever import Wanted
+    from des_core.reading.retriever import Wanted
 
     wanted = []
     for number, line in enumerate(_lines(path), 1):
@@ -81,7 +81,7 @@ def parse_created_at(text: str | None) -> datetime | None:
     """A time without a zone is UTC."""
     from datetime import UTC
 
-    from des_core.timestamps import parse_time
+    from des_core.basics.timestamps import parse_time
 
     return None if text is None else parse_time(text, now=datetime.now(UTC))
 

@@ -13,7 +13,7 @@ from des_admin.backup_session import BackupSession, Place, Which
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.backup_progress import show_progress
-from des_core.errors import DatabaseUnreachable, DesError, ExitCode
+from des_core.basics.errors import DatabaseUnreachable, DesError, ExitCode
 
 if TYPE_CHECKING:
     from des_core.backup.create import CreateOptions

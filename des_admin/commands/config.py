@@ -27,7 +27,7 @@ def register(root: typer.Typer) -> None:
 )
 def show(ctx: typer.Context) -> None:
     """Show every key with its value and its origin. Secrets read ***."""
-    from des_core.settings_view import view_settings
+    from des_core.settings.view import view_settings
 
     context = Context.of(ctx)
     lines = view_settings(context.loaded)

@@ -11,7 +11,7 @@ import typer
 
 from des_admin.context import Context
 from des_admin.help_text import examples
-from des_core.errors import UsageError
+from des_core.basics.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console

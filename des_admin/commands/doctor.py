@@ -11,13 +11,13 @@ import typer
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.values import foreign
-from des_core.errors import ExitCode
+from des_core.basics.errors import ExitCode
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from des_core.checks import Check
-    from des_core.config import Settings
+    from des_core.settings.config import Settings
 
 MARKS = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "–"}
 ASCII_MARKS = {"ok": "+", "warning": "!", "failed": "x", "skipped": "-"}

@@ -13,11 +13,11 @@ from des_admin.help_text import examples
 from des_admin.render.sections import Section, to_csv, to_markdown
 from des_admin.render.tables import Column, print_facts
 from des_admin.render.values import count, utc
-from des_core.errors import UsageError
+from des_core.basics.errors import UsageError
 
 if TYPE_CHECKING:
-    from des_core.exception_edits import ExceptionFilter
-    from des_core.exceptions import OpenException, ReasonCount
+    from des_core.ledger.exception_edits import ExceptionFilter
+    from des_core.ledger.exceptions import OpenException, ReasonCount
 
 
 class Format(StrEnum):
@@ -69,8 +69,8 @@ def list_open(
 ) -> None:
     """List open exceptions: which file, since when, why, and what happened last."""
     from des_admin.render.json import to_json
-    from des_core.exception_edits import find_open
-    from des_core.exceptions import count_open
+    from des_core.ledger.exception_edits import find_open
+    from des_core.ledger.exceptions import count_open
 
     context = Context.of(ctx)
     config = context.config_database
@@ -119,7 +119,7 @@ def resolve(
 
     For files that are gone for good and that somebody has accounted for.
     """
-    from des_core.exception_edits import execute_resolve, plan_resolve
+    from des_core.ledger.exception_edits import execute_resolve, plan_resolve
 
     context = Context.of(ctx)
     if not reason and not uid:
@@ -174,7 +174,7 @@ def require_known_reasons(reasons: list[str] | None) -> None:
 
 
 def exception_filter(reasons: list[str] | None, uids: list[str] | None) -> ExceptionFilter:
-    from des_core.exception_edits import ExceptionFilter
+    from des_core.ledger.exception_edits import ExceptionFilter
 
     return ExceptionFilter(
         frozenset(reasons) if reasons else None, frozenset(uids) if uids else None

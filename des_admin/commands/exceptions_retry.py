@@ -16,10 +16,10 @@ from des_admin.commands.exceptions import (
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.values import count
-from des_core.errors import ExitCode
+from des_core.basics.errors import ExitCode
 
 if TYPE_CHECKING:
-    from des_core.exception_edits import ExceptionFilter
+    from des_core.ledger.exception_edits import ExceptionFilter
 
 
 def register(_root: typer.Typer) -> None:
@@ -66,6 +66,6 @@ def retry(
 
 
 def _count(context: Context, wanted: ExceptionFilter) -> int:
-    from des_core.exception_edits import find_open
+    from des_core.ledger.exception_edits import find_open
 
     return sum(1 for _ in find_open(context.config_database, wanted))

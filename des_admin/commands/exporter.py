@@ -9,7 +9,7 @@ import typer
 
 from des_admin.context import Context
 from des_admin.help_text import examples
-from des_core.errors import CheckFailed
+from des_core.basics.errors import CheckFailed
 
 if TYPE_CHECKING:
     from des_core.metrics.exporter import Exporter
@@ -51,9 +51,9 @@ def exporter(
 
     Runs until it is stopped. A scrape gets what was read last and costs the database nothing.
     """
-    from des_core.logs import open_logs
     from des_core.metrics.exporter import Exporter
-    from des_core.secrets import secrets_of
+    from des_core.process.logs import open_logs
+    from des_core.process.secrets import secrets_of
 
     context = Context.of(ctx)
     given = {"metrics.host": host, "metrics.port": port, "logging.file": log_file}

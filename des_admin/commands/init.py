@@ -9,8 +9,8 @@ import typer
 
 from des_admin.context import PROJECT_FILES, Context
 from des_admin.help_text import examples
-from des_core.errors import ConfigError, Refused
-from des_core.object_config import is_object_url
+from des_core.basics.errors import ConfigError, Refused
+from des_core.basics.object_config import is_object_url
 
 EPILOG = examples(
     "des-admin init",
@@ -53,7 +53,7 @@ def init(
     """Write a configuration file. On a terminal it asks for what no option says."""
     from des_admin.config_questions import Answers, ask_missing
     from des_admin.config_template import render_config, write_config
-    from des_core.config_file import load_settings
+    from des_core.settings.config_file import load_settings
 
     context = Context.of(ctx)
     target = context.options.config or file
@@ -81,9 +81,9 @@ def _try_out(context: Context, text: str, target: Path) -> None:
     """Load the text as the program will, connect, and look at the table."""
     from tempfile import TemporaryDirectory
 
-    from des_core.config_file import load_settings
-    from des_core.database import open_database
-    from des_core.source_schema import inspect_source
+    from des_core.database.connections import open_database
+    from des_core.rows.schema import inspect_source
+    from des_core.settings.config_file import load_settings
 
     with TemporaryDirectory() as directory:
         trial = Path(directory) / "trial.yaml"

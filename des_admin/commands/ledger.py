@@ -11,12 +11,12 @@ from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import Column, print_facts, print_table
 from des_admin.render.values import count, utc
-from des_core.errors import CheckFailed
+from des_core.basics.errors import CheckFailed
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from des_core.ledger_rebuild import RebuildPlan
+    from des_core.reading.ledger_rebuild import RebuildPlan
 
 app = typer.Typer(no_args_is_help=True, help="What was packed, as the database has it.")
 
@@ -43,8 +43,8 @@ def rebuild(
 ) -> None:
     """Add to the ledger what lies in the archive and is missing there."""
     from des_admin.render.activity import watch_work
-    from des_core.ledger_rebuild import execute_rebuild, plan_rebuild
-    from des_core.storage import open_storage
+    from des_core.reading.ledger_rebuild import execute_rebuild, plan_rebuild
+    from des_core.storage.directory import open_storage
     from watermark_orchestrator.stopping import stop_on_signals
 
     context = Context.of(ctx)

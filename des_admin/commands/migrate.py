@@ -12,7 +12,7 @@ from des_admin.commands.migrate_run import MigrateRequest
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.migration import print_plan, print_status
-from des_core.errors import ExitCode, UsageError
+from des_core.basics.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -180,7 +180,7 @@ def resume(ctx: typer.Context) -> None:
 
 
 def _change_state(context: Context, expected: str, state: str) -> None:
-    from des_core.errors import Refused
+    from des_core.basics.errors import Refused
     from des_core.migration.flag_jobs import change_flag_jobs
 
     changed = change_flag_jobs(context.config_database, expected, state, context.now)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from des_admin.context import Context
 from des_admin.render.migration import print_plan
 from des_admin.render.values import count, duration
-from des_core.errors import UsageError
+from des_core.basics.errors import UsageError
 
 if TYPE_CHECKING:
     from des_core.migration.apply import MigrationReport
@@ -39,8 +39,8 @@ class MigrateRequest:
     sessions: int = 1
 
     def options(self, context: Context) -> MigrationOptions:
+        from des_core.basics.timestamps import parse_time
         from des_core.migration.run import MigrationOptions
-        from des_core.timestamps import parse_time
 
         seed_at = None if self.seed_at is None else parse_time(self.seed_at, now=context.now)
         if self.backup is not None and not self.backup.strip():

@@ -10,10 +10,10 @@ from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import print_facts
 from des_admin.render.values import count, duration, share, size
-from des_core.object_config import is_object_url
+from des_core.basics.object_config import is_object_url
 
 if TYPE_CHECKING:
-    from des_core.capacity import Capacity, Prices
+    from des_core.progress.capacity import Capacity, Prices
 
 app = typer.Typer(no_args_is_help=True, help="Compute before you buy; touches nothing.")
 
@@ -145,7 +145,7 @@ def capacity(
     """Say how many files a second a site can pack, what bounds it, and what that costs."""
     from dataclasses import replace
 
-    from des_core.capacity import Load, Prices, Rates, Site, plan_capacity
+    from des_core.progress.capacity import Load, Prices, Rates, Site, plan_capacity
 
     load = Load(files_per_day, mean_size, backlog, ratio, n_bits)
     site = Site(

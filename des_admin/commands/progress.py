@@ -10,10 +10,10 @@ import typer
 
 from des_admin.context import Context
 from des_admin.help_text import examples
-from des_core.errors import UsageError
+from des_core.basics.errors import UsageError
 
 if TYPE_CHECKING:
-    from des_core.database_source import SourceReader
+    from des_core.rows.reader import SourceReader
 
 
 class Format(StrEnum):
@@ -59,8 +59,8 @@ def progress(
     ] = 5.0,
 ) -> None:
     """Show watermark, target, what waits, what is archived, exceptions, rates and time left."""
-    from des_core.archive_table import require_same_table
-    from des_core.database_source import SourceReader
+    from des_core.ledger.archive_table import require_same_table
+    from des_core.rows.reader import SourceReader
 
     context = Context.of(ctx)
     form = format_ or (Format.JSON if context.wants_json else Format.TABLE)
@@ -99,8 +99,8 @@ class _Report:
 
     def _page(self) -> str:
         from des_admin.render.report import Report, render_report
-        from des_core.progress import read_days, read_progress
-        from des_core.progress_history import read_history
+        from des_core.progress.history import read_history
+        from des_core.progress.now import read_days, read_progress
 
         config = self.context.config_database
         progress = read_progress(config, self.source, exact=self.exact)
@@ -117,7 +117,7 @@ class _Report:
         from des_admin.render import progress_view as view
         from des_admin.render.json import to_json
         from des_admin.render.sections import to_csv, to_markdown
-        from des_core.progress import read_progress
+        from des_core.progress.now import read_progress
 
         progress = read_progress(self.context.config_database, self.source, exact=self.exact)
         if self.form is Format.JSON:
@@ -133,7 +133,7 @@ class _Report:
         from des_admin.render import progress_view as view
         from des_admin.render.json import to_json
         from des_admin.render.sections import to_csv, to_markdown
-        from des_core.progress import read_days
+        from des_core.progress.now import read_days
 
         config = self.context.config_database
         found = read_days(config, self.source, days=self.days, exact=self.exact)

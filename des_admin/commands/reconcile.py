@@ -11,7 +11,7 @@ from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import Column, print_table
 from des_admin.render.values import count, utc
-from des_core.errors import CheckFailed, ExitCode
+from des_core.basics.errors import CheckFailed, ExitCode
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,7 +90,7 @@ def reconcile(
 
 
 def _moment(context: Context, text: str | None) -> datetime | None:
-    from des_core.timestamps import parse_time
+    from des_core.basics.timestamps import parse_time
 
     return None if text is None else parse_time(text, now=context.now)
 

@@ -12,7 +12,7 @@ from des_admin.help_text import examples
 from des_admin.render.json import plain
 from des_admin.render.tables import print_facts
 from des_admin.render.values import count, duration, numbered, size, utc
-from des_core.errors import ExitCode
+from des_core.basics.errors import ExitCode
 
 if TYPE_CHECKING:
     from watermark_orchestrator.cycle import CyclePlan, CycleReport

@@ -10,7 +10,7 @@ from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import print_facts
 from des_admin.render.values import count, size, utc
-from des_core.errors import DamagedData
+from des_core.basics.errors import DamagedData
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,7 +51,7 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete sources whose shards are older than migration.grace_days."""
-    from des_core.durations import parse_duration
+    from des_core.basics.durations import parse_duration
     from watermark_orchestrator.archive import open_archive
     from watermark_orchestrator.deletion_pass import DeletionLimits
     from watermark_orchestrator.source_deletion import delete_now, look_at_sources, plan_deletion

@@ -10,16 +10,16 @@ import typer
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import Column, print_table
-from des_core.errors import UsageError
-from des_core.identifiers import Dialect
-from des_core.roles import Place, Role
+from des_core.basics.errors import UsageError
+from des_core.basics.identifiers import Dialect
+from des_core.database.roles import Place, Role
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from des_core.grants import GrantScript
-    from des_core.sql_catalog import Catalog, Statement
-    from des_core.sql_script import ClientScript
+    from des_core.database.catalog import Catalog, Statement
+    from des_core.database.grants import GrantScript
+    from des_core.database.script import ClientScript
 
 app = typer.Typer(no_args_is_help=True, help="Read the SQL that this program runs.")
 
@@ -70,7 +70,7 @@ def show(
 
     Parameters without a value become variables of the client; a comment says how to set them.
     """
-    from des_core.sql_script import script_for_client
+    from des_core.database.script import script_for_client
 
     context = Context.of(ctx)
     catalog = _catalog(context, dialect)
@@ -117,7 +117,7 @@ def grants(
 
     runner: packs. exporter: looks. admin: migrates, corrects, repairs.
     """
-    from des_core.grants import make_grants
+    from des_core.database.grants import make_grants
 
     context = Context.of(ctx)
     scripts = [
@@ -135,7 +135,7 @@ def grants(
 
 
 def _grants_as_dict(script: GrantScript) -> dict[str, object]:
-    from des_core.sql_script import CLIENTS
+    from des_core.database.script import CLIENTS
 
     return {
         "database": script.place,
@@ -162,10 +162,10 @@ def _values(params: list[str]) -> dict[str, str]:
 
 def _catalog(context: Context, dialect: Dialect | None) -> Catalog:
     """The catalogue for this configuration; without one, for a dialect and the usual names."""
-    from des_core.config import DatabaseSettings
-    from des_core.database import dialect_of
-    from des_core.errors import ConfigError
-    from des_core.sql_catalog import Catalog
+    from des_core.basics.database_urls import dialect_of
+    from des_core.basics.errors import ConfigError
+    from des_core.database.catalog import Catalog
+    from des_core.settings.config import DatabaseSettings
 
     try:
         settings = context.settings.database
@@ -177,7 +177,7 @@ def _catalog(context: Context, dialect: Dialect | None) -> Catalog:
 
 
 def _as_dict(statement: Statement) -> dict[str, object]:
-    from des_core.sql_script import parameters_of
+    from des_core.database.script import parameters_of
 
     return {
         "name": statement.name,

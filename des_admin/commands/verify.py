@@ -14,12 +14,12 @@ from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import Column, print_table
 from des_admin.render.values import count, size
-from des_core.errors import DamagedData
+from des_core.basics.errors import DamagedData
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from des_core.verify import ShardVerdict, VerifyReport
+    from des_core.reading.verify import ShardVerdict, VerifyReport
     from watermark_orchestrator.repair import RepairReport
 
 
@@ -69,7 +69,7 @@ def verify(
     threads: Annotated[int, typer.Option(min=1, max=64, help="Shards read at a time.")] = 4,
 ) -> None:
     """Read every shard whole and compare it with the ledger, the least recently verified first."""
-    from des_core.durations import parse_duration
+    from des_core.basics.durations import parse_duration
 
     context = Context.of(ctx)
     request = _Request(
@@ -93,9 +93,9 @@ def verify(
 
 def _read(context: Context, request: _Request) -> VerifyReport:
     from des_admin.render.activity import watch_work
-    from des_core.storage import open_storage
-    from des_core.verify import Verdict, verify_shards
-    from des_core.verify_tasks import VerificationLog, choose_sample, list_tasks
+    from des_core.reading.verify import Verdict, verify_shards
+    from des_core.reading.verify_tasks import VerificationLog, choose_sample, list_tasks
+    from des_core.storage.directory import open_storage
     from watermark_orchestrator.stopping import stop_on_signals
 
     storage = open_storage(context.settings.packer.to_config())

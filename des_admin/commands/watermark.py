@@ -12,12 +12,12 @@ from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import Column, print_facts, print_table
 from des_admin.render.values import count, duration, utc, utc_and_local
-from des_core.errors import ExitCode
+from des_core.basics.errors import ExitCode
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from des_core.events import ChainCheck, Event
+    from des_core.ledger.events import ChainCheck, Event
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -72,9 +72,9 @@ def register(root: typer.Typer) -> None:
 @app.command(epilog=examples("des-admin watermark show", "des-admin watermark show --output json"))
 def show(ctx: typer.Context) -> None:
     """Show the watermark, the target of the next cycle, and what lies between."""
-    from des_core.database_source import SourceReader
-    from des_core.lock import lock_holder
-    from des_core.watermark import compute_target, read_watermark
+    from des_core.ledger.watermark import compute_target, read_watermark
+    from des_core.locks.lock import lock_holder
+    from des_core.rows.reader import SourceReader
 
     context = Context.of(ctx)
     config = context.config_database
@@ -211,7 +211,7 @@ def history(
     ] = False,
 ) -> None:
     """Show who changed what, when and why, the newest first."""
-    from des_core.events import check_chain, newest_events
+    from des_core.ledger.events import check_chain, newest_events
 
     context = Context.of(ctx)
     config = context.config_database

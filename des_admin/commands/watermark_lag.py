@@ -11,15 +11,15 @@ from des_admin.render.values import count, size, utc
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from des_core.watermark_edits import LagPlan
+    from des_core.ledger.watermark_edits import LagPlan
 
 
 def change_lag(
     context: Context, days: int, *, yes: bool, reason: str | None, dry_run: bool
 ) -> None:
     """Show what the new lag lets in or keeps out, ask, and change it."""
-    from des_core.database_source import SourceReader
-    from des_core.watermark_edits import execute_lag, plan_lag
+    from des_core.ledger.watermark_edits import execute_lag, plan_lag
+    from des_core.rows.reader import SourceReader
 
     source = SourceReader(context.source, context.settings.database)
     plan = plan_lag(context.config_database, source, days)

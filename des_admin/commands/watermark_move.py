@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from des_admin.context import Context
 from des_admin.render.tables import print_facts
 from des_admin.render.values import count, duration, size, utc, utc_and_local
-from des_core.errors import UsageError
+from des_core.basics.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from des_core.watermark_edits import MovePlan
+    from des_core.ledger.watermark_edits import MovePlan
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class MoveRequest:
     dry_run: bool = False
 
     def run(self, context: Context) -> None:
-        from des_core.database_source import SourceReader
-        from des_core.watermark_edits import Direction, execute_move, plan_move
+        from des_core.ledger.watermark_edits import Direction, execute_move, plan_move
+        from des_core.rows.reader import SourceReader
 
         source = SourceReader(context.source, context.settings.database)
         plan = plan_move(
@@ -61,8 +61,8 @@ class MoveRequest:
         self._report(context, plan, done=True)
 
     def _moment(self, context: Context) -> datetime:
-        from des_core.timestamps import parse_time
-        from des_core.watermark import read_watermark
+        from des_core.basics.timestamps import parse_time
+        from des_core.ledger.watermark import read_watermark
 
         config = context.config_database
         with config.read() as connection:
@@ -70,14 +70,14 @@ class MoveRequest:
         return parse_time(self.to, now=context.now, base=base)
 
     def _expected(self, context: Context) -> datetime | None:
-        from des_core.timestamps import parse_time
+        from des_core.basics.timestamps import parse_time
 
         if self.expect_current is None:
             return None
         return parse_time(self.expect_current, now=context.now)
 
     def _require_direction(self, plan: MovePlan) -> None:
-        from des_core.watermark_edits import Direction
+        from des_core.ledger.watermark_edits import Direction
 
         wanted = {"rewind": Direction.BACK, "advance": Direction.FORWARD}.get(self.action)
         if wanted is not None and plan.direction not in (wanted, Direction.NOWHERE):
@@ -88,7 +88,7 @@ class MoveRequest:
             )
 
     def _confirm(self, context: Context, plan: MovePlan) -> None:
-        from des_core.watermark_edits import Direction
+        from des_core.ledger.watermark_edits import Direction
 
         files = plan.files.files
         if plan.direction is Direction.FORWARD and files:
@@ -108,7 +108,7 @@ class MoveRequest:
         return self.reason
 
     def _report(self, context: Context, plan: MovePlan, *, done: bool) -> None:
-        from des_core.watermark_edits import Direction
+        from des_core.ledger.watermark_edits import Direction
 
         payload = {
             "action": self.action,
@@ -139,7 +139,7 @@ class MoveRequest:
 
 def move_facts(plan: MovePlan) -> list[tuple[str, object]]:
     """The plan in words."""
-    from des_core.watermark_edits import Direction
+    from des_core.ledger.watermark_edits import Direction
 
     files = f"{count(plan.files.files)} files, {size(plan.files.size_bytes)}"
     facts: list[tuple[str, object]] = [
@@ -162,7 +162,7 @@ def move_facts(plan: MovePlan) -> list[tuple[str, object]]:
 
 
 def _flipped_words(plan: MovePlan) -> str:
-    from des_core.watermark_edits import Direction
+    from des_core.ledger.watermark_edits import Direction
 
     number = count(plan.flipped_exceptions)
     if plan.direction is Direction.BACK:

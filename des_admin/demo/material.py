@@ -10,13 +10,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from des_core.database import open_database, run
-from des_core.identifiers import Dialect
-from des_core.sql_catalog import Catalog
-from des_core.timestamps import canonical_text, floor_day
+from des_core.basics.identifiers import Dialect
+from des_core.basics.timestamps import canonical_text, floor_day
+from des_core.database.catalog import Catalog
+from des_core.database.connections import open_database, run
 
 if TYPE_CHECKING:
-    from des_core.config import Settings
+    from des_core.settings.config import Settings
 
 FILES, DAYS = 20_000, 40
 LATE_FILES = 7

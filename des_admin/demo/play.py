@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from des_admin.demo import material
 from des_admin.demo.proof import Proof, prove, read_truth
 from des_admin.demo.stage import Stage, Step
-from des_core.config_file import load_settings
-from des_core.errors import DamagedData
+from des_core.basics.errors import DamagedData
+from des_core.settings.config_file import load_settings
 
 if TYPE_CHECKING:
-    from des_core.config import Settings
+    from des_core.settings.config import Settings
 
 OLD_WAY_DAYS = 16
 CONFIG = """\

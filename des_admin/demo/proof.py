@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from des_core.database import open_database, run
-from des_core.errors import DamagedData
-from des_core.exceptions import iterate_open
-from des_core.identifiers import Dialect
-from des_core.retriever import Retriever
-from des_core.sql_catalog import Catalog
-from des_core.storage import open_storage
-from des_core.timestamps import parse_stored
-from des_core.watermark import read_watermark
+from des_core.basics.errors import DamagedData
+from des_core.basics.identifiers import Dialect
+from des_core.basics.timestamps import parse_stored
+from des_core.database.catalog import Catalog
+from des_core.database.connections import open_database, run
+from des_core.ledger.exceptions import iterate_open
+from des_core.ledger.watermark import read_watermark
+from des_core.reading.retriever import Retriever
+from des_core.storage.directory import open_storage
 
 if TYPE_CHECKING:
     from des_admin.demo.material import DemoFile
-    from des_core.config import Settings
+    from des_core.settings.config import Settings
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from des_admin.context import Context
-from des_core.errors import CheckFailed
+from des_core.basics.errors import CheckFailed
 
 _BOOT = (
     "import importlib, json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "

@@ -13,9 +13,9 @@ from des_admin.deployment.prometheus import (
     render_rule_object,
 )
 from des_admin.deployment.systemd import render_systemd
-from des_core.errors import Refused, UsageError
-from des_core.resources import resource_dir
-from des_core.secrets import secrets_of
+from des_core.basics.errors import Refused, UsageError
+from des_core.basics.resources import resource_dir
+from des_core.process.secrets import secrets_of
 
 EXTRAS = "/src[lz4,s3]"  # as the Containerfile installs them
 

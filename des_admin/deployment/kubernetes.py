@@ -14,9 +14,9 @@ import yaml
 
 from des_admin.deployment.mounts import Kind, Mount, Role, mounts_for, object_places
 from des_admin.deployment.options import CONFIG_NAME, Deployment
-from des_core.database import parse_url
-from des_core.errors import ConfigError
-from des_core.resources import resource_dir
+from des_core.basics.database_urls import parse_url
+from des_core.basics.errors import ConfigError
+from des_core.basics.resources import resource_dir
 
 Json = dict[str, Any]
 LONGEST_START_DELAY_S = 1800

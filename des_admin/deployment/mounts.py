@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
 
-from des_core.config import Settings
-from des_core.database import parse_url
-from des_core.errors import ConfigError
-from des_core.object_config import is_object_url
+from des_core.basics.database_urls import parse_url
+from des_core.basics.errors import ConfigError
+from des_core.basics.object_config import is_object_url
+from des_core.settings.config import Settings
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")  # one with a default needs no file
 _USUAL_KEYS = {"DB_USER": "username", "DB_PASSWORD": "password"}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from des_admin.deployment.mounts import Credential
 from des_admin.deployment.schedule import Schedule
-from des_core.config import Settings
+from des_core.settings.config import Settings
 
 CONFIG_NAME = "watermark-migration-config.yaml"
 

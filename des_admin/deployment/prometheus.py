@@ -8,7 +8,7 @@ import yaml
 
 from des_admin.deployment.kubernetes import dump_documents
 from des_admin.deployment.options import Deployment
-from des_core.resources import resource_dir
+from des_core.basics.resources import resource_dir
 
 RULES = "des-rules.yml"
 SCRAPE = "prometheus.yml"

@@ -13,8 +13,8 @@ import yaml
 from des_admin.deployment.mounts import credentials_of
 from des_admin.deployment.options import Deployment
 from des_admin.deployment.schedule import parse_schedule
-from des_core.config_file import load_settings, read_yaml
-from des_core.errors import UsageError
+from des_core.basics.errors import UsageError
+from des_core.settings.config_file import load_settings, read_yaml
 
 UNSET = "des-admin-variable-not-set"
 MAX_NAME = 63

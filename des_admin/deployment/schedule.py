@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
 
-from des_core.errors import UsageError
+from des_core.basics.errors import UsageError
 
 _MACROS = {
     "@hourly": "0 * * * *",

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from des_admin.deployment.mounts import Kind, Mount, Role, mounts_for, object_places
 from des_admin.deployment.options import Deployment
-from des_core.resources import resource_dir
+from des_core.basics.resources import resource_dir
 
 RUNNER = "des-watermark-migration"
 WORKER = "des-watermark-worker@"

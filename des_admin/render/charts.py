@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from des_admin.render.values import UNITS
-from des_core.errors import UsageError
+from des_core.basics.errors import UsageError
 
 if TYPE_CHECKING:
     from datetime import date

@@ -14,8 +14,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from des_core.errors import DesError
-from des_core.timestamps import format_utc
+from des_core.basics.errors import DesError
+from des_core.basics.timestamps import format_utc
 
 PREFIX = "des-admin"
 

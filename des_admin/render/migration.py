@@ -59,7 +59,7 @@ def print_status(console: Console, status: MigrationStatus) -> None:
 
 
 def _state(revision: RevisionStatus) -> str:
-    from des_core.migration.revisions import DROP_ARCHIVED
+    from des_core.ledger.revisions import DROP_ARCHIVED
 
     if revision.is_applied:
         return "applied"

@@ -12,8 +12,8 @@ from des_admin.render.tables import Column
 from des_admin.render.values import bar, count, duration, numbered, share, size, utc, utc_and_local
 
 if TYPE_CHECKING:
-    from des_core.amounts import Amount
-    from des_core.progress import DayProgress, Progress
+    from des_core.progress.now import DayProgress, Progress
+    from des_core.rows.amounts import Amount
 
 FACT_COLUMNS = (Column("what", wraps=False, style="bold"), Column("value"))
 BAR_WIDTH = 20

@@ -15,8 +15,8 @@ from des_admin.render.sections import Section
 from des_admin.render.values import duration, foreign, share, utc
 
 if TYPE_CHECKING:
-    from des_core.progress import DayProgress, Progress
-    from des_core.progress_history import HistoryDay
+    from des_core.progress.history import HistoryDay
+    from des_core.progress.now import DayProgress, Progress
 
 _DAY_S = 86_400
 

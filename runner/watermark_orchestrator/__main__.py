@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import des_core
-from des_core.collector import collect_rarely
+from des_core.process.collector import collect_rarely
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     collect_rarely()
     _end_on_sigterm()
     options = _parser().parse_args(arguments)
-    from des_core.errors import DesError
+    from des_core.basics.errors import DesError
 
     voice = _Voice()
     try:
@@ -47,7 +47,7 @@ class _Voice:
 
     def learn(self, secrets: Iterable[str]) -> None:
         """Never say these."""
-        from des_core.secrets import Redactor
+        from des_core.process.secrets import Redactor
 
         self._clean = Redactor(secrets).clean
 
@@ -114,10 +114,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace, voice: _Voice) -> int:
-    from des_core.config_file import load_settings
-    from des_core.errors import ConfigError, ExitCode
-    from des_core.logs import open_logs
-    from des_core.secrets import secrets_of
+    from des_core.basics.errors import ConfigError, ExitCode
+    from des_core.process.logs import open_logs
+    from des_core.process.secrets import secrets_of
+    from des_core.settings.config_file import load_settings
     from watermark_orchestrator.archive import open_archive
     from watermark_orchestrator.cycle import plan_cycle
     from watermark_orchestrator.reporting import describe_plan, describe_report, narrator

@@ -7,15 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from des_core.archive_routing import require_same_routing
-from des_core.archive_table import require_same_table
-from des_core.config import Settings
-from des_core.database import Database, open_database, wrap_connection
-from des_core.database_source import SourceDatabaseConfig, SourceReader
-from des_core.errors import ConfigError
+from des_core.basics.errors import ConfigError
+from des_core.database.connections import Database, open_database, wrap_connection
+from des_core.database_source import SourceDatabaseConfig
+from des_core.ledger.archive_table import require_same_table
 from des_core.packer_planner import PackerConfig
-from des_core.static_workers import Share, share_of
-from des_core.storage import Storage, open_storage
+from des_core.reading.archive_routing import require_same_routing
+from des_core.rows.reader import SourceReader
+from des_core.rows.share import Share, share_of
+from des_core.settings.config import Settings
+from des_core.storage.directory import Storage, open_storage
 from watermark_orchestrator.slices import SliceKind
 
 

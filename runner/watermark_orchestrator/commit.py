@@ -7,15 +7,11 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from des_core.events import record_event
-from des_core.exceptions import (
-    NewException,
-    record_exceptions,
-    resolve_exceptions,
-)
-from des_core.ledger import add_slice
-from des_core.packer_planner import FileFailure
-from des_core.timestamps import format_utc, from_us
+from des_core.basics.timestamps import format_utc, from_us
+from des_core.ledger.events import record_event
+from des_core.ledger.exceptions import NewException, record_exceptions, resolve_exceptions
+from des_core.ledger.slices import add_slice
+from des_core.records import FileFailure
 from watermark_orchestrator.slice_packing import PackedSlice
 from watermark_orchestrator.writers import Writer
 

@@ -13,7 +13,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from des_core.errors import DatabaseUnreachable, LockHeld, SchedulerUnreachable
+from des_core.basics.errors import DatabaseUnreachable, LockHeld, SchedulerUnreachable
 from des_core.metrics import RunnerMetrics
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.cycle import CycleReport, run_cycle

@@ -12,15 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from des_core.database_source import WindowStats
-from des_core.errors import DatabaseUnreachable, ExitCode, Refused
-from des_core.ledger import slice_is_recorded
-from des_core.logs import bind, get_logger
+from des_core.basics.errors import DatabaseUnreachable, ExitCode, Refused
+from des_core.basics.timestamps import format_utc
+from des_core.database.routing_sql import Filtering
+from des_core.ledger.slices import slice_is_recorded
+from des_core.ledger.watermark import compute_target, read_watermark
+from des_core.ledger.workers import read_position
 from des_core.metrics import NoMetrics, RunnerMetrics, observe_cycle
-from des_core.source_filter import Filtering
-from des_core.static_workers import Share, read_position
-from des_core.timestamps import format_utc
-from des_core.watermark import compute_target, read_watermark
+from des_core.process.logs import bind, get_logger
+from des_core.rows.reader import WindowStats
+from des_core.rows.share import Share
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.commit import commit_window
 from watermark_orchestrator.deletion_pass import DeletionLimits, DeletionReport

@@ -11,20 +11,21 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from des_core.database import run as execute
-from des_core.errors import DamagedShard, Refused, StorageError
-from des_core.exceptions import iterate_open, uid_digest
-from des_core.ledger import KnownShard, known_shard
-from des_core.packer_planner import ShardTask, SourceRow
-from des_core.pending_locations import PendingLocations
-from des_core.retriever import StorageBigFiles
-from des_core.row_spool import RowSpool, decode_rows
+from des_core.basics.errors import DamagedShard, Refused, StorageError
+from des_core.basics.timestamps import LATEST, US_PER_DAY, from_us
+from des_core.database.catalog import config_statement
+from des_core.database.connections import run as execute
+from des_core.database.stored_time import day_to_stored, to_stored
+from des_core.ledger.exceptions import iterate_open, uid_digest
+from des_core.ledger.slices import KnownShard, known_shard
+from des_core.ledger.watermark import Watermark
+from des_core.packing.row_spool import RowSpool, decode_rows
+from des_core.packing.tasks import ShardTask
+from des_core.reading.retriever import StorageBigFiles
+from des_core.records import SourceRow
 from des_core.shard_io import ShardReader, open_shard, verify_shard
-from des_core.source_removal import Kept, KeptSourceError, SourceRemover
-from des_core.sql_catalog import config_statement
-from des_core.stored_time import day_to_stored, to_stored
-from des_core.timestamps import LATEST, US_PER_DAY, from_us
-from des_core.watermark import Watermark
+from des_core.sources.pending_locations import PendingLocations
+from des_core.sources.removal import Kept, KeptSourceError, SourceRemover
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink
 from watermark_orchestrator.stopping import StopRequest

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from des_core.basics.errors import UsageError
 from des_core.database_source import SourceDatabaseConfig
-from des_core.errors import UsageError
+from des_core.ledger.watermark import read_watermark
 from des_core.packer_planner import PackerConfig
-from des_core.watermark import read_watermark
 from watermark_orchestrator.archive import archive_from_connections
 from watermark_orchestrator.cycle import CycleReport, plan_cycle, run_cycle
 from watermark_orchestrator.progress_events import ProgressSink, ignore_progress

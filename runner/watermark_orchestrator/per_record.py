@@ -16,19 +16,21 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from des_core.archive_routing import require_same_routing
-from des_core.config import Settings
-from des_core.database import Database, open_database, run
-from des_core.database_source import SourceReader
-from des_core.errors import Refused, WrongSchema
-from des_core.identifiers import Dialect
-from des_core.lock import hold_lock
-from des_core.manifests import SliceManifest, write_manifest
-from des_core.packer import Packer
-from des_core.packer_planner import FileFailure, PackerConfig, TaskOutcome
-from des_core.row_spool import RowSpool, decode_rows
-from des_core.storage import Storage, open_storage
-from des_core.timestamps import floor_day
+from des_core.basics.errors import Refused, WrongSchema
+from des_core.basics.identifiers import Dialect
+from des_core.basics.timestamps import floor_day
+from des_core.database.connections import Database, open_database, run
+from des_core.locks.lock import hold_lock
+from des_core.packer_planner import PackerConfig
+from des_core.packing.packer import Packer
+from des_core.packing.row_spool import RowSpool, decode_rows
+from des_core.packing.tasks import TaskOutcome
+from des_core.reading.archive_routing import require_same_routing
+from des_core.records import FileFailure
+from des_core.rows.reader import SourceReader
+from des_core.settings.config import Settings
+from des_core.storage.directory import Storage, open_storage
+from des_core.storage.manifests import SliceManifest, write_manifest
 from watermark_orchestrator.archive import for_rows_of
 from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink, ignore_progress
 from watermark_orchestrator.slices import Window

@@ -16,15 +16,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 
-from des_core.errors import Refused
-from des_core.events import record_event
-from des_core.exceptions import NewException, record_exceptions
-from des_core.migration.jobs import Job, read_job, write_job
-from des_core.packer_planner import SourceRow
-from des_core.reconcile import DayCount, Reconciler, Scope, find_scope
-from des_core.static_workers import Share, recheck_job
-from des_core.timestamps import floor_day, from_us
-from des_core.watermark import read_watermark
+from des_core.basics.errors import Refused
+from des_core.basics.timestamps import floor_day, from_us
+from des_core.ledger.events import record_event
+from des_core.ledger.exceptions import NewException, record_exceptions
+from des_core.ledger.jobs import Job, read_job, write_job
+from des_core.ledger.watermark import read_watermark
+from des_core.ledger.workers import recheck_job
+from des_core.reading.reconcile import DayCount, Reconciler, Scope, find_scope
+from des_core.records import SourceRow
+from des_core.rows.share import Share
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.progress_events import ProgressSink, ignore_progress
 from watermark_orchestrator.run import Run, open_run

@@ -23,16 +23,16 @@ from typing import Any
 from pydantic import SecretStr
 
 from des_core.backup.identity import Target, open_target
-from des_core.config import Settings
-from des_core.errors import DesError, WrongSchema
-from des_core.exceptions import iterate_open
-from des_core.identifiers import Dialect
+from des_core.basics.errors import DesError, WrongSchema
+from des_core.basics.identifiers import Dialect
+from des_core.ledger.exceptions import iterate_open
+from des_core.ledger.watermark import read_watermark
 from des_core.migration.apply import downgrade, upgrade
 from des_core.migration.live_state import read_archived_column
 from des_core.migration.run import MigrationOptions, MigrationRun, open_run
 from des_core.rehearsal.sample import Row, Sample, copy_sample, read_all
 from des_core.rehearsal.scratch import scratch_database
-from des_core.watermark import read_watermark
+from des_core.settings.config import Settings
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import run_cycle
 

@@ -22,20 +22,20 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 
-from des_core.database import run as execute
-from des_core.errors import Refused
-from des_core.events import record_event
-from des_core.exceptions import NewException, record_exceptions
-from des_core.ledger import KnownShard, find_shard
-from des_core.manifests import claimed_hashes
-from des_core.packer_planner import SourceRow
-from des_core.reconcile import DayScope
-from des_core.routing import parse_shard_name
-from des_core.sql_catalog import config_statement
-from des_core.timestamps import from_us
-from des_core.verify import ShardVerdict, Verdict, is_manifest, verify_one
-from des_core.verify_tasks import Task
-from des_core.watermark import Watermark, confirm_watermark
+from des_core.basics.errors import Refused
+from des_core.basics.routing import parse_shard_name
+from des_core.basics.timestamps import from_us
+from des_core.database.catalog import config_statement
+from des_core.database.connections import run as execute
+from des_core.ledger.events import record_event
+from des_core.ledger.exceptions import NewException, record_exceptions
+from des_core.ledger.slices import KnownShard, find_shard
+from des_core.ledger.watermark import Watermark, confirm_watermark
+from des_core.reading.reconcile import DayScope
+from des_core.reading.verify import ShardVerdict, Verdict, is_manifest, verify_one
+from des_core.reading.verify_tasks import Task
+from des_core.records import SourceRow
+from des_core.storage.manifests import claimed_hashes
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.progress_events import ProgressSink, ignore_progress
 from watermark_orchestrator.rechecking import reconciler_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from des_core.timestamps import format_utc
+from des_core.basics.timestamps import format_utc
 from watermark_orchestrator.cycle import CyclePlan, CycleReport
 from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink
 

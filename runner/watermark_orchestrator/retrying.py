@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from des_core.exceptions import SKIPPED, OpenException, iterate_open
-from des_core.packer_planner import SourceRow
-from des_core.static_workers import Share
-from des_core.timestamps import from_us
+from des_core.basics.timestamps import from_us
+from des_core.ledger.exceptions import SKIPPED, OpenException, iterate_open
+from des_core.records import SourceRow
+from des_core.rows.share import Share
 from watermark_orchestrator.commit import commit_retry
 from watermark_orchestrator.progress_events import ProgressEvent
 from watermark_orchestrator.slice_packing import pack_rows

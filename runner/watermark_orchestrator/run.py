@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from des_core.errors import LockHeld
-from des_core.lock import POLL_S, REGISTERING_S, Lock, hold_lock, hold_worker_lock
-from des_core.logs import bind
+from des_core.basics.errors import LockHeld
+from des_core.ledger.watermark import Watermark, take_fence
+from des_core.ledger.workers import change_layout, claim_worker, find_other_layout
+from des_core.locks.lock import POLL_S, REGISTERING_S, Lock, hold_lock, hold_worker_lock
 from des_core.metrics import NoMetrics, RunnerMetrics
-from des_core.packer import Packer
-from des_core.static_workers import Share, change_layout, claim_worker, find_other_layout
-from des_core.watermark import Watermark, take_fence
+from des_core.packing.packer import Packer
+from des_core.process.logs import bind
+from des_core.rows.share import Share
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.progress_events import ProgressSink
 from watermark_orchestrator.stopping import StopRequest

@@ -7,11 +7,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
-from des_core.config import Settings
-from des_core.database import open_database
-from des_core.errors import Interrupted, Terminated
-from des_core.logs import get_logger
+from des_core.basics.errors import Interrupted, Terminated
+from des_core.database.connections import open_database
 from des_core.metrics.session import open_runner_metrics
+from des_core.process.logs import get_logger
+from des_core.settings.config import Settings
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.continuous import DEFAULT_INTERVAL_S, run_continuously, run_single
 from watermark_orchestrator.cycle import CycleReport

@@ -15,16 +15,16 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from des_core.errors import DamagedData, StorageError
-from des_core.exceptions import OpenException, iterate_open
-from des_core.output_layout import DAMAGED_DIR
-from des_core.packer import Packer
-from des_core.packer_planner import SourceRow
-from des_core.retriever import StorageBigFiles
-from des_core.routing import bucket_of, parse_shard_name
+from des_core.basics.errors import DamagedData, StorageError
+from des_core.basics.routing import bucket_of, parse_shard_name
+from des_core.basics.timestamps import from_us, to_us
+from des_core.ledger.exceptions import OpenException, iterate_open
+from des_core.ledger.watermark import Watermark
+from des_core.packing.packer import Packer
+from des_core.reading.retriever import StorageBigFiles
+from des_core.records import SourceRow
 from des_core.shard_io import Codec, ShardEntry, ShardReader, open_shard
-from des_core.timestamps import from_us, to_us
-from des_core.watermark import Watermark
+from des_core.storage.layout import DAMAGED_DIR
 from watermark_orchestrator.commit import commit_retry
 from watermark_orchestrator.run import Run
 from watermark_orchestrator.slice_packing import pack_rows

@@ -21,13 +21,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import des_core
-from des_core.archive_table import table_facts
-from des_core.errors import DamagedShard, TooManyFailures
-from des_core.ledger import SliceRecord, shard_names_of_day
-from des_core.manifests import SliceManifest, claimed_hashes, write_manifest
-from des_core.packer_planner import FileFailure, ShardRecord, SourceRow, TaskOutcome
-from des_core.row_spool import RowSpool
-from des_core.static_workers import Share, own_rows
+from des_core.basics.errors import DamagedShard, TooManyFailures
+from des_core.ledger.archive_table import table_facts
+from des_core.ledger.slices import SliceRecord, shard_names_of_day
+from des_core.packing.row_spool import RowSpool
+from des_core.packing.tasks import TaskOutcome
+from des_core.records import FileFailure, ShardRecord, SourceRow
+from des_core.rows.share import Share, own_rows
+from des_core.storage.manifests import SliceManifest, claimed_hashes, write_manifest
 from watermark_orchestrator.archive import Archive, CyclePolicy
 from watermark_orchestrator.progress_events import ProgressEvent
 from watermark_orchestrator.slices import Window

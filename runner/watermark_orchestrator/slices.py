@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from des_core.timestamps import floor_day, floor_hour, format_utc
+from des_core.basics.timestamps import floor_day, floor_hour, format_utc
 
 SliceKind = Literal["day", "hour", "cycle"]
 

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from des_core.database import run as execute
-from des_core.events import record_event
-from des_core.ledger import KnownShard
-from des_core.source_removal import require_roots
-from des_core.sql_catalog import config_statement
-from des_core.stored_time import to_stored
-from des_core.watermark import Watermark, confirm_watermark, read_watermark
+from des_core.database.catalog import config_statement
+from des_core.database.connections import run as execute
+from des_core.database.stored_time import to_stored
+from des_core.ledger.events import record_event
+from des_core.ledger.slices import KnownShard
+from des_core.ledger.watermark import Watermark, confirm_watermark, read_watermark
+from des_core.sources.removal import require_roots
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.deletion_pass import (
     DeletionLimits,

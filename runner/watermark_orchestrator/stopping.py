@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from des_core.errors import DesError, Interrupted, Terminated
+from des_core.basics.errors import DesError, Interrupted, Terminated
 
 ASKING = (signal.SIGINT, signal.SIGTERM)
 

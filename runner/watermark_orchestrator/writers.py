@@ -11,16 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from des_core.exceptions import NewException, record_exceptions, resolve_range
-from des_core.identifiers import Dialect
-from des_core.static_workers import (
-    Share,
-    WorkerPosition,
-    advance_worker,
-    confirm_worker,
-)
-from des_core.stored_time import to_stored
-from des_core.watermark import Watermark, confirm_watermark, move_watermark, read_watermark
+from des_core.basics.identifiers import Dialect
+from des_core.database.stored_time import to_stored
+from des_core.ledger.exceptions import NewException, record_exceptions, resolve_range
+from des_core.ledger.watermark import Watermark, confirm_watermark, move_watermark, read_watermark
+from des_core.ledger.workers import WorkerPosition, advance_worker, confirm_worker
+from des_core.rows.share import Share
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

@@ -20,10 +20,10 @@ from des_core.backup.manifest import FileEntry, Manifest, seal
 from des_core.backup.presence import Surroundings
 from des_core.backup.progress import Listener, ignore
 from des_core.backup.store import list_backups, load_entry, previous_of
-from des_core.config import DatabaseSettings
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
-from support.postgres_server import find_postgres
+from des_core.settings.config import DatabaseSettings
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
+from support.servers.postgres import find_postgres
 
 BOTH = ("source", "config")
 

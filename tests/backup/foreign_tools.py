@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from support.database import TestDatabase
-from support.mariadb_server import PASSWORD as MARIADB_PASSWORD
-from support.mariadb_server import USER as MARIADB_USER
-from support.postgres_server import PASSWORD, USER, PostgresServer, find_postgres
-from support.processes import make_server_dir, run_tool, server_user
-from support.servers import database_on, is_ci, require_server
+from support.servers.database import TestDatabase
+from support.servers.kinds import database_on, is_ci, require_server
+from support.servers.mariadb import PASSWORD as MARIADB_PASSWORD
+from support.servers.mariadb import USER as MARIADB_USER
+from support.servers.postgres import PASSWORD, USER, PostgresServer, find_postgres
+from support.servers.processes import make_server_dir, run_tool, server_user
 
 
 def require_tool(name: str, package: str) -> str:

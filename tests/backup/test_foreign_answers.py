@@ -16,7 +16,7 @@ from des_core.backup.identity import LiveServer, Target
 from des_core.backup.live import Live
 from des_core.backup.manifest import ServerIdentity
 from des_core.backup.presence import Surroundings
-from des_core.errors import Refused, UsageError
+from des_core.basics.errors import Refused, UsageError
 
 RECORDED = Path(__file__).parent / "recorded"
 INFO = "pgbackrest_info.json"

@@ -25,7 +25,7 @@ from des_core.backup.foreign.ask import Question, check_foreign
 from des_core.backup.identity import open_target
 from des_core.backup.live import read_live
 from des_core.backup.presence import Surroundings
-from support.database import TestDatabase
+from support.servers.database import TestDatabase
 
 RECORDED = Path(__file__).parent / "recorded"
 pytestmark = pytest.mark.slow

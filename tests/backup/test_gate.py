@@ -20,13 +20,13 @@ from des_core.backup.record import (
     record_foreign_check,
 )
 from des_core.backup.store import load_entry
-from des_core.config import Settings
-from des_core.errors import Refused
+from des_core.basics.errors import Refused
 from des_core.migration.apply import upgrade
 from des_core.migration.run import MigrationOptions
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
-from support.migrating import settings_for
+from des_core.settings.config import Settings
+from support.program.migrating import settings_for
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
 
 DROP = MigrationOptions(drop_archived=True)
 

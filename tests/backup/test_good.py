@@ -17,10 +17,10 @@ from des_core.backup.dump import Layout, Squeeze, Stored
 from des_core.backup.findings import Level, Status
 from des_core.backup.postgres import _only_unknown_parameters
 from des_core.backup.progress import Progress
-from des_core.errors import Refused
-from support.bulk import insert_rows
-from support.database import TestDatabase
-from support.filesdata import FileRow, FilesTableFactory
+from des_core.basics.errors import Refused
+from support.rows.bulk import insert_rows
+from support.rows.filesdata import FileRow, FilesTableFactory
+from support.servers.database import TestDatabase
 
 ROUNDS = 34
 NASTY = (

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from des_core.migration.apply import upgrade
-from support.archive import make_settings
-from support.database import TestDatabase
-from support.documents import Block, Desk, read_sections, sit_down
-from support.filesdata import FilesTableFactory, canonical_rows
-from support.lost import lose_database
-from support.runner import write_config
+from support.pages.documents import Block, Desk, read_sections, sit_down
+from support.program.archive import make_settings
+from support.program.runner import write_config
+from support.rows.filesdata import FilesTableFactory, canonical_rows
+from support.servers.database import TestDatabase
+from support.servers.lost import lose_database
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import run_cycle
 

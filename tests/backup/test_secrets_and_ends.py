@@ -18,12 +18,12 @@ import sqlalchemy as sa
 from backup.conftest import Bench, codes
 from des_core.backup.private import private_directory, write_option_file, write_pgpass
 from des_core.backup.progress import Progress
-from des_core.errors import CheckFailed, DesError
-from support.archive import make_settings
-from support.database import TestDatabase
-from support.mariadb_server import PASSWORD as MARIADB_PASSWORD
-from support.postgres_server import PASSWORD as POSTGRES_PASSWORD
-from support.runner import environment, write_config
+from des_core.basics.errors import CheckFailed, DesError
+from support.program.archive import make_settings
+from support.program.runner import environment, write_config
+from support.servers.database import TestDatabase
+from support.servers.mariadb import PASSWORD as MARIADB_PASSWORD
+from support.servers.postgres import PASSWORD as POSTGRES_PASSWORD
 
 PASSWORDS = (MARIADB_PASSWORD, POSTGRES_PASSWORD, "s3cret")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from support.postgres_server import find_postgres
-from support.servers import require_server
+from support.servers.kinds import require_server
+from support.servers.postgres import find_postgres
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SMALL = {

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from support.tools import require_tool
+from support.pages.tools import require_tool
 
 WIDTHS = {"phone": 390, "desk": 1280}
 HEIGHT = 4200

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from des_core.config import Settings
-from des_core.config_file import load_settings
 from des_core.migration.apply import upgrade
-from support.database import TestDatabase
-from support.filesdata import FilesTable, FilesTableFactory
+from des_core.settings.config import Settings
+from des_core.settings.config_file import load_settings
+from support.rows.filesdata import FilesTable, FilesTableFactory
+from support.servers.database import TestDatabase
 
 ROOT = Path(__file__).resolve().parents[2]
 CANARY = "c4n4ry-Pa55"

@@ -11,9 +11,9 @@ import pytest
 from cli.conftest import Archive, Program, write_config
 from des_core.backup.manifest import seal
 from des_core.backup.store import load_entry
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
-from support.limited_user import limited_user
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
+from support.servers.limited_user import limited_user
 
 
 @pytest.fixture

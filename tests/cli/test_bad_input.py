@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 import yaml
 
-from des_core.config_file import load_settings
-from des_core.errors import ConfigError
+from des_core.basics.errors import ConfigError
 from des_core.migration.apply import upgrade
-from support.archive import make_settings
-from support.database import TestDatabase
-from support.filesdata import FilesTable, FilesTableFactory, canonical_rows
-from support.program import run_here
-from support.runner import write_config
-from support.truth import archive_bytes, check_truth, read_open_exceptions
+from des_core.settings.config_file import load_settings
+from support.crash.truth import archive_bytes, check_truth, read_open_exceptions
+from support.program.archive import make_settings
+from support.program.inside import run_here
+from support.program.runner import write_config
+from support.rows.filesdata import FilesTable, FilesTableFactory, canonical_rows
+from support.servers.database import TestDatabase
 
 GOOD = """\
 database: {url: "sqlite:////nowhere/files.db"}

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from cli.conftest import CANARY, Archive, Program, write_config
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory, add_odd_row
-from support.limited_user import limited_name, limited_user
+from support.rows.filesdata import FilesTableFactory, add_odd_row
+from support.servers.database import TestDatabase
+from support.servers.limited_user import limited_name, limited_user
 
 
 def statuses(shown: Any) -> dict[str, str]:

@@ -15,10 +15,10 @@ from typing import NoReturn
 import pytest
 
 from cli.conftest import Done, program_environment, run_inside
-from support.archive import make_archive
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
-from support.made_up_lines import CANARY_PIECE, Case, Maker
+from support.program.archive import make_archive
+from support.program.made_up_lines import CANARY_PIECE, Case, Maker
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import run_cycle
 

@@ -13,9 +13,9 @@ from sqlalchemy.exc import DBAPIError
 
 from cli.conftest import Program, write_config
 from cli.test_json_contract import check_document
-from support.database import TestDatabase
-from support.filesdata import FilesTable, FilesTableFactory
-from support.truth import check_truth, read_open_exceptions
+from support.crash.truth import check_truth, read_open_exceptions
+from support.rows.filesdata import FilesTable, FilesTableFactory
+from support.servers.database import TestDatabase
 
 SERVERS = pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
 PASSWORD = "role-pw"

@@ -149,7 +149,7 @@ def test_the_demo_prints_what_is_documented(program: Program) -> None:
 
 
 def test_exit_codes_are_those_of_the_errors() -> None:
-    from des_core.errors import ExitCode
+    from des_core.basics.errors import ExitCode
 
     codes = {int(code) for code in re.findall(r"^\| (\d+) \|", DOC.read_text(), re.M)}
     assert codes == {int(code) for code in ExitCode}

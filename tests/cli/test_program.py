@@ -17,7 +17,7 @@ import typer
 from cli.conftest import CANARY, ROOT, Done, Program, program_environment, write_config
 from des_admin.app import make_app
 from des_admin.help_text import tidy_help
-from des_core.identifiers import Dialect
+from des_core.basics.identifiers import Dialect
 
 HEAVY = (
     *("sqlalchemy", "alembic", "pydantic", "psycopg", "pymysql", "yaml", "zstandard"),

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from cli.conftest import Archive, Program, write_config
-from des_core.config_file import load_settings
 from des_core.migration.apply import upgrade
-from support.database import TestDatabase, to_microseconds
-from support.filesdata import FilesTableFactory
+from des_core.settings.config_file import load_settings
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase, to_microseconds
 
 SEED = "2024-01-06T22:48:00.150461Z"
 
@@ -178,7 +178,7 @@ def test_without_tables_the_next_step_is_named(
 def test_a_large_window_is_estimated_from_a_sample(
     archive: Archive, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("des_core.amounts.SAMPLE_SIZE", 20)
+    monkeypatch.setattr("des_core.rows.amounts.SAMPLE_SIZE", 20)
     shown = program("progress", "--output", "json").json
     pending = shown["pending"]
     waiting = sizes(archive, SEED, "2024-02-01T00:00Z")
@@ -194,9 +194,9 @@ def test_a_large_window_is_estimated_from_a_sample(
 def test_arrivals_are_estimated_from_small_samples(
     archive: Archive, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from des_core import pace
-    from des_core.database import open_database
-    from des_core.database_source import SourceReader
+    from des_core.database.connections import open_database
+    from des_core.progress.now import pace
+    from des_core.rows.reader import SourceReader
 
     monkeypatch.setattr(pace, "ARRIVAL_SAMPLE", 3)
     database = open_database(archive.source.url)
@@ -226,12 +226,12 @@ def test_whether_it_catches_up(
     program: Program,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from des_core import pace
-    from des_core.amounts import Amount, Precision
+    from des_core.progress.now import pace
+    from des_core.rows.amounts import Amount, Precision
 
     week = Amount(arriving * 7 * 86_400, None, Precision.EXACT)
     monkeypatch.setattr(pace, "_rates", lambda newest: (packing, packing))
-    monkeypatch.setattr("des_core.progress.read_arrivals", lambda *args, **kinds: week)
+    monkeypatch.setattr("des_core.progress.now.read_arrivals", lambda *args, **kinds: week)
     assert words in program("progress").out
     shown = program("progress", "--output", "json").json
     assert shown["keeps_up"] == (None if packing is None else packing > arriving)

@@ -10,8 +10,8 @@ import yaml
 
 from cli.conftest import CANARY, Archive, Program
 from cli.terminal import Terminal
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
 
 CTRL_C, CTRL_D = "\x03", "\x04"
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")

@@ -11,14 +11,14 @@ import pytest
 
 from cli.browser import WIDTHS, Look, look_at
 from cli.conftest import Archive, Program, program_environment, write_config
-from des_core.config_file import load_settings
-from des_core.database import open_database
-from des_core.database_source import SourceReader
+from des_core.database.connections import open_database
 from des_core.migration.apply import upgrade
-from des_core.progress import read_progress
-from des_core.progress_history import HistoryDay, read_history
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
+from des_core.progress.history import HistoryDay, read_history
+from des_core.progress.now import read_progress
+from des_core.rows.reader import SourceReader
+from des_core.settings.config_file import load_settings
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
 
 DAYS = 17
 PER_DAY = 12
@@ -216,7 +216,8 @@ def test_long_spans_are_thinned(lived_in: Archive, program: Program) -> None:
 def test_without_the_libraries_it_says_what_to_install(project: Path) -> None:
     write_config(project, "sqlite:////nowhere/x.db")
     code = "import sys; sys.modules['pygal'] = None\nfrom des_admin.render.charts import "
-    code += "require_library\nfrom des_core.errors import UsageError\ntry:\n    require_library()\n"
+    code += "require_library\nfrom des_core.basics.errors import UsageError\n"
+    code += "try:\n    require_library()\n"
     code += "except UsageError as exc:\n    print(exc.hint)\n"
     done = subprocess.run(
         [sys.executable, "-c", code],

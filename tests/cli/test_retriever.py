@@ -1,4 +1,4 @@
-"""Reading back with `des-retriever` and `des-admin archive`, and `des_core.retriever` below."""
+"""Reading back with `des-retriever` and `des-admin archive`, and the domain below them."""
 
 import hashlib
 import io
@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from cli.conftest import Done, Program, program_environment, write_config
-from des_core.errors import DamagedShard
-from des_core.retriever import Retriever, Wanted
-from des_core.routing import bucket_of, shard_name
+from des_core.basics.errors import DamagedShard
+from des_core.basics.routing import bucket_of, shard_name
+from des_core.reading.retriever import Retriever, Wanted
 from des_core.shard_io.blobs import Blob
-from des_core.storage import DirectoryStorage
-from support.shard_builder import RawEntry, build_shard
+from des_core.storage.directory import DirectoryStorage
+from support.shards.builder import RawEntry, build_shard
 
 BITS = 4
 DAY = date(2024, 11, 1)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from cli.conftest import Archive, Program, program_environment, write_config
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
-from support.truth import check_truth
+from support.crash.truth import check_truth
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
 
 
 def output(archive: Archive) -> Path:

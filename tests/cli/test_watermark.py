@@ -124,8 +124,8 @@ def test_nowhere_is_no_change(sqlite_archive: Archive, program: Program) -> None
 
 
 def test_edits_are_refused_while_a_runner_works(archive: Archive, program: Program) -> None:
-    from des_core.database import open_database
-    from des_core.lock import hold_lock
+    from des_core.database.connections import open_database
+    from des_core.locks.lock import hold_lock
 
     database = open_database(archive.config.url)
     with hold_lock(database, "run"):

@@ -9,8 +9,8 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["des_core.shard_io", "des_core.routing"]):
-    from des_core.errors import DamagedShard, StorageError, UsageError
+with atheris.instrument_imports(include=["des_core.shard_io", "des_core.basics.routing"]):
+    from des_core.basics.errors import DamagedShard, StorageError, UsageError
     from des_core.shard_io import BytesBlob, ShardReader, open_shard, verify_shard
 
 MAX_BYTES = 1 << 20

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from support.crash_scene import CrashScene, make_scene
-from support.database import TestDatabase
-from support.faulty_disk import Fault
-from support.filesdata import FilesTableFactory
+from support.crash.faulty_disk import Fault
+from support.crash.scene import CrashScene, make_scene
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
 
 KINDS = (
     ("die_before", "nothing"),

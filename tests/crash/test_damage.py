@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from des_core.errors import DesError
+from des_core.basics.errors import DesError
+from des_core.reading.verify import Verdict, is_manifest, verify_one
+from des_core.reading.verify_tasks import Task
 from des_core.shard_io import open_shard
-from des_core.verify import Verdict, is_manifest, verify_one
-from des_core.verify_tasks import Task
-from support.archive import make_archive
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
-from support.golden_shards import GOLDEN_DIR
-from support.hostile_shards import HOSTILE_SHARDS
-from support.runner import environment
+from support.program.archive import make_archive
+from support.program.runner import environment
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
+from support.shards.golden import GOLDEN_DIR
+from support.shards.hostile import HOSTILE_SHARDS
 from watermark_orchestrator.archive import Archive, open_archive
 from watermark_orchestrator.cycle import run_cycle
 

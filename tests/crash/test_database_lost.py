@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from des_core.config import Settings
-from support.archive import make_archive
-from support.crash_scene import CrashScene, make_scene
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
-from support.mariadb_server import MariaDbServer
-from support.postgres_server import PostgresServer
-from support.proxy import CuttingProxy
-from support.runner import start_runner, write_config
-from support.servers import database_on
-from support.truth import check_truth, read_watermark_value
+from des_core.settings.config import Settings
+from support.crash.scene import CrashScene, make_scene
+from support.crash.truth import check_truth, read_watermark_value
+from support.program.archive import make_archive
+from support.program.runner import start_runner, write_config
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
+from support.servers.kinds import database_on
+from support.servers.mariadb import MariaDbServer
+from support.servers.postgres import PostgresServer
+from support.servers.proxy import CuttingProxy
 from watermark_orchestrator import continuous
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.continuous import run_single

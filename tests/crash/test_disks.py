@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from des_core.config import Settings
-from support.archive import make_archive
-from support.database import TestDatabase
-from support.filesdata import FilesSpec, FilesTable, FilesTableFactory, make_files_table
-from support.runner import run_runner, write_config
-from support.truth import check_truth, read_open_exceptions, read_watermark_value
+from des_core.settings.config import Settings
+from support.crash.truth import check_truth, read_open_exceptions, read_watermark_value
+from support.program.archive import make_archive
+from support.program.runner import run_runner, write_config
+from support.rows.filesdata import FilesSpec, FilesTable, FilesTableFactory, make_files_table
+from support.servers.database import TestDatabase
 
 SMALL, LARGE = "size=600k", "size=64m"
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from support.crash_scene import CrashScene, make_scene
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
-from support.runner import write_config
-from support.truth import check_truth
-from support.zygote import Zygote
+from support.crash.scene import CrashScene, make_scene
+from support.crash.truth import check_truth
+from support.crash.zygote import Zygote
+from support.program.runner import write_config
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import retry_now, run_cycle
 from watermark_orchestrator.rechecking import look_for_late, record_late

@@ -22,9 +22,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from support.database import TestDatabase
-from support.faulty_disk import Fault
-from support.lifetime import DAYS, MOMENTS, SIZES, Life
+from support.crash.faulty_disk import Fault
+from support.crash.lifetime import DAYS, MOMENTS, SIZES, Life
+from support.servers.database import TestDatabase
 from watermark_orchestrator.archive import Archive
 
 LIVES_IN_CI = 3

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from support.crash_scene import CrashScene, make_scene
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
-from support.runner import write_config
-from support.truth import check_truth
-from support.zygote import Zygote
+from support.crash.scene import CrashScene, make_scene
+from support.crash.truth import check_truth
+from support.crash.zygote import Zygote
+from support.program.runner import write_config
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
 
 # A lease that runs out while a test looks on; a database that is not waited for for long.
 TIMES = {
-    "des_core.lease.LEASE": 0.2,
-    "des_core.lock.HEARTBEAT_S": 0.05,
-    "des_core.database.SQLITE_BUSY_TIMEOUT_S": 0.5,
+    "des_core.locks.lease.LEASE": 0.2,
+    "des_core.locks.lock.HEARTBEAT_S": 0.05,
+    "des_core.database.connections.SQLITE_BUSY_TIMEOUT_S": 0.5,
     "watermark_orchestrator.continuous.LONGEST_WAIT_S": 0.2,
     "watermark_orchestrator.continuous.RECONNECT_FOR_S": 5.0,
 }

@@ -13,12 +13,12 @@ import pytest
 
 from des_core.migration.apply import downgrade, upgrade
 from des_core.migration.run import MigrationOptions
-from support.archive import make_archive, make_settings
-from support.bulk import insert_rows
-from support.database import TestDatabase
-from support.filesdata import FileRow
-from support.shape import TableShape
-from support.truth import read_archive
+from support.crash.truth import read_archive
+from support.program.archive import make_archive, make_settings
+from support.rows.bulk import insert_rows
+from support.rows.filesdata import FileRow
+from support.rows.shape import TableShape
+from support.servers.database import TestDatabase
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import retry_now, run_cycle
 from watermark_orchestrator.per_record import pack_per_record

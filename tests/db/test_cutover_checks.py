@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
+from des_core.basics.identifiers import Dialect
 from des_core.checks import Check, cutover, examine
-from des_core.identifiers import Dialect
 from des_core.migration.apply import make_plan, upgrade
 from des_core.migration.gate import server_is_able
 from des_core.migration.run import MigrationOptions, open_run
 from des_core.migration.server_traps import RowVersions, find_traps
-from support.archive import make_settings
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
+from support.program.archive import make_settings
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
 
 DROP = MigrationOptions(drop_archived=True, backup="dump of Monday")
 

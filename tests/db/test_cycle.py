@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from des_core.config import Settings
-from des_core.errors import LockHeld, Refused, StorageError, Terminated, TooManyFailures
-from des_core.lock import hold_lock
-from support.archive import make_archive
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
-from support.truth import archive_bytes, check_truth, read_watermark_value
+from des_core.basics.errors import LockHeld, Refused, StorageError, Terminated, TooManyFailures
+from des_core.locks.lock import hold_lock
+from des_core.settings.config import Settings
+from support.crash.truth import archive_bytes, check_truth, read_watermark_value
+from support.program.archive import make_archive
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import CycleReport, plan_cycle, retry_now, run_cycle
 from watermark_orchestrator.progress_events import ProgressEvent

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 import pytest
 import sqlalchemy as sa
 
-from des_core.database import Database, open_database
-from des_core.errors import DamagedData, DatabaseUnreachable, DesError, ExitCode, Refused
-from support.database import TestDatabase
-from support.limited_user import limited_user
+from des_core.basics.errors import DamagedData, DatabaseUnreachable, DesError, ExitCode, Refused
+from des_core.database.connections import Database, open_database
+from support.servers.database import TestDatabase
+from support.servers.limited_user import limited_user
 
 MakeDatabase = Callable[[str], TestDatabase]
 

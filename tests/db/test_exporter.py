@@ -10,28 +10,28 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from des_core.config import (
-    BackupSettings,
-    DatabaseSettings,
-    PackerSettings,
-    Settings,
-    WatermarkSettings,
-)
-from des_core.database import Database, open_database
-from des_core.database_source import SourceClock, SourceReader
-from des_core.errors import ExitCode
-from des_core.events import record_event
-from des_core.exceptions import NewException, record_exceptions
-from des_core.ledger import ShardRecord, SliceRecord, add_slice
+from des_core.basics.errors import ExitCode
+from des_core.basics.timestamps import floor_day
+from des_core.database.connections import Database, open_database
+from des_core.ledger.events import record_event
+from des_core.ledger.exceptions import NewException, record_exceptions
+from des_core.ledger.slices import ShardRecord, SliceRecord, add_slice
 from des_core.metrics.archive_reader import PENDING_LIMIT, due_since
 from des_core.metrics.backup_events import checked_backup
 from des_core.metrics.definitions import CAUSES, METRICS
 from des_core.metrics.exporter import Exporter
 from des_core.metrics.journal import JournaledMetrics
 from des_core.migration.apply import upgrade
-from des_core.timestamps import floor_day
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
+from des_core.rows.reader import SourceClock, SourceReader
+from des_core.settings.config import (
+    BackupSettings,
+    DatabaseSettings,
+    PackerSettings,
+    Settings,
+    WatermarkSettings,
+)
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)

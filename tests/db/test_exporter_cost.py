@@ -13,15 +13,15 @@ from threading import Event
 
 import pytest
 
-from des_core.config import Settings
 from des_core.metrics.exporter import LAST_READ_S, Exporter
-from support.archive import make_archive
-from support.database import TestDatabase
-from support.endpoints import exporter, scrape, wait_until
-from support.filesdata import FilesTableFactory
-from support.postgres_server import PostgresServer
-from support.runner import write_config
-from support.servers import database_on
+from des_core.settings.config import Settings
+from support.pages.endpoints import exporter, scrape, wait_until
+from support.program.archive import make_archive
+from support.program.runner import write_config
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
+from support.servers.kinds import database_on
+from support.servers.postgres import PostgresServer
 
 FILES_PER_DAY = 50
 WAITING_DAYS = 4

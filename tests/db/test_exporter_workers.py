@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from des_core.config import Settings
-from des_core.database import Database, open_database
-from des_core.errors import ExitCode
+from des_core.basics.errors import ExitCode
+from des_core.database.connections import Database, open_database
+from des_core.ledger.watermark import take_fence
+from des_core.ledger.workers import claim_worker
 from des_core.metrics.exporter import Exporter
 from des_core.metrics.journal import JournaledMetrics
-from des_core.static_workers import Share, claim_worker
-from des_core.watermark import take_fence
-from support.archive import make_archive
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
-from support.scale import as_worker, run_worker
+from des_core.rows.share import Share
+from des_core.settings.config import Settings
+from support.program.archive import make_archive
+from support.program.scale import as_worker, run_worker
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)

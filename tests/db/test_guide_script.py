@@ -11,11 +11,11 @@ import pytest
 
 from des_core.database_source import SourceDatabaseConfig
 from des_core.packer_planner import PackerConfig
-from support.archive import make_archive
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
-from support.runner import environment
-from support.truth import check_truth
+from support.crash.truth import check_truth
+from support.program.archive import make_archive
+from support.program.runner import environment
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
 from watermark_orchestrator import WatermarkMigrationOrchestrator
 
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from des_core.config import Settings
 from des_core.migration.apply import downgrade, upgrade
 from des_core.migration.run import MigrationOptions
-from support.archive import make_archive
-from support.database import TestDatabase
-from support.filesdata import FilesTable, FilesTableFactory, canonical_rows
-from support.truth import check_truth, read_open_exceptions, read_watermark_value
+from des_core.settings.config import Settings
+from support.crash.truth import check_truth, read_open_exceptions, read_watermark_value
+from support.program.archive import make_archive
+from support.rows.filesdata import FilesTable, FilesTableFactory, canonical_rows
+from support.servers.database import TestDatabase
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import run_cycle
 

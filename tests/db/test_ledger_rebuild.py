@@ -3,13 +3,13 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from des_core.config import Settings
-from des_core.ledger_rebuild import RebuildPlan, execute_rebuild, plan_rebuild
 from des_core.migration.apply import upgrade
-from support.archive import make_archive
-from support.database import TestDatabase
-from support.filesdata import FilesTable, FilesTableFactory
-from support.truth import check_truth
+from des_core.reading.ledger_rebuild import RebuildPlan, execute_rebuild, plan_rebuild
+from des_core.settings.config import Settings
+from support.crash.truth import check_truth
+from support.program.archive import make_archive
+from support.rows.filesdata import FilesTable, FilesTableFactory
+from support.servers.database import TestDatabase
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import run_cycle
 from watermark_orchestrator.rechecking import look_for_late, record_late

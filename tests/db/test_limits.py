@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from des_core.config import Settings
-from des_core.database_source import SourceReader
-from des_core.errors import TooManyFailures
-from des_core.exceptions import FIRST_RETRY_AFTER, LONGEST_RETRY_AFTER, retry_after
-from des_core.timestamps import floor_day
-from support.archive import make_archive
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
-from support.truth import as_utc, check_truth, read_watermark_value
+from des_core.basics.errors import TooManyFailures
+from des_core.basics.timestamps import floor_day
+from des_core.ledger.exceptions import FIRST_RETRY_AFTER, LONGEST_RETRY_AFTER, retry_after
+from des_core.rows.reader import SourceReader
+from des_core.settings.config import Settings
+from support.crash.truth import as_utc, check_truth, read_watermark_value
+from support.program.archive import make_archive
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import CyclePlan, CycleReport, plan_cycle, run_cycle
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from des_core.database import Database, open_database
-from des_core.errors import FenceLost, LockHeld
-from des_core.lock import hold_lock, lock_holder
-from support.database import TestDatabase
+from des_core.basics.errors import FenceLost, LockHeld
+from des_core.database.connections import Database, open_database
+from des_core.locks.lock import hold_lock, lock_holder
+from support.servers.database import TestDatabase
 
 HOLD = """
 import sys
-from des_core.database import open_database
-from des_core.lock import hold_lock
+from des_core.database.connections import open_database
+from des_core.locks.lock import hold_lock
 with hold_lock(open_database(sys.argv[1], create=True), "test"):
     print("held", flush=True)
     sys.stdin.read()
@@ -97,8 +97,8 @@ def test_a_lost_lease_is_noticed(make_database, tmp_path: Path) -> None:  # type
 def test_a_long_reader_delays_heartbeats_and_breaks_nothing(
     make_database, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr("des_core.lock.HEARTBEAT_S", 0.02)
-    monkeypatch.setattr("des_core.lease.BUSY_HEARTBEAT_S", 0.02)
+    monkeypatch.setattr("des_core.locks.lock.HEARTBEAT_S", 0.02)
+    monkeypatch.setattr("des_core.locks.lease.BUSY_HEARTBEAT_S", 0.02)
     database = make_database("sqlite")
     config = open_database(database.url, create=True)
     heartbeat = "SELECT heartbeat_at FROM des_archive_lock"

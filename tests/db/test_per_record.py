@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from des_core.config import Settings
-from des_core.errors import Refused, WrongSchema
-from support.archive import make_archive, make_settings
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
-from support.truth import archive_bytes, read_archive
+from des_core.basics.errors import Refused, WrongSchema
+from des_core.settings.config import Settings
+from support.crash.truth import archive_bytes, read_archive
+from support.program.archive import make_archive, make_settings
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
 from watermark_orchestrator.per_record import PerRecordReport, pack_per_record
 
 

@@ -10,13 +10,13 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from des_core.config import DatabaseSettings
-from des_core.database import Database, open_database
-from des_core.database_source import SourceReader
-from des_core.identifiers import Dialect
-from des_core.sql_catalog import Catalog, Statement
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
+from des_core.basics.identifiers import Dialect
+from des_core.database.catalog import Catalog, Statement
+from des_core.database.connections import Database, open_database
+from des_core.rows.reader import SourceReader
+from des_core.settings.config import DatabaseSettings
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
 
 # Statements that read more than a window or a page: why, and that they only read. Each of them is
 # a plain SELECT, which makes no writer wait on any of the three databases.

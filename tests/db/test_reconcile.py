@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from des_core.config import Settings
-from des_core.errors import DamagedData, Refused
-from support.archive import make_archive
-from support.database import TestDatabase
-from support.filesdata import FilesTable, FilesTableFactory
-from support.truth import archive_bytes, check_truth, read_open_exceptions
+from des_core.basics.errors import DamagedData, Refused
+from des_core.settings.config import Settings
+from support.crash.truth import archive_bytes, check_truth, read_open_exceptions
+from support.program.archive import make_archive
+from support.rows.filesdata import FilesTable, FilesTableFactory
+from support.servers.database import TestDatabase
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import CycleReport, run_cycle
 from watermark_orchestrator.rechecking import RecheckReport, look_for_late, record_late

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 
 from des_core.backup.identity import open_target
-from des_core.errors import Refused, WrongSchema
+from des_core.basics.errors import Refused, WrongSchema
 from des_core.migration import plan as plan_module
 from des_core.migration.apply import upgrade
 from des_core.migration.run import MigrationOptions
 from des_core.rehearsal import sample as sample_module
 from des_core.rehearsal import scratch as scratch_module
-from support.archive import make_settings
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory, canonical_rows
-from support.partitioned import partition_files
-from support.program import run_here
-from support.shape import AWKWARD
+from support.program.archive import make_settings
+from support.program.inside import run_here
+from support.rows.filesdata import FilesTableFactory, canonical_rows
+from support.rows.partitioned import partition_files
+from support.rows.shape import AWKWARD
+from support.servers.database import TestDatabase
 from watermark_orchestrator import rehearsal
 from watermark_orchestrator.rehearsal import rehearse
 

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from des_core.config import Settings
-from des_core.errors import DamagedShard, Refused
+from des_core.basics.errors import DamagedShard, Refused
 from des_core.migration.apply import upgrade
+from des_core.reading.verify import Verdict, VerifyReport, verify_shards
+from des_core.reading.verify_tasks import VerificationLog, list_tasks
+from des_core.settings.config import Settings
 from des_core.shard_io import Codec, ShardEntry, open_shard
-from des_core.storage import DirectoryStorage
-from des_core.verify import Verdict, VerifyReport, verify_shards
-from des_core.verify_tasks import VerificationLog, list_tasks
-from support.archive import make_archive, make_settings
-from support.database import TestDatabase
-from support.filesdata import FilesTable, FilesTableFactory
-from support.truth import check_truth, read_open_exceptions
+from des_core.storage.directory import DirectoryStorage
+from support.crash.truth import check_truth, read_open_exceptions
+from support.program.archive import make_archive, make_settings
+from support.rows.filesdata import FilesTable, FilesTableFactory
+from support.servers.database import TestDatabase
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import run_cycle
 from watermark_orchestrator.per_record import pack_per_record

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from des_core.config import Settings
-from des_core.database import open_database
-from des_core.source_schema import inspect_source
-from des_core.timestamps import floor_day
-from support.archive import make_archive
-from support.bulk import create_files_table, insert_rows
-from support.database import TestDatabase
-from support.filesdata import FileRow
-from support.shape import TableShape
-from support.truth import as_utc, read_archive
+from des_core.basics.timestamps import floor_day
+from des_core.database.connections import open_database
+from des_core.rows.schema import inspect_source
+from des_core.settings.config import Settings
+from support.crash.truth import as_utc, read_archive
+from support.program.archive import make_archive
+from support.rows.bulk import create_files_table, insert_rows
+from support.rows.filesdata import FileRow
+from support.rows.shape import TableShape
+from support.servers.database import TestDatabase
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import CycleReport, run_cycle
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from support.archive import make_archive
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
-from support.runner import run_runner, start_runner, write_config
-from support.truth import archive_bytes, check_truth, read_watermark_value
+from support.crash.truth import archive_bytes, check_truth, read_watermark_value
+from support.program.archive import make_archive
+from support.program.runner import run_runner, start_runner, write_config
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
 
 
 def test_one_cycle_from_the_command_line(

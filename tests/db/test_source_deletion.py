@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from des_core.config import Settings
-from des_core.errors import ConfigError, Refused, Terminated
-from support.archive import make_archive
-from support.database import TestDatabase
-from support.filesdata import FilesTable, FilesTableFactory
-from support.truth import check_truth
+from des_core.basics.errors import ConfigError, Refused, Terminated
+from des_core.settings.config import Settings
+from support.crash.truth import check_truth
+from support.program.archive import make_archive
+from support.rows.filesdata import FilesTable, FilesTableFactory
+from support.servers.database import TestDatabase
 from watermark_orchestrator import deletion_pass
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import run_cycle

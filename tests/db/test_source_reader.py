@@ -9,13 +9,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import SecretStr
 
-from des_core.config import DatabaseSettings
-from des_core.database import Database, open_database
-from des_core.database_source import SourceReader, SourceRow
-from des_core.errors import ConfigError, WrongSchema
-from des_core.timestamps import from_us
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
+from des_core.basics.errors import ConfigError, WrongSchema
+from des_core.basics.timestamps import from_us
+from des_core.database.connections import Database, open_database
+from des_core.database_source import SourceRow
+from des_core.rows.reader import SourceReader
+from des_core.settings.config import DatabaseSettings
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
 
 DAY = datetime(2024, 1, 2, tzinfo=UTC)
 US = timedelta(microseconds=1)

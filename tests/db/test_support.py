@@ -12,12 +12,12 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from des_core.config import DatabaseSettings
-from support.database import TestDatabase, to_microseconds
-from support.filesdata import DEFECTS, FileRow, FilesTableFactory, canonical_rows
-from support.mariadb_server import MariaDbServer
-from support.postgres_server import PostgresServer
-from support.shape import AWKWARD, TableShape, UidType
+from des_core.settings.config import DatabaseSettings
+from support.rows.filesdata import DEFECTS, FileRow, FilesTableFactory, canonical_rows
+from support.rows.shape import AWKWARD, TableShape, UidType
+from support.servers.database import TestDatabase, to_microseconds
+from support.servers.mariadb import MariaDbServer
+from support.servers.postgres import PostgresServer
 
 
 def test_database_is_fresh_and_speaks_sql(database: TestDatabase) -> None:

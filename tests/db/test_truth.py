@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from des_core.database import Database, open_database
-from des_core.errors import FenceLost, WrongSchema
-from des_core.events import check_chain, newest_events, record_event
-from des_core.exceptions import (
+from des_core.basics.errors import FenceLost, WrongSchema
+from des_core.database.connections import Database, open_database
+from des_core.ledger.events import check_chain, newest_events, record_event
+from des_core.ledger.exceptions import (
     NewException,
     count_open,
     iterate_open,
@@ -17,7 +17,7 @@ from des_core.exceptions import (
     resolve_exceptions,
     resolve_range,
 )
-from des_core.ledger import (
+from des_core.ledger.slices import (
     ShardRecord,
     SliceRecord,
     add_slice,
@@ -26,16 +26,16 @@ from des_core.ledger import (
     shard_names_of_day,
     slice_is_recorded,
 )
-from des_core.watermark import (
+from des_core.ledger.watermark import (
     compute_target,
     move_watermark,
     read_watermark,
     set_lag_days,
     take_fence,
 )
-from support.archive import make_archive
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
+from support.program.archive import make_archive
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
 
 NOW = datetime(2024, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 US = timedelta(microseconds=1)

@@ -9,7 +9,7 @@ import pytest
 from des_admin.deployment.files import render_all
 from des_admin.deployment.options import Deployment
 from des_admin.deployment.request import make_deployment
-from support.deployment import CONFIGS, DEFAULTS, GUIDE_CONFIG, MakeDeployment
+from support.pages.deployment import CONFIGS, DEFAULTS, GUIDE_CONFIG, MakeDeployment
 
 
 @pytest.fixture

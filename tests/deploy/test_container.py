@@ -11,13 +11,13 @@ import yaml
 
 from des_admin.deployment.files import render_all
 from des_admin.deployment.request import make_deployment
-from support.archive import make_settings
-from support.database import TestDatabase
-from support.deployment import DEFAULTS, DEPLOY
-from support.filesdata import FilesTable, FilesTableFactory
-from support.rootfs import PREFIX, USER_ID, Pod, install_image, require_namespaces
-from support.runner import write_config
-from support.truth import check_truth
+from support.crash.truth import check_truth
+from support.pages.deployment import DEFAULTS, DEPLOY
+from support.pages.rootfs import PREFIX, USER_ID, Pod, install_image, require_namespaces
+from support.program.archive import make_settings
+from support.program.runner import write_config
+from support.rows.filesdata import FilesTable, FilesTableFactory
+from support.servers.database import TestDatabase
 
 pytestmark = pytest.mark.slow
 CONTAINERFILE = (DEPLOY / "Containerfile").read_text()

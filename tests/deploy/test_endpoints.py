@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from des_core.config import Settings
 from des_core.metrics.definitions import METRICS
-from support.archive import make_archive
-from support.database import TestDatabase
-from support.endpoints import exporter, scrape, wait_until
-from support.filesdata import FilesTableFactory
-from support.own_process import program_command, program_env
-from support.processes import free_port
-from support.runner import run_runner, start_runner, write_config
-from support.tools import require_tool
+from des_core.settings.config import Settings
+from support.pages.endpoints import exporter, scrape, wait_until
+from support.pages.tools import require_tool
+from support.program.archive import make_archive
+from support.program.own_process import program_command, program_env
+from support.program.runner import run_runner, start_runner, write_config
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
+from support.servers.processes import free_port
 
 # The guide's name counts days; promtool would rather have seconds. Nothing else may be found.
 KEPT_NAME = 'des_watermark_lag_days use base unit "seconds" instead of "days"'

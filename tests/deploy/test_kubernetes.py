@@ -13,9 +13,9 @@ import yaml
 from des_admin.deployment.files import render_all
 from des_admin.deployment.mounts import Role, credentials_of, mounts_for
 from des_admin.deployment.options import Deployment
-from des_core.errors import ExitCode
-from des_core.object_config import is_object_url
-from support.deployment import (
+from des_core.basics.errors import ExitCode
+from des_core.basics.object_config import is_object_url
+from support.pages.deployment import (
     DEPLOY,
     OBJECT_CONFIG,
     RICH_CONFIG,
@@ -23,7 +23,7 @@ from support.deployment import (
     MakeDeployment,
     documents_of,
 )
-from support.tools import require_tool
+from support.pages.tools import require_tool
 
 Json = dict[str, Any]
 DASK_CONFIG = """

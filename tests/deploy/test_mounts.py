@@ -6,8 +6,8 @@ import pytest
 
 from des_admin.deployment.files import render_all
 from des_admin.deployment.mounts import Kind, Role, mounts_for
-from des_core.errors import ConfigError
-from support.deployment import OBJECT_CONFIG, ODD_CONFIG, MakeDeployment, documents_of
+from des_core.basics.errors import ConfigError
+from support.pages.deployment import OBJECT_CONFIG, ODD_CONFIG, MakeDeployment, documents_of
 
 PLAIN = """
 database:

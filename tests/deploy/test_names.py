@@ -11,7 +11,7 @@ import yaml
 
 from des_admin.deployment.prometheus import render_grafana
 from des_core.metrics.definitions import METRICS
-from support.deployment import DEPLOY, ROOT, MakeDeployment
+from support.pages.deployment import DEPLOY, ROOT, MakeDeployment
 
 RULES = DEPLOY / "prometheus" / "des-rules.yml"
 DASHBOARD = DEPLOY / "grafana" / "des-dashboard.json"

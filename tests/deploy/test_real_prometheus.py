@@ -17,14 +17,14 @@ from pathlib import Path
 
 import pytest
 
-from support.archive import make_archive
-from support.database import TestDatabase
-from support.deployment import DEPLOY
-from support.endpoints import exporter, wait_until
-from support.filesdata import FilesTableFactory
-from support.processes import free_port
-from support.runner import run_runner, write_config
-from support.tools import require_tool
+from support.pages.deployment import DEPLOY
+from support.pages.endpoints import exporter, wait_until
+from support.pages.tools import require_tool
+from support.program.archive import make_archive
+from support.program.runner import run_runner, write_config
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
+from support.servers.processes import free_port
 
 pytestmark = pytest.mark.slow
 PERIOD_S = 2

@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from des_admin.deployment.files import plan_render, write_render
-from des_core.errors import ConfigError, Refused, UsageError
-from support.deployment import GUIDE_CONFIG, RICH_CONFIG, MakeDeployment
-from support.own_process import run_program
+from des_core.basics.errors import ConfigError, Refused, UsageError
+from support.pages.deployment import GUIDE_CONFIG, RICH_CONFIG, MakeDeployment
+from support.program.own_process import run_program
 
 CANARY = "c4n4ry-Pa55"
 

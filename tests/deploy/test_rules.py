@@ -17,8 +17,8 @@ from des_admin.deployment.prometheus import (
     render_rules,
 )
 from des_core.metrics.archive_reader import EXCEPTION_LIMIT
-from support.deployment import DEPLOY, ROOT, MakeDeployment
-from support.tools import require_tool
+from support.pages.deployment import DEPLOY, ROOT, MakeDeployment
+from support.pages.tools import require_tool
 
 RULES = DEPLOY / "prometheus" / "des-rules.yml"
 CASES = sorted((DEPLOY / "prometheus" / "tests").glob("*.yml"))

@@ -5,8 +5,8 @@ import subprocess
 import pytest
 
 from des_admin.deployment.schedule import parse_schedule
-from des_core.errors import UsageError
-from support.tools import require_tool
+from des_core.basics.errors import UsageError
+from support.pages.tools import require_tool
 
 HOUR, DAY = 3600, 86_400
 

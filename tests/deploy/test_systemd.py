@@ -16,8 +16,8 @@ from des_admin.deployment.systemd import (
     render_systemd,
     set_directive,
 )
-from support.deployment import DEPLOY, ODD_CONFIG, RICH_CONFIG, SQLITE_CONFIG, MakeDeployment
-from support.tools import require_tool
+from support.pages.deployment import DEPLOY, ODD_CONFIG, RICH_CONFIG, SQLITE_CONFIG, MakeDeployment
+from support.pages.tools import require_tool
 
 
 def directives(text: str) -> dict[str, list[str]]:

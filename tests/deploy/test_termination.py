@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.archive import make_archive
-from support.database import TestDatabase
-from support.deployment import DEPLOY
-from support.endpoints import wait_until
-from support.filesdata import FilesTableFactory
-from support.runner import run_runner, start_runner, write_config
-from support.truth import check_truth, read_watermark_value
+from support.crash.truth import check_truth, read_watermark_value
+from support.pages.deployment import DEPLOY
+from support.pages.endpoints import wait_until
+from support.program.archive import make_archive
+from support.program.runner import run_runner, start_runner, write_config
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
 
 pytestmark = pytest.mark.slow
 MOMENTS = 10

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from des_core.routing import bucket_hex, bucket_of
-from support.golden_shards import GOLDEN_DIR, make_worked_example
+from des_core.basics.routing import bucket_hex, bucket_of
+from support.shards.golden import GOLDEN_DIR, make_worked_example
 
 PAGE = (Path(__file__).parents[2] / "docs" / "format.md").read_text()
 

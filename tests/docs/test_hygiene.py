@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -10,9 +11,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from des_core.config import DatabaseSettings
-from des_core.identifiers import Dialect
-from des_core.sql_catalog import Catalog
+from des_core.basics.identifiers import Dialect
+from des_core.database.catalog import Catalog
+from des_core.settings.config import DatabaseSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("runner/des_core", "runner/watermark_orchestrator", "des_admin")
@@ -68,6 +69,26 @@ def find_lines(pattern: re.Pattern[str], paths: list[Path]) -> list[str]:
             if match := pattern.search(line):
                 found.append(f"{relative(path)}:{number}: {match[0]!r}")
     return found
+
+
+def test_every_room_is_named_in_the_import_contract() -> None:
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    floors = next(c["layers"] for c in contract["contracts"] if c["type"] == "layers")
+    named = {room.strip() for floor in floors for room in floor.split("|")}
+    core = ROOT / "runner/des_core"
+    there = {path.parent.name for path in core.glob("*/__init__.py")}
+    there |= {path.stem for path in core.glob("*.py") if path.stem != "__init__"}
+    assert named == {f"des_core.{name}" for name in there} | {"des_admin", "watermark_orchestrator"}
+
+
+def test_every_room_says_what_lives_there() -> None:
+    folders = {path.parent for path in modules(*PACKAGES, "tests/support")}
+    silent = [
+        relative(folder)
+        for folder in folders
+        if not (ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or "").strip()
+    ]
+    assert silent == []
 
 
 def test_no_traces_of_a_developers_machine() -> None:

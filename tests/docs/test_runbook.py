@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from des_core.config_file import load_settings
 from des_core.migration.apply import upgrade
-from support.archive import make_settings
-from support.database import TestDatabase
-from support.documents import RUNS, SHOWN_ONLY, Block, Desk, Section, read_sections, sit_down
-from support.filesdata import FilesTableFactory
-from support.lost import lose_database
-from support.runner import write_config
+from des_core.settings.config_file import load_settings
+from support.pages.documents import RUNS, SHOWN_ONLY, Block, Desk, Section, read_sections, sit_down
+from support.program.archive import make_settings
+from support.program.runner import write_config
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
+from support.servers.lost import lose_database
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import run_cycle
 

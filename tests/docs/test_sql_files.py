@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from des_core.config import DatabaseSettings
-from des_core.identifiers import Dialect
-from des_core.roles import Place, Role
-from des_core.sql_catalog import Catalog, sql_files
+from des_core.basics.identifiers import Dialect
+from des_core.database.catalog import Catalog, sql_files
+from des_core.database.roles import Place, Role
+from des_core.settings.config import DatabaseSettings
 from docs.test_hygiene import PACKAGES, ROOT, modules
 
 SQL = ROOT / "sql"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from support.database import sqlite_database
-from support.documents import RUNS, SHOWN_ONLY, read_sections, sit_down
+from support.pages.documents import RUNS, SHOWN_ONLY, read_sections, sit_down
+from support.servers.database import sqlite_database
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

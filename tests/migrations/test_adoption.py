@@ -4,13 +4,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from des_core.database import open_database
-from des_core.errors import WrongSchema
+from des_core.basics.errors import WrongSchema
+from des_core.database.connections import open_database
+from des_core.ledger.watermark import read_watermark
 from des_core.migration.apply import downgrade, make_plan, upgrade
-from des_core.watermark import read_watermark
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory, canonical_rows
-from support.migrating import open_exceptions, settings_for, watermark_us
+from support.program.migrating import open_exceptions, settings_for, watermark_us
+from support.rows.filesdata import FilesTableFactory, canonical_rows
+from support.servers.database import TestDatabase
 
 UNTIL = datetime(2024, 1, 3, 12, tzinfo=UTC)
 GUIDE = {

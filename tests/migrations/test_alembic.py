@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from des_core.database import open_database
-from des_core.errors import LockHeld, Refused, WrongSchema
-from des_core.lock import hold_lock
+from des_core.basics.errors import LockHeld, Refused, WrongSchema
+from des_core.database.connections import open_database
+from des_core.ledger.revisions import REVISIONS
+from des_core.locks.lock import hold_lock
 from des_core.migration.apply import downgrade, make_plan, upgrade
 from des_core.migration.environment import script_directory
-from des_core.migration.revisions import REVISIONS
 from des_core.migration.run import MigrationOptions
 from des_core.migration.status import read_status
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory, canonical_rows
-from support.migrating import settings_for
+from support.program.migrating import settings_for
+from support.rows.filesdata import FilesTableFactory, canonical_rows
+from support.servers.database import TestDatabase
 
 ROOT = Path(__file__).resolve().parents[2]
 

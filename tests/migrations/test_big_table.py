@@ -11,10 +11,10 @@ import yaml
 from des_core.migration import plan as plan_module
 from des_core.migration.apply import downgrade, make_plan, upgrade
 from des_core.migration.run import MigrationOptions
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory, canonical_rows
-from support.migrating import settings_for
-from support.program import run_here
+from support.program.inside import run_here
+from support.program.migrating import settings_for
+from support.rows.filesdata import FilesTableFactory, canonical_rows
+from support.servers.database import TestDatabase
 
 DROP = MigrationOptions(drop_archived=True, backup="dump of Monday")
 REST = ("0003_watermark", "0004_drop_archived")

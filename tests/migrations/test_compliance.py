@@ -5,17 +5,17 @@ from datetime import timedelta
 
 import pytest
 
-from des_core.database import open_database
-from des_core.errors import LockHeld, UsageError, WrongSchema
+from des_core.basics.errors import LockHeld, UsageError, WrongSchema
+from des_core.basics.timestamps import EPOCH
+from des_core.database.connections import open_database
+from des_core.ledger.jobs import read_job
 from des_core.migration.apply import downgrade, upgrade
 from des_core.migration.compliance import sync_flags
 from des_core.migration.flag_jobs import change_flag_jobs
-from des_core.migration.jobs import read_job
 from des_core.migration.run import MigrationOptions, Notice
-from des_core.timestamps import EPOCH
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory, canonical_rows
-from support.migrating import advance, rows_by_formula, settings_for
+from support.program.migrating import advance, rows_by_formula, settings_for
+from support.rows.filesdata import FilesTableFactory, canonical_rows
+from support.servers.database import TestDatabase
 
 pytestmark = pytest.mark.usefixtures("small_chunks")
 

@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from des_core.errors import Refused
+from des_core.basics.errors import Refused
 from des_core.migration.apply import make_plan, upgrade
 from des_core.migration.run import MigrationOptions
-from support.database import TestDatabase
-from support.filesdata import FilesTable, FilesTableFactory, canonical_rows
-from support.limited_user import limited_user
-from support.migrating import settings_for
+from support.program.migrating import settings_for
+from support.rows.filesdata import FilesTable, FilesTableFactory, canonical_rows
+from support.servers.database import TestDatabase
+from support.servers.limited_user import limited_user
 
 DROP = MigrationOptions(drop_archived=True, backup="dump of Monday")
 LATE = datetime(2024, 1, 1, 0, 0, 5, tzinfo=UTC)

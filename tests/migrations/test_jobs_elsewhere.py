@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from des_core.database import Database, open_database
+from des_core.database.connections import Database, open_database
+from des_core.ledger.jobs import Job, read_job
 from des_core.migration.apply import upgrade
 from des_core.migration.compliance import sync_flags
 from des_core.migration.flag_jobs import COMPLIANCE_JOB
-from des_core.migration.jobs import Job, read_job
 from des_core.migration.run import Notice
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory, canonical_rows
-from support.migrating import rows_by_formula, settings_for
-from support.program import run_here
+from support.program.inside import run_here
+from support.program.migrating import rows_by_formula, settings_for
+from support.rows.filesdata import FilesTableFactory, canonical_rows
+from support.servers.database import TestDatabase
 
 ROOT = Path(__file__).resolve().parents[2]
 

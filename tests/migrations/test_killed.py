@@ -2,12 +2,12 @@
 
 import pytest
 
-from des_core.database import open_database
-from des_core.events import check_chain
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory, canonical_rows
-from support.killing import migrate_with_kills
-from support.migrating import index_names, open_exceptions, settings_for, watermark_us
+from des_core.database.connections import open_database
+from des_core.ledger.events import check_chain
+from support.crash.killing import migrate_with_kills
+from support.program.migrating import index_names, open_exceptions, settings_for, watermark_us
+from support.rows.filesdata import FilesTableFactory, canonical_rows
+from support.servers.database import TestDatabase
 
 # `make soak`: at least so many kills on each way; in CI a few.
 MANY_KILLS = 20

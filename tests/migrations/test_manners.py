@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from des_core.errors import Refused
+from des_core.basics.errors import Refused
 from des_core.migration.apply import downgrade, make_plan, upgrade
 from des_core.migration.live_state import find_created_at_index
 from des_core.migration.run import MigrationOptions, Notice, open_run
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory, canonical_rows
-from support.migrating import index_names, settings_for
+from support.program.migrating import index_names, settings_for
+from support.rows.filesdata import FilesTableFactory, canonical_rows
+from support.servers.database import TestDatabase
 
 DROP = MigrationOptions(drop_archived=True, backup="dump of Monday")
 PATIENT = {"lock_timeout": 1.0}

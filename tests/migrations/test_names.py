@@ -9,10 +9,10 @@ import pytest
 
 from des_core.migration.apply import downgrade, make_plan, upgrade
 from des_core.migration.run import MigrationOptions
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory, canonical_rows
-from support.migrating import rows_by_formula, settings_for
-from support.shape import AWKWARD, TableShape
+from support.program.migrating import rows_by_formula, settings_for
+from support.rows.filesdata import FilesTableFactory, canonical_rows
+from support.rows.shape import AWKWARD, TableShape
+from support.servers.database import TestDatabase
 
 DROP = MigrationOptions(drop_archived=True, backup="dump of Monday")
 INDEX = "idx_files_created_archived"

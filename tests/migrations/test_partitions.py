@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from des_core.errors import Refused
+from des_core.basics.errors import Refused
 from des_core.migration.apply import downgrade, make_plan, make_scripts, upgrade
 from des_core.migration.created_at_index import steps_to_build
 from des_core.migration.live_state import find_created_at_index
 from des_core.migration.run import MigrationOptions, open_run
-from support.archive import make_archive
-from support.clients import run_script
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory, canonical_rows
-from support.killing import migrate_with_kills
-from support.migrating import index_names, open_exceptions, rows_by_formula, settings_for
-from support.partitioned import broken_indexes, partition_files
-from support.truth import check_truth
+from support.crash.killing import migrate_with_kills
+from support.crash.truth import check_truth
+from support.program.archive import make_archive
+from support.program.migrating import index_names, open_exceptions, rows_by_formula, settings_for
+from support.rows.filesdata import FilesTableFactory, canonical_rows
+from support.rows.partitioned import broken_indexes, partition_files
+from support.servers.clients import run_script
+from support.servers.database import TestDatabase
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import run_cycle
 

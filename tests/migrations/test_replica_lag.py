@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from des_core.errors import Refused, UsageError
+from des_core.basics.errors import Refused, UsageError
 from des_core.migration.apply import downgrade, make_plan, upgrade
 from des_core.migration.compliance import sync_flags
 from des_core.migration.run import MigrationOptions, Notice, open_run
 from des_core.migration.throttle import require_lag_is_known
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory, canonical_rows
-from support.migrating import rows_by_formula, settings_for
-from support.postgres_server import PostgresServer, find_postgres
-from support.postgres_standby import standby_of
-from support.servers import database_on, require_server
+from support.program.migrating import rows_by_formula, settings_for
+from support.rows.filesdata import FilesTableFactory, canonical_rows
+from support.servers.database import TestDatabase
+from support.servers.kinds import database_on, require_server
+from support.servers.postgres import PostgresServer, find_postgres
+from support.servers.standby import standby_of
 
 MAX_LAG_S = 0.5
 PATIENCE_S = 30.0

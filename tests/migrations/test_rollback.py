@@ -9,16 +9,14 @@ from typing import Any
 
 import pytest
 
-from des_core.database import open_database
-from des_core.errors import UsageError
+from des_core.basics.errors import UsageError
+from des_core.basics.timestamps import to_us
+from des_core.database.connections import open_database
+from des_core.ledger.jobs import read_job
 from des_core.migration.apply import downgrade, upgrade
 from des_core.migration.flag_chunks import ChunkWriter, Part
-from des_core.migration.jobs import read_job
 from des_core.migration.run import MigrationOptions
-from des_core.timestamps import to_us
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory, canonical_rows
-from support.migrating import (
+from support.program.migrating import (
     advance,
     index_names,
     open_exceptions,
@@ -26,6 +24,8 @@ from support.migrating import (
     settings_for,
     watermark_us,
 )
+from support.rows.filesdata import FilesTableFactory, canonical_rows
+from support.servers.database import TestDatabase
 
 DROP = MigrationOptions(drop_archived=True, backup="dump of Monday")
 

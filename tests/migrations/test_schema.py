@@ -6,9 +6,9 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from des_core.migration.apply import upgrade
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
-from support.migrating import settings_for
+from support.program.migrating import settings_for
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from des_core.config import Settings
 from des_core.migration.apply import downgrade, make_scripts, upgrade
 from des_core.migration.run import MigrationOptions
-from support.clients import run_script
-from support.database import TestDatabase, to_microseconds
-from support.filesdata import FilesTableFactory, canonical_rows
-from support.migrating import rows_by_formula, settings_for
-from support.shape import AWKWARD, TableShape
+from des_core.settings.config import Settings
+from support.program.migrating import rows_by_formula, settings_for
+from support.rows.filesdata import FilesTableFactory, canonical_rows
+from support.rows.shape import AWKWARD, TableShape
+from support.servers.clients import run_script
+from support.servers.database import TestDatabase, to_microseconds
 
 KEEP = MigrationOptions()
 DROP = MigrationOptions(drop_archived=True, backup="dump of Monday")

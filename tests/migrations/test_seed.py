@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from des_core.errors import Refused, WrongSchema
+from des_core.basics.errors import Refused, WrongSchema
 from des_core.migration.apply import downgrade, make_plan, upgrade
 from des_core.migration.run import MigrationOptions
-from support.database import TestDatabase, to_microseconds
-from support.filesdata import FilesTableFactory, add_odd_row, canonical_rows
-from support.migrating import open_exceptions, settings_for, watermark_us
+from support.program.migrating import open_exceptions, settings_for, watermark_us
+from support.rows.filesdata import FilesTableFactory, add_odd_row, canonical_rows
+from support.servers.database import TestDatabase, to_microseconds
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
 

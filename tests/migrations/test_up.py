@@ -1,9 +1,9 @@
 """The way up, on filled tables of all three databases."""
 
 from des_core.migration.apply import upgrade
-from support.database import TestDatabase, to_microseconds
-from support.filesdata import FilesTableFactory
-from support.migrating import index_names, settings_for
+from support.program.migrating import index_names, settings_for
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase, to_microseconds
 
 
 def test_up_seeds_at_the_newest_archived_row(

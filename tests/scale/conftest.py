@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from des_core.config import Settings
-from support.database import TestDatabase
-from support.filesdata import FilesSpec, FilesTable, FilesTableFactory
-from support.object_server import ObjectServer, running_server
-from support.objects import bucket_settings, fetch_archive, fill_bucket
-from support.truth import check_truth
+from des_core.settings.config import Settings
+from support.crash.truth import check_truth
+from support.objects.server import ObjectServer, running_server
+from support.objects.table import bucket_settings, fetch_archive, fill_bucket
+from support.rows.filesdata import FilesSpec, FilesTable, FilesTableFactory
+from support.servers.database import TestDatabase
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +39,7 @@ class ObjectArchive:
     scratch: Path
 
     def check_truth(self) -> dict[str, str]:
-        """As `support.truth.check_truth`, on a copy of the bucket."""
+        """As `support.crash.truth.check_truth`, on a copy of the bucket."""
         return check_truth(self.table, self.database, fetch_archive(self.bucket, self.scratch))
 
 

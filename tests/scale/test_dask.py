@@ -12,30 +12,31 @@ from typing import Any
 
 import pytest
 
-from des_core.config import Settings
-from des_core.errors import Interrupted, SchedulerUnreachable, StorageError, Terminated, UsageError
-from des_core.packer import Packer
-from des_core.packer_planner import (
-    FileFailure,
-    PackerConfig,
-    Reason,
-    ShardRecord,
-    ShardTask,
-    TaskOutcome,
+from des_core.basics.errors import (
+    Interrupted,
+    SchedulerUnreachable,
+    StorageError,
+    Terminated,
+    UsageError,
 )
-from des_core.remote_claims import RemoteClaims
-from des_core.row_spool import RowSpool
-from des_core.storage import DirectoryStorage
+from des_core.packer_planner import PackerConfig
+from des_core.packing.packer import Packer
+from des_core.packing.remote_claims import RemoteClaims
+from des_core.packing.row_spool import RowSpool
+from des_core.packing.tasks import ShardTask, TaskOutcome
+from des_core.records import FileFailure, Reason, ShardRecord
+from des_core.settings.config import Settings
+from des_core.storage.directory import DirectoryStorage
 from scale.conftest import ObjectArchive
-from support.archive import make_archive, make_settings
-from support.dask_cluster import DaskCluster, dask_cluster
-from support.database import TestDatabase
-from support.filesdata import FilesSpec, FilesTableFactory
-from support.packing import DAY, Corpus, archive_bytes, leftovers, pack_rows
-from support.runner import environment, run_runner, write_config
-from support.scale import as_worker, run_alone, shards_only
-from support.truth import archive_bytes as archive_digests
-from support.truth import check_truth, read_watermark_value
+from support.crash.truth import archive_bytes as archive_digests
+from support.crash.truth import check_truth, read_watermark_value
+from support.program.archive import make_archive, make_settings
+from support.program.dask_cluster import DaskCluster, dask_cluster
+from support.program.runner import environment, run_runner, write_config
+from support.program.scale import as_worker, run_alone, shards_only
+from support.rows.filesdata import FilesSpec, FilesTableFactory
+from support.servers.database import TestDatabase
+from support.shards.packing import DAY, Corpus, archive_bytes, leftovers, pack_rows
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import CycleReport, run_cycle
 from watermark_orchestrator.progress_events import ProgressEvent
@@ -211,7 +212,7 @@ def test_files_that_kill_their_workers_become_exceptions(
     location.rename(location.with_suffix(".poison"))
     rename = "UPDATE files SET file_location = '{}' WHERE uid = '{}'"
     database.execute(rename.format(location.with_suffix(".poison"), poisoned))
-    preload = str(Path(__file__).parents[1] / "support" / "poison.py")
+    preload = str(Path(__file__).parents[1] / "support" / "program" / "poison.py")
     with dask_cluster(tmp_path / "dask", 0, **IMPATIENT) as cluster:
         for _ in range(2):
             cluster.start_worker("--preload", preload)
@@ -296,8 +297,8 @@ def test_what_cannot_work_is_said_at_once(
 ) -> None:
     with pytest.raises(ValueError, match=r"needs packer\.scheduler"):
         make_settings(make_database("sqlite"), tmp_path / "out", packer={"engine": "dask"})
-    monkeypatch.setattr("des_core.dask_engine.CONNECT_TIMEOUT_S", 0.3)
-    monkeypatch.setattr("des_core.dask_engine.FIRST_WORKER_WITHIN_S", 0.5)
+    monkeypatch.setattr("des_core.packing.dask_engine.CONNECT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("des_core.packing.dask_engine.FIRST_WORKER_WITHIN_S", 0.5)
     corpus = Corpus(tmp_path / "source")
     corpus.fill(4)
     nobody = DaskCluster(tmp_path)
@@ -306,12 +307,12 @@ def test_what_cannot_work_is_said_at_once(
     assert error.value.exit_code == 10
     with pytest.raises(UsageError, match="not the address"):
         pack_rows(corpus.rows, tmp_path / "a", scheduler="http://somewhere")
-    monkeypatch.setattr("des_core.dask_engine.CONNECT_TIMEOUT_S", 30)
+    monkeypatch.setattr("des_core.packing.dask_engine.CONNECT_TIMEOUT_S", 30)
     with dask_cluster(tmp_path / "dask", 0) as empty:
         with pytest.raises(SchedulerUnreachable, match="no workers") as error:
             pack_rows(corpus.rows, tmp_path / "a", scheduler=empty.address)
         assert "dask worker" in str(error.value.hint)
-        monkeypatch.setattr("des_core.dask_engine.FIRST_WORKER_WITHIN_S", 60)
+        monkeypatch.setattr("des_core.packing.dask_engine.FIRST_WORKER_WITHIN_S", 60)
         output_dir = tmp_path / "b"
         output_dir.mkdir()
         with Packer(PackerConfig(str(output_dir), n_bits=4, scheduler=empty.address)) as packer:

@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from des_core.config import Settings
-from des_core.errors import StorageError
-from des_core.retriever import Retriever, Wanted
-from des_core.storage import open_storage
-from des_core.verify import verify_shards
-from des_core.verify_tasks import list_tasks
+from des_core.basics.errors import StorageError
+from des_core.reading.retriever import Retriever, Wanted
+from des_core.reading.verify import verify_shards
+from des_core.reading.verify_tasks import list_tasks
+from des_core.settings.config import Settings
+from des_core.storage.directory import open_storage
 from scale.conftest import ObjectArchive
-from support.database import TestDatabase
-from support.faulty_proxy import Faults, faulty_proxy
-from support.filesdata import FilesSpec, FilesTableFactory
-from support.object_server import CREDENTIALS, ObjectServer
-from support.objects import OUTPUT, SOURCE, bucket_settings, fetch_archive, fill_bucket
-from support.runner import run_runner, start_runner, write_config
-from support.scale import as_worker, run_alone, run_worker
-from support.truth import check_truth, read_watermark_value
+from support.crash.truth import check_truth, read_watermark_value
+from support.objects.faulty_proxy import Faults, faulty_proxy
+from support.objects.server import CREDENTIALS, ObjectServer
+from support.objects.table import OUTPUT, SOURCE, bucket_settings, fetch_archive, fill_bucket
+from support.program.runner import run_runner, start_runner, write_config
+from support.program.scale import as_worker, run_alone, run_worker
+from support.rows.filesdata import FilesSpec, FilesTableFactory
+from support.servers.database import TestDatabase
 from watermark_orchestrator.archive import open_archive
 
 MakeDatabase = Callable[[str], TestDatabase]
@@ -197,7 +197,7 @@ def test_the_command_line_reads_a_bucket(object_archive: MakeObjectArchive, tmp_
     import subprocess
     import sys
 
-    from support.runner import environment
+    from support.program.runner import environment
 
     archive = object_archive("sqlite", FilesSpec(rows=20, days=1))
     table = archive.table

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from des_core.errors import StorageError
-from des_core.object_config import ObjectStoreConfig, is_object_url, split_url
-from des_core.object_sources import ObjectSources
-from des_core.packer_planner import PackerConfig, Reason
-from des_core.source_roots import SourceFailure
-from des_core.sources import MixedSources
-from support.faulty_proxy import Faults, faulty_proxy
-from support.object_server import ObjectServer
-from support.packing import Corpus, pack_rows
+from des_core.basics.errors import StorageError
+from des_core.basics.object_config import ObjectStoreConfig, is_object_url, split_url
+from des_core.packer_planner import PackerConfig
+from des_core.records import Reason
+from des_core.sources.mixed import MixedSources
+from des_core.sources.objects import ObjectSources
+from des_core.sources.roots import SourceFailure
+from support.objects.faulty_proxy import Faults, faulty_proxy
+from support.objects.server import ObjectServer
+from support.shards.packing import Corpus, pack_rows
 
 THRESHOLD = 1 << 20
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from des_core.errors import DamagedShard, StorageError, UsageError
-from des_core.object_blob import ObjectBlob
-from des_core.object_config import ObjectStoreConfig
-from des_core.object_storage import ByteBudget, ObjectStorage
-from des_core.object_store import ObjectStore
+from des_core.basics.errors import DamagedShard, StorageError, UsageError
+from des_core.basics.object_config import ObjectStoreConfig
 from des_core.packer_planner import PackerConfig
-from des_core.storage import open_storage
-from support.faulty_proxy import Faults, faulty_proxy
-from support.object_server import ObjectServer
+from des_core.storage.bucket import ByteBudget, ObjectStorage
+from des_core.storage.directory import open_storage
+from des_core.storage.object_blob import ObjectBlob
+from des_core.storage.object_store import ObjectStore
+from support.objects.faulty_proxy import Faults, faulty_proxy
+from support.objects.server import ObjectServer
 
 LARGE = bytes(range(256)) * 100_000
 

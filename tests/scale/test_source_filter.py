@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from des_core.config import DatabaseSettings
-from des_core.database import open_database
-from des_core.database_source import SourceReader
-from des_core.identifiers import Dialect
-from des_core.source_filter import Filtering
-from des_core.static_workers import Share, own_rows
-from support.database import TestDatabase
-from support.filesdata import FileRow, FilesTableFactory
-from support.shape import TableShape
+from des_core.basics.identifiers import Dialect
+from des_core.database.connections import open_database
+from des_core.database.routing_sql import Filtering
+from des_core.rows.reader import SourceReader
+from des_core.rows.share import Share, own_rows
+from des_core.settings.config import DatabaseSettings
+from support.rows.filesdata import FileRow, FilesTableFactory
+from support.rows.shape import TableShape
+from support.servers.database import TestDatabase
 
 FIRST = datetime(2024, 1, 1, 12, tzinfo=UTC)
 LAST = FIRST + timedelta(days=30)

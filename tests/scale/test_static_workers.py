@@ -6,23 +6,24 @@ from typing import Any
 
 import pytest
 
-from des_core.config_file import load_settings
-from des_core.errors import ConfigError, FenceLost, LockHeld, UsageError
-from des_core.lock import hold_lock
-from des_core.static_workers import Share, claim_worker
-from des_core.watermark import read_watermark
-from des_core.watermark_edits import execute_move, plan_move
-from support.archive import make_archive
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
-from support.runner import write_config
-from support.scale import as_worker, check_workers, run_alone, run_worker, shards_only
-from support.truth import (
+from des_core.basics.errors import ConfigError, FenceLost, LockHeld, UsageError
+from des_core.ledger.watermark import read_watermark
+from des_core.ledger.watermark_edits import execute_move, plan_move
+from des_core.ledger.workers import claim_worker
+from des_core.locks.lock import hold_lock
+from des_core.rows.share import Share
+from des_core.settings.config_file import load_settings
+from support.crash.truth import (
     archive_bytes,
     check_truth,
     read_open_exceptions,
     read_watermark_value,
 )
+from support.program.archive import make_archive
+from support.program.runner import write_config
+from support.program.scale import as_worker, check_workers, run_alone, run_worker, shards_only
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import plan_cycle, retry_now, run_cycle
 from watermark_orchestrator.progress_events import ProgressEvent
@@ -322,7 +323,7 @@ def test_the_index_comes_from_flag_environment_or_file(tmp_path: Path, make_data
 
 
 def make_archive_settings(database: TestDatabase, tmp_path: Path) -> Any:
-    from support.archive import make_settings
+    from support.program.archive import make_settings
 
     return make_settings(database, tmp_path / "out")
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from support.archive import make_archive
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
-from support.runner import run_runner, start_runner, write_config
-from support.scale import check_workers, run_alone, shards_only
-from support.truth import archive_bytes, check_truth, read_watermark_value
+from support.crash.truth import archive_bytes, check_truth, read_watermark_value
+from support.program.archive import make_archive
+from support.program.runner import run_runner, start_runner, write_config
+from support.program.scale import check_workers, run_alone, shards_only
+from support.rows.filesdata import FilesTableFactory
+from support.servers.database import TestDatabase
 
 WORKERS = 4
 BACK = "UPDATE des_archive_config SET archived_until = '2023-12-30 00:00:00'"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from des_core.capacity import Load, Prices, Rates, Site, day_cost, plan_capacity
-from des_core.errors import UsageError
-from support.own_process import program_command, program_env
+from des_core.basics.errors import UsageError
+from des_core.progress.capacity import Load, Prices, Rates, Site, day_cost, plan_capacity
+from support.program.own_process import program_command, program_env
 
 ROOT = Path(__file__).parents[2]
 LOAD = Load(files_per_day=1_000_000, mean_size_bytes=50_000, backlog=10_000_000)

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import structlog
 
-from des_core.config import DatabaseSettings, LoggingSettings, MetricsSettings
-from des_core.errors import ConfigError
-from des_core.logs import bind, get_logger, open_logs
-from des_core.secrets import Redactor, secrets_of
+from des_core.basics.errors import ConfigError
+from des_core.process.logs import bind, get_logger, open_logs
+from des_core.process.secrets import Redactor, secrets_of
+from des_core.settings.config import DatabaseSettings, LoggingSettings, MetricsSettings
 
 CANARY = "kan@rek/ż'1\"x"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support.filesdata import FilesSpec, content_of, plan_rows
+from support.rows.filesdata import FilesSpec, content_of, plan_rows
 
 
 def test_the_same_seed_makes_the_same_rows(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from des_core.config import MetricsSettings
 from des_core.metrics import server as server_module
 from des_core.metrics.server import Endpoint, serve
-from support.tools import require_tool
+from des_core.settings.config import MetricsSettings
+from support.pages.tools import require_tool
 
 
 @pytest.fixture

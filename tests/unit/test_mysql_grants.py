@@ -2,7 +2,7 @@
 
 import pytest
 
-from des_core.mysql_grants import is_granted, parse_grants
+from des_core.database.mysql_grants import is_granted, parse_grants
 
 USER = "TO `x`@`%`"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from des_core.processors import usable_processors
+from des_core.process.processors import usable_processors
 
 ALLOWED = len(os.sched_getaffinity(0))
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from des_core.errors import UsageError
-from des_core.routing import (
+from des_core.basics.errors import UsageError
+from des_core.basics.routing import (
     ShardName,
     UnusableUid,
     bucket_hex,
@@ -20,7 +20,7 @@ from des_core.routing import (
     shard_name,
     shard_prefix,
 )
-from support.interop import interop_dir
+from support.shards.interop import interop_dir
 
 N_BITS = st.integers(4, 16)
 

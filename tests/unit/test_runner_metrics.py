@@ -14,9 +14,8 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from des_core.config import MetricsSettings
-from des_core.errors import ConfigError, ExitCode, LockHeld, Refused, Terminated, UsageError
-from des_core.ledger import SliceRecord
+from des_core.basics.errors import ConfigError, ExitCode, LockHeld, Refused, Terminated, UsageError
+from des_core.ledger.slices import SliceRecord
 from des_core.metrics import NoMetrics, observe_cycle
 from des_core.metrics.definitions import (
     CAUSES,
@@ -28,6 +27,7 @@ from des_core.metrics.definitions import (
 from des_core.metrics.leave_behind import leave_behind
 from des_core.metrics.runner import PrometheusMetrics
 from des_core.metrics.server import Health, serve
+from des_core.settings.config import MetricsSettings
 
 MONDAY = datetime(2024, 11, 25, tzinfo=UTC)
 DAY = timedelta(days=1)

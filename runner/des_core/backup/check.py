@@ -16,7 +16,7 @@ from des_core.backup.presence import AGAIN, Surroundings, check_presence
 from des_core.backup.private import private_directory
 from des_core.backup.progress import Listener, Progress, ignore
 from des_core.backup.store import load_entry
-from des_core.errors import (
+from des_core.basics.errors import (
     DatabaseUnreachable,
     DesError,
     Refused,

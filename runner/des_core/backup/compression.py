@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from des_core.errors import DamagedData
+from des_core.basics.errors import DamagedData
 
 CHUNK_BYTES = 1 << 20
 # Small, because a few bytes of a compressed stream can stand for very many.

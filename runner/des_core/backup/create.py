@@ -25,9 +25,9 @@ from des_core.backup.numbers import CountedTables, find_counted_tables, names_of
 from des_core.backup.private import private_directory
 from des_core.backup.progress import Listener, ignore
 from des_core.backup.store import load_entry, new_backup
-from des_core.config import DatabaseSettings
-from des_core.errors import DamagedData, UsageError
-from des_core.identifiers import TableName, parse_table
+from des_core.basics.errors import DamagedData, UsageError
+from des_core.basics.identifiers import TableName, parse_table
+from des_core.settings.config import DatabaseSettings
 
 ROLE_SOURCE = "source"
 ROLE_CONFIG = "config"

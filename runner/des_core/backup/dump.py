@@ -14,7 +14,7 @@ from des_core.backup.identity import LiveServer, Target
 from des_core.backup.manifest import Manifest, ToolRun
 from des_core.backup.numbers import CountedTables, Numbers
 from des_core.backup.progress import Listener, ignore
-from des_core.identifiers import Dialect, TableName
+from des_core.basics.identifiers import Dialect, TableName
 
 
 class Layout(StrEnum):

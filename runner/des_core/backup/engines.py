@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from des_core.backup.dump import Engine
-from des_core.errors import DamagedData
-from des_core.identifiers import Dialect
+from des_core.basics.errors import DamagedData
+from des_core.basics.identifiers import Dialect
 
 
 def engine_for(dialect: str) -> Engine:

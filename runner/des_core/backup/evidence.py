@@ -14,8 +14,8 @@ from des_core.backup.live import Live, read_live
 from des_core.backup.presence import Surroundings
 from des_core.backup.record import OURS, BackupEvidence, last_checks
 from des_core.backup.store import looks_like_path
-from des_core.config import Settings
-from des_core.database import Database
+from des_core.database.connections import Database
+from des_core.settings.config import Settings
 
 MAKE_ONE = "make one: des-admin backup create; or name one: --backup NAME"
 MIN_LEVEL = Level.L2

@@ -13,7 +13,7 @@ from typing import TypeVar
 from des_core.backup.compression import Decompressor, compression_of, read_chunks
 from des_core.backup.manifest import FileEntry, sync_directory
 from des_core.backup.progress import Listener, Progress
-from des_core.errors import DamagedData
+from des_core.basics.errors import DamagedData
 
 TELL_EVERY_BYTES = 32 << 20
 Item = TypeVar("Item")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from des_core.backup.manifest import ServerIdentity
 from des_core.backup.programs import read_version
 from des_core.backup.statements import BackupCatalog
-from des_core.database import Database, dialect_of, open_database, parse_url, run, url_label
-from des_core.errors import DesError
-from des_core.identifiers import Dialect, quote
+from des_core.basics.database_urls import dialect_of, parse_url, url_label
+from des_core.basics.errors import DesError
+from des_core.basics.identifiers import Dialect, quote
+from des_core.database.connections import Database, open_database, run
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection

@@ -15,9 +15,9 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from des_core.errors import DamagedData
-from des_core.identifiers import TableName
-from des_core.timestamps import format_utc
+from des_core.basics.errors import DamagedData
+from des_core.basics.identifiers import TableName
+from des_core.basics.timestamps import format_utc
 
 FORMAT = "des-admin-backup/1"
 FILE_NAME = "manifest.json"

@@ -22,9 +22,9 @@ from des_core.backup.private import write_option_file
 from des_core.backup.programs import Program, find_program, require_success, start
 from des_core.backup.progress import Progress
 from des_core.backup.statements import BackupCatalog
-from des_core.database import run
-from des_core.errors import CheckFailed, DamagedData, UsageError
-from des_core.identifiers import Dialect
+from des_core.basics.errors import CheckFailed, DamagedData, UsageError
+from des_core.basics.identifiers import Dialect
+from des_core.database.connections import run
 
 DATA_FILE = "data.sql"
 ROUTINES_FILE = "routines.sql"

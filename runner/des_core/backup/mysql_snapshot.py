@@ -27,9 +27,9 @@ from des_core.backup.numbers import Numbers, read_numbers
 from des_core.backup.programs import require_success, start, watched
 from des_core.backup.progress import Progress
 from des_core.backup.statements import BackupCatalog
-from des_core.database import run
-from des_core.errors import CheckFailed, Refused
-from des_core.identifiers import Dialect
+from des_core.basics.errors import CheckFailed, Refused
+from des_core.basics.identifiers import Dialect
+from des_core.database.connections import run
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from des_core.backup.findings import Finding, Level, Severity
 from des_core.backup.manifest import TableNumbers
-from des_core.identifiers import Dialect, quote
+from des_core.basics.identifiers import Dialect, quote
 
 TAIL_BYTES = 4096
 # A statement's first words and a quoted name of 64 characters, four bytes each, doubled quotes.

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 
 from des_core.backup.manifest import SourceNames, TableNumbers, WatermarkNumbers
 from des_core.backup.statements import BackupCatalog
-from des_core.config import DatabaseSettings
-from des_core.database import Database, run
-from des_core.identifiers import TableName
-from des_core.source_schema import SourceSchema, inspect_source, source_catalog
-from des_core.watermark import read_watermark
+from des_core.basics.identifiers import TableName
+from des_core.database.connections import Database, run
+from des_core.ledger.watermark import read_watermark
+from des_core.rows.schema import SourceSchema, inspect_source, source_catalog
+from des_core.settings.config import DatabaseSettings
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

@@ -26,9 +26,9 @@ from des_core.backup.programs import (
 )
 from des_core.backup.progress import Progress
 from des_core.backup.statements import BackupCatalog
-from des_core.database import run
-from des_core.errors import CheckFailed, UsageError
-from des_core.identifiers import Dialect, parse_table
+from des_core.basics.errors import CheckFailed, UsageError
+from des_core.basics.identifiers import Dialect, parse_table
+from des_core.database.connections import run
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

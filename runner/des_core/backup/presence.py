@@ -11,8 +11,8 @@ from des_core.backup.dump import Stored
 from des_core.backup.findings import Finding, Level, Severity
 from des_core.backup.live import Live
 from des_core.backup.manifest import FILE_NAME
-from des_core.migration.revisions import BY_NAME
-from des_core.timestamps import format_utc
+from des_core.basics.timestamps import format_utc
+from des_core.ledger.revisions import BY_NAME
 
 AGAIN = "make another backup: des-admin backup create"
 CLOCK_TOLERANCE = timedelta(minutes=5)

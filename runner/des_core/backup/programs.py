@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from des_core.errors import CheckFailed, Refused
+from des_core.basics.errors import CheckFailed, Refused
 
 STDERR_KEPT = 4000
 CHUNK_BYTES = 1 << 20

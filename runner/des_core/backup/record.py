@@ -14,11 +14,11 @@ import sqlalchemy as sa
 from des_core.backup.dump import Stored
 from des_core.backup.findings import CheckReport, Level
 from des_core.backup.manifest import ServerIdentity
-from des_core.database import Database, run
-from des_core.events import record_event
-from des_core.sql_catalog import config_statement
-from des_core.stored_time import from_stored
-from des_core.timestamps import format_utc, parse_stored
+from des_core.basics.timestamps import format_utc, parse_stored
+from des_core.database.catalog import config_statement
+from des_core.database.connections import Database, run
+from des_core.database.stored_time import from_stored
+from des_core.ledger.events import record_event
 
 CREATE = "backup_create"
 CHECK = "backup_check"

@@ -20,9 +20,9 @@ from des_core.backup.numbers import Numbers, read_numbers
 from des_core.backup.programs import watched, written_bytes
 from des_core.backup.progress import Progress
 from des_core.backup.statements import BackupCatalog
-from des_core.database import Database, run, wrap_connection
-from des_core.errors import CheckFailed, DesError, StorageError, UsageError
-from des_core.identifiers import Dialect
+from des_core.basics.errors import CheckFailed, DesError, StorageError, UsageError
+from des_core.basics.identifiers import Dialect
+from des_core.database.connections import Database, run, wrap_connection
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
-from des_core.config import DatabaseSettings
-from des_core.identifiers import Dialect, TableName, quote
-from des_core.sql_catalog import Catalog, Statement
+from des_core.basics.identifiers import Dialect, TableName, quote
+from des_core.database.catalog import Catalog, Statement
+from des_core.settings.config import DatabaseSettings
 
 
 class BackupCatalog(Catalog):

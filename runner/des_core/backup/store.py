@@ -13,7 +13,7 @@ from pathlib import Path
 
 from des_core.backup.dump import Stored
 from des_core.backup.manifest import Manifest, read_manifest, sync_directory
-from des_core.errors import DamagedData, Refused, UsageError
+from des_core.basics.errors import DamagedData, Refused, UsageError
 
 UNFINISHED = ".unfinished"
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")

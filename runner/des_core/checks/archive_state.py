@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from des_core.amounts import count_waiting
-from des_core.archive_table import require_same_table
 from des_core.backup.record import latest_good_backup
+from des_core.basics.timestamps import format_utc
 from des_core.checks.check import Check, failed, ok, warning
 from des_core.checks.patient import Patient
-from des_core.events import check_chain
-from des_core.exceptions import count_open
-from des_core.ledger import newest_slices
-from des_core.lock import lock_holder
-from des_core.timestamps import format_utc
+from des_core.ledger.archive_table import require_same_table
+from des_core.ledger.events import check_chain
+from des_core.ledger.exceptions import count_open
+from des_core.ledger.slices import newest_slices
+from des_core.locks.lock import lock_holder
+from des_core.rows.amounts import count_waiting
 
 FAR_BEHIND = timedelta(days=3)
 SILENT = timedelta(days=2)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from des_core.basics.timestamps import format_utc
 from des_core.checks.check import Check, failed, ok, warning
 from des_core.checks.patient import Patient
-from des_core.database import run
-from des_core.exceptions import count_open
+from des_core.database.connections import run
+from des_core.ledger.exceptions import count_open
 from des_core.migration.live_state import (
     CONFIG_TABLE,
     estimate_rows,
@@ -23,7 +24,6 @@ from des_core.migration.plan import MOST_ROWS_TO_SCAN
 from des_core.migration.seed import count_archived_above, count_holes, newest_archived
 from des_core.migration.seed_plan import Count
 from des_core.migration.server_traps import find_traps, read_row_versions, server_version
-from des_core.timestamps import format_utc
 
 MANY_ROWS, FEW_ROWS = 100_000_000, 10_000_000
 # Of a hundred archived rows so many may wait behind younger ones before it is no order any more.

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
+from des_core.basics.identifiers import Dialect
+from des_core.basics.timestamps import format_utc
 from des_core.checks.check import Check, failed, ok, skipped, warning
 from des_core.checks.patient import Patient
-from des_core.database import Database, run
-from des_core.identifiers import Dialect
-from des_core.migration.heads import all_heads
-from des_core.migration.live_state import find_created_at_index, read_columns
-from des_core.migration.revisions import (
+from des_core.database.catalog import Catalog
+from des_core.database.connections import Database, run
+from des_core.ledger.revisions import (
     CREATED_AT_INDEX,
     DROP_ARCHIVED,
     LEDGER,
     WATERMARK,
     applied_revisions,
 )
-from des_core.source_schema import CreatedAtKind, count_odd_times
-from des_core.sql_catalog import Catalog
-from des_core.timestamps import format_utc
+from des_core.migration.heads import all_heads
+from des_core.migration.live_state import find_created_at_index, read_columns
+from des_core.rows.schema import CreatedAtKind, count_odd_times
 
 MAX_SKEW = timedelta(seconds=5)
 LONG_TRANSACTION = timedelta(hours=1)

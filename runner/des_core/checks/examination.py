@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from des_core.basics.errors import DesError
 from des_core.checks import archive_state, cutover, databases, places, privileges
 from des_core.checks.check import Check, Status, failed, skipped
 from des_core.checks.patient import Patient
-from des_core.config import Settings
-from des_core.errors import DesError
+from des_core.settings.config import Settings
 
 Examiner = Callable[[Patient], Check]
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 
-from des_core.config import Settings
-from des_core.database import Database, open_database
-from des_core.database_source import SourceClock, SourceReader
+from des_core.database.connections import Database, open_database
+from des_core.ledger.watermark import Watermark, compute_target, read_watermark
 from des_core.migration.run import MigrationRun
-from des_core.watermark import Watermark, compute_target, read_watermark
+from des_core.rows.reader import SourceClock, SourceReader
+from des_core.settings.config import Settings
 
 
 @dataclass

@@ -7,14 +7,14 @@ import shutil
 from datetime import timedelta
 from pathlib import Path
 
-from des_core.amounts import count_waiting
-from des_core.archive_routing import require_same_routing
+from des_core.basics.object_config import is_object_url
 from des_core.checks.check import Check, failed, ok, skipped, warning
 from des_core.checks.patient import Patient
-from des_core.object_config import is_object_url
-from des_core.object_sources import look_at
-from des_core.source_roots import SourceFailure
-from des_core.storage import open_storage
+from des_core.reading.archive_routing import require_same_routing
+from des_core.rows.amounts import count_waiting
+from des_core.sources.objects import look_at
+from des_core.sources.roots import SourceFailure
+from des_core.storage.directory import open_storage
 
 MIN_FREE_SHARE = 0.05
 MIN_FREE_INODES = 10_000

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from des_core.basics.identifiers import Dialect
 from des_core.checks.check import Check, failed, ok, warning
 from des_core.checks.patient import Patient
-from des_core.database import Database, run
-from des_core.grants import read_table_needs
-from des_core.identifiers import Dialect
-from des_core.mysql_grants import (
+from des_core.database.catalog import config_statement
+from des_core.database.connections import Database, run
+from des_core.database.grants import read_table_needs
+from des_core.database.mysql_grants import (
     EVERY_TABLE,
     Grant,
     default_schema,
@@ -18,8 +19,7 @@ from des_core.mysql_grants import (
     is_granted,
     read_grants,
 )
-from des_core.roles import Place, Role
-from des_core.sql_catalog import config_statement
+from des_core.database.roles import Place, Role
 
 # Without these the runner cannot work; the others are for migrations.
 RUNNER_NEEDS = ("read", "write")

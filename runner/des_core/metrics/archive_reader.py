@@ -10,20 +10,20 @@ import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from des_core.config import Settings
-from des_core.database import Database, open_database, run
-from des_core.database_source import SourceReader
-from des_core.identifiers import Dialect
+from des_core.basics.identifiers import Dialect
+from des_core.basics.timestamps import floor_day
+from des_core.database.catalog import config_statement
+from des_core.database.connections import Database, open_database, run
+from des_core.database.stored_time import from_stored
+from des_core.ledger.watermark import Watermark, compute_target, read_watermark
 from des_core.metrics.backup_events import BackupEvents
 from des_core.metrics.definitions import cause_of
 from des_core.metrics.journal import CycleJournal, read_journals
 from des_core.metrics.ledger_totals import LedgerTotals, Totals
 from des_core.metrics.values import MetricValues
 from des_core.metrics.worker_progress import read_workers
-from des_core.sql_catalog import config_statement
-from des_core.stored_time import from_stored
-from des_core.timestamps import floor_day
-from des_core.watermark import Watermark, compute_target, read_watermark
+from des_core.rows.reader import SourceReader
+from des_core.settings.config import Settings
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from des_core.backup.record import GOOD
-from des_core.config import BackupSettings
-from des_core.database import run
-from des_core.identifiers import Dialect
+from des_core.basics.identifiers import Dialect
+from des_core.basics.timestamps import parse_stored
+from des_core.database.catalog import config_statement
+from des_core.database.connections import run
 from des_core.metrics.values import MetricValues
-from des_core.sql_catalog import config_statement
-from des_core.timestamps import parse_stored
+from des_core.settings.config import BackupSettings
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

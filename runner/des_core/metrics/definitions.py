@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from des_core.errors import ExitCode
+from des_core.basics.errors import ExitCode
 
 Kind = Literal["gauge", "counter", "histogram"]
 

@@ -15,14 +15,14 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from des_core import __version__
-from des_core.config import Settings
-from des_core.errors import DatabaseUnreachable, DesError
-from des_core.logs import get_logger
+from des_core.basics.errors import DatabaseUnreachable, DesError
+from des_core.ledger.watermark import Watermark
 from des_core.metrics.archive_reader import ArchiveReader
 from des_core.metrics.collector import ValuesCollector
 from des_core.metrics.server import Health
 from des_core.metrics.values import MetricValues
-from des_core.watermark import Watermark
+from des_core.process.logs import get_logger
+from des_core.settings.config import Settings
 
 INTERVAL_S = 15.0
 STUCK_AFTER_S = 300.0

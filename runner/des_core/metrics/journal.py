@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from des_core.database import Database, run
-from des_core.errors import DesError, ExitCode, WrongSchema
-from des_core.ledger import SliceRecord
-from des_core.logs import get_logger
+from des_core.basics.errors import DesError, ExitCode, WrongSchema
+from des_core.database.catalog import config_statement
+from des_core.database.connections import Database, run
+from des_core.database.stored_time import from_stored, to_stored
+from des_core.ledger.slices import SliceRecord
 from des_core.metrics.definitions import STATUSES, cycle_status, cycle_succeeded
-from des_core.sql_catalog import config_statement
-from des_core.stored_time import from_stored, to_stored
+from des_core.process.logs import get_logger
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

@@ -8,8 +8,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from prometheus_client import CollectorRegistry, push_to_gateway, write_to_textfile
 from prometheus_client.exposition import basic_auth_handler, default_handler
 
-from des_core.config import MetricsSettings
-from des_core.logs import get_logger
+from des_core.process.logs import get_logger
+from des_core.settings.config import MetricsSettings
 
 JOB = "des-runner"
 PUSH_TIMEOUT_S = 10.0

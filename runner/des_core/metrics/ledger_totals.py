@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from des_core.database import run
-from des_core.identifiers import Dialect
-from des_core.sql_catalog import config_statement
-from des_core.stored_time import from_stored
+from des_core.basics.identifiers import Dialect
+from des_core.database.catalog import config_statement
+from des_core.database.connections import run
+from des_core.database.stored_time import from_stored
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

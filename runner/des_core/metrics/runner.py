@@ -15,8 +15,8 @@ from prometheus_client import (
 )
 
 from des_core import __version__
-from des_core.errors import ExitCode
-from des_core.ledger import SliceRecord
+from des_core.basics.errors import ExitCode
+from des_core.ledger.slices import SliceRecord
 from des_core.metrics.definitions import (
     METRICS,
     SLICE_BUCKETS_S,

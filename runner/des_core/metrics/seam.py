@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from des_core.errors import DesError, ExitCode
-from des_core.ledger import SliceRecord
+from des_core.basics.errors import DesError, ExitCode
+from des_core.ledger.slices import SliceRecord
 
 
 class RunnerMetrics(Protocol):

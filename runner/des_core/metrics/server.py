@@ -14,9 +14,9 @@ from typing import Any
 from prometheus_client import make_wsgi_app, start_http_server
 from prometheus_client.registry import Collector
 
-from des_core.config import MetricsSettings
-from des_core.errors import ConfigError, UsageError
-from des_core.logs import get_logger
+from des_core.basics.errors import ConfigError, UsageError
+from des_core.process.logs import get_logger
+from des_core.settings.config import MetricsSettings
 
 CLIENT_TIMEOUT_S = 30.0
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from des_core.config import MetricsSettings
-from des_core.database import Database
-from des_core.errors import UsageError
-from des_core.logs import get_logger
+from des_core.basics.errors import UsageError
+from des_core.database.connections import Database
 from des_core.metrics.journal import JournaledMetrics
 from des_core.metrics.leave_behind import leave_behind
 from des_core.metrics.runner import PrometheusMetrics
 from des_core.metrics.seam import CombinedMetrics, RunnerMetrics
 from des_core.metrics.server import serve
+from des_core.process.logs import get_logger
+from des_core.settings.config import MetricsSettings
 
 
 @contextmanager

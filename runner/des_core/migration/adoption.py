@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from des_core.database import run
-from des_core.errors import WrongSchema
-from des_core.identifiers import Dialect
-from des_core.migration.jobs import SEED_JOB, read_job
+from des_core.basics.errors import WrongSchema
+from des_core.basics.identifiers import Dialect
+from des_core.database.catalog import config_statement
+from des_core.database.connections import run
+from des_core.database.stored_time import from_stored, to_stored
+from des_core.ledger.jobs import SEED_JOB, read_job
+from des_core.ledger.revisions import WATERMARK
 from des_core.migration.live_state import CONFIG_TABLE, has_table, read_columns
-from des_core.migration.revisions import WATERMARK
 from des_core.migration.run import MigrationRun
 from des_core.migration.statements import run_named
 from des_core.migration.steps import get_step
-from des_core.sql_catalog import config_statement
-from des_core.stored_time import from_stored, to_stored
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import ReflectedColumn

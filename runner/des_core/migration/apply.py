@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from des_core.config import Settings
-from des_core.errors import Refused
-from des_core.lock import hold_lock
+from des_core.basics.errors import Refused
+from des_core.locks.lock import hold_lock
 from des_core.migration.environment import run_revisions
 from des_core.migration.flag_sessions import require_sessions_are_possible
 from des_core.migration.gate import require_passed
@@ -28,6 +27,7 @@ from des_core.migration.run import (
 )
 from des_core.migration.script import MigrationScript, render_scripts
 from des_core.migration.throttle import require_lag_is_known
+from des_core.settings.config import Settings
 
 
 @dataclass(frozen=True, slots=True)

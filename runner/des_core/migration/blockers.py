@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from des_core.database import run
+from des_core.database.connections import run
 from des_core.migration.live_state import table_values
 from des_core.migration.run import MigrationRun
 

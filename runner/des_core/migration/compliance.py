@@ -10,13 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from des_core.config import Settings
-from des_core.errors import WrongSchema
-from des_core.events import record_event
-from des_core.lock import hold_lock
+from des_core.basics.errors import WrongSchema
+from des_core.basics.timestamps import format_utc
+from des_core.ledger.events import record_event
+from des_core.ledger.jobs import SEED_JOB, read_job
+from des_core.ledger.watermark import read_watermark
+from des_core.locks.lock import hold_lock
 from des_core.migration.flag_jobs import COMPLIANCE_JOB, synced_until
 from des_core.migration.flags import write_formula
-from des_core.migration.jobs import SEED_JOB, read_job
 from des_core.migration.live_state import read_archived_column
 from des_core.migration.run import (
     DEFAULT_ACTOR,
@@ -27,8 +28,7 @@ from des_core.migration.run import (
     open_run,
 )
 from des_core.migration.throttle import require_lag_is_known
-from des_core.timestamps import format_utc
-from des_core.watermark import read_watermark
+from des_core.settings.config import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from des_core.errors import Refused
+from des_core.basics.errors import Refused
+from des_core.database.catalog import CREATED_ARCHIVED_INDEX
+from des_core.database.catalog import CREATED_AT_INDEX as INDEX_NAME
+from des_core.ledger.jobs import JOB_TABLE, Job, forget_job, read_job, write_job
+from des_core.ledger.revisions import CREATED_AT_INDEX
 from des_core.migration.index_build import find_builds
-from des_core.migration.jobs import JOB_TABLE, Job, forget_job, read_job, write_job
 from des_core.migration.live_state import (
     IndexState,
     find_created_archived_index,
@@ -13,12 +16,9 @@ from des_core.migration.live_state import (
     has_table,
 )
 from des_core.migration.partitions import drop_steps, index_steps, is_partitioned
-from des_core.migration.revisions import CREATED_AT_INDEX
 from des_core.migration.run import MigrationRun
 from des_core.migration.statements import run_steps
 from des_core.migration.steps import Step, get_step
-from des_core.sql_catalog import CREATED_ARCHIVED_INDEX
-from des_core.sql_catalog import CREATED_AT_INDEX as INDEX_NAME
 
 UP = f"{CREATED_AT_INDEX.name}.up"
 DOWN = f"{CREATED_AT_INDEX.name}.down"

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from des_core.events import record_event
-from des_core.identifiers import Dialect
+from des_core.basics.identifiers import Dialect
+from des_core.basics.timestamps import format_utc
+from des_core.database.catalog import CREATED_ARCHIVED_INDEX
+from des_core.ledger.events import record_event
+from des_core.ledger.jobs import forget_job
+from des_core.ledger.revisions import DROP_ARCHIVED
+from des_core.ledger.watermark import read_watermark
 from des_core.migration.flag_jobs import COMPLIANCE_JOB, ROLLBACK_JOB, begin_anew
 from des_core.migration.flags import write_formula
 from des_core.migration.gate import pass_gate
-from des_core.migration.jobs import forget_job
 from des_core.migration.live_state import find_index, read_archived_column
 from des_core.migration.partitions import is_partitioned
-from des_core.migration.revisions import DROP_ARCHIVED
 from des_core.migration.run import MigrationRun
 from des_core.migration.statements import run_named
-from des_core.sql_catalog import CREATED_ARCHIVED_INDEX
-from des_core.timestamps import format_utc
-from des_core.watermark import read_watermark
 
 UP = f"{DROP_ARCHIVED.name}.up"
 DOWN = f"{DROP_ARCHIVED.name}.down"

@@ -15,18 +15,12 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext, MigrationStep
 from alembic.script import ScriptDirectory
 
-from des_core.errors import ConfigError, UsageError
+from des_core.basics.errors import ConfigError, UsageError
+from des_core.basics.resources import resource_dir
+from des_core.ledger.revisions import BY_NAME, DROP_ARCHIVED, VERSION_TABLE, WATERMARK, Revision
 from des_core.migration.heads import all_heads
 from des_core.migration.plan import seed_needs_index
-from des_core.migration.revisions import (
-    BY_NAME,
-    DROP_ARCHIVED,
-    VERSION_TABLE,
-    WATERMARK,
-    Revision,
-)
 from des_core.migration.run import DEFAULT_ACTOR, MigrationOptions, MigrationRun, open_run
-from des_core.resources import resource_dir
 
 if TYPE_CHECKING:
     from alembic.runtime.environment import EnvironmentContext
@@ -78,7 +72,7 @@ def _run_step(migration: MigrationRun, step: Any) -> None:
 
 
 def _run_command(context: EnvironmentContext, migration: MigrationRun) -> None:
-    from des_core.lock import hold_lock
+    from des_core.locks.lock import hold_lock
 
     heads = tuple(sorted(all_heads(migration)))
     with migration.config.autocommit() as connection:
@@ -131,7 +125,7 @@ def _arguments(context: EnvironmentContext) -> dict[str, str]:
 
 
 def _settings(arguments: Mapping[str, str], env: Mapping[str, str]) -> Any:
-    from des_core.config_file import load_settings
+    from des_core.settings.config_file import load_settings
 
     named = arguments.get("config") or env.get("DES_ADMIN_CONFIG")
     if not named:
@@ -145,7 +139,7 @@ def _settings(arguments: Mapping[str, str], env: Mapping[str, str]) -> Any:
 def _options(arguments: Mapping[str, str]) -> MigrationOptions:
     from datetime import UTC, datetime
 
-    from des_core.timestamps import parse_time
+    from des_core.basics.timestamps import parse_time
 
     seed_at = arguments.get("seed_at")
     return MigrationOptions(

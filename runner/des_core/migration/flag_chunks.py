@@ -15,15 +15,15 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from des_core.database import run
-from des_core.identifiers import Dialect
-from des_core.migration.jobs import Job, advance_job
+from des_core.basics.identifiers import Dialect
+from des_core.basics.timestamps import EARLIEST, LATEST
+from des_core.database.catalog import Statement, config_statement
+from des_core.database.connections import run
+from des_core.database.stored_time import from_stored, to_stored
+from des_core.ledger.jobs import Job, advance_job
 from des_core.migration.live_state import read_indexes
 from des_core.migration.patience import patiently
 from des_core.migration.run import MigrationRun
-from des_core.sql_catalog import Statement, config_statement
-from des_core.stored_time import from_stored, to_stored
-from des_core.timestamps import EARLIEST, LATEST
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

@@ -10,11 +10,11 @@ import time
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from des_core.database import Database
-from des_core.migration.jobs import JOB_TABLE, Job, change_state, read_job, write_job
+from des_core.basics.timestamps import EARLIEST, from_us, to_us
+from des_core.database.connections import Database
+from des_core.ledger.jobs import JOB_TABLE, Job, change_state, read_job, write_job
 from des_core.migration.live_state import has_table
 from des_core.migration.run import MigrationRun, Notice
-from des_core.timestamps import EARLIEST, from_us, to_us
 
 ROLLBACK_JOB = "rollback_flags"
 COMPLIANCE_JOB = "compliance_flags"

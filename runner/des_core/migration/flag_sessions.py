@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from des_core.errors import UsageError
-from des_core.identifiers import Dialect
+from des_core.basics.errors import UsageError
+from des_core.basics.identifiers import Dialect
 from des_core.migration.flag_chunks import ChunkWriter
 from des_core.migration.run import MigrationRun
 

@@ -16,8 +16,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from des_core.database import run
-from des_core.exceptions import iterate_open
+from des_core.basics.timestamps import EARLIEST, from_us
+from des_core.database.catalog import config_statement
+from des_core.database.connections import run
+from des_core.database.stored_time import from_stored, to_stored
+from des_core.ledger.exceptions import iterate_open
+from des_core.ledger.jobs import Job, advance_job, write_job
 from des_core.migration.flag_chunks import ChunkWriter, resume_margin, write_flag
 from des_core.migration.flag_jobs import (
     ROLLBACK_JOB,
@@ -27,14 +31,10 @@ from des_core.migration.flag_jobs import (
     with_false_below,
 )
 from des_core.migration.flag_sessions import Written, hand_out_chunks
-from des_core.migration.jobs import Job, advance_job, write_job
 from des_core.migration.patience import patiently
 from des_core.migration.run import MigrationRun
 from des_core.migration.seed import newest_row, oldest_row
 from des_core.migration.throttle import Turns
-from des_core.sql_catalog import config_statement
-from des_core.stored_time import from_stored, to_stored
-from des_core.timestamps import EARLIEST, from_us
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 from des_core.backup.evidence import judge_backup
 from des_core.backup.identity import Target
-from des_core.database import run
-from des_core.errors import Refused
-from des_core.exceptions import uid_digest
-from des_core.identifiers import Dialect
-from des_core.migration.jobs import SEED_JOB, read_job
+from des_core.basics.errors import Refused
+from des_core.basics.identifiers import Dialect
+from des_core.basics.timestamps import format_utc
+from des_core.database.catalog import CREATED_ARCHIVED_INDEX, config_statement
+from des_core.database.connections import run
+from des_core.database.mysql_grants import EVERY_TABLE, default_schema, find_missing, read_grants
+from des_core.database.stored_time import to_stored
+from des_core.ledger.exceptions import uid_digest
+from des_core.ledger.jobs import SEED_JOB, read_job
+from des_core.ledger.watermark import read_watermark
 from des_core.migration.live_state import find_created_at_index, table_values
 from des_core.migration.run import MigrationRun
 from des_core.migration.seed import count_archived_above, iterate_holes
 from des_core.migration.server_traps import find_traps, read_row_versions, server_version
-from des_core.mysql_grants import EVERY_TABLE, default_schema, find_missing, read_grants
-from des_core.sql_catalog import CREATED_ARCHIVED_INDEX, config_statement
-from des_core.stored_time import to_stored
-from des_core.timestamps import format_utc
-from des_core.watermark import read_watermark
 
 if TYPE_CHECKING:
-    from des_core.exceptions import NewException
+    from des_core.ledger.exceptions import NewException
 
 SHOWN = 5
 

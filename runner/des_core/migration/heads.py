@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from alembic.runtime.migration import MigrationContext
 
-from des_core.database import Database
-from des_core.errors import WrongSchema
-from des_core.migration.revisions import BY_NAME, VERSION_TABLE, Branch
+from des_core.basics.errors import WrongSchema
+from des_core.database.connections import Database
+from des_core.ledger.revisions import BY_NAME, VERSION_TABLE, Branch
 from des_core.migration.run import MigrationRun
 
 

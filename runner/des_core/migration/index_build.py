@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from des_core.database import run
-from des_core.errors import DesError
-from des_core.identifiers import Dialect
+from des_core.basics.errors import DesError
+from des_core.basics.identifiers import Dialect
+from des_core.database.connections import run
 from des_core.migration.blockers import find_blockers
 from des_core.migration.live_state import table_values
 from des_core.migration.run import MigrationRun

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from des_core.errors import Refused
-from des_core.migration.revisions import LEDGER
+from des_core.basics.errors import Refused
+from des_core.ledger.revisions import LEDGER
 from des_core.migration.run import MigrationRun
 from des_core.migration.statements import run_all
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from des_core.database import Database, run
-from des_core.identifiers import Dialect
+from des_core.basics.identifiers import Dialect
+from des_core.database.connections import Database, run
 from des_core.migration.run import MigrationRun
 
 if TYPE_CHECKING:

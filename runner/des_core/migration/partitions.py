@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from des_core.database import run
-from des_core.errors import Refused
-from des_core.identifiers import Dialect, TableName, quote
+from des_core.basics.errors import Refused
+from des_core.basics.identifiers import Dialect, TableName, quote
+from des_core.database.catalog import CREATED_AT_INDEX, Catalog
+from des_core.database.connections import run
 from des_core.migration.live_state import table_values
 from des_core.migration.run import MigrationRun
 from des_core.migration.steps import Step, get_step
-from des_core.sql_catalog import CREATED_AT_INDEX, Catalog
 
 _LONGEST_NAME = 63
 

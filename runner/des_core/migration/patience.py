@@ -11,10 +11,10 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from des_core.database import Database, run
-from des_core.database_errors import is_busy
-from des_core.errors import DesError, Refused
-from des_core.identifiers import Dialect
+from des_core.basics.errors import DesError, Refused
+from des_core.basics.identifiers import Dialect
+from des_core.database.connections import Database, run
+from des_core.database.errors import is_busy
 from des_core.migration.blockers import find_blockers
 from des_core.migration.run import MigrationRun
 
@@ -88,7 +88,7 @@ def set_lock_timeout(
     connection: Connection, database: Database, timeout_s: float, *, in_transaction: bool
 ) -> None:
     """Bound how long the next statements of this connection wait for a lock."""
-    from des_core.sql_catalog import config_statement
+    from des_core.database.catalog import config_statement
 
     name = "migration_lock_timeout" if in_transaction else "migration_lock_timeout_session"
     values = {"timeout_ms": round(timeout_s * 1000), "timeout_s": max(1, math.ceil(timeout_s))}

@@ -7,15 +7,11 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from des_core.database import run
-from des_core.errors import Refused
-from des_core.identifiers import Dialect
-from des_core.migration.blockers import Blocker, find_blockers
-from des_core.migration.gate import GateFinding, check_gate, preview_gate
-from des_core.migration.heads import all_heads
-from des_core.migration.live_state import estimate_rows, serves_windows, table_values
-from des_core.migration.planned import PlannedStatement, statements_down, statements_up
-from des_core.migration.revisions import (
+from des_core.basics.errors import Refused
+from des_core.basics.identifiers import Dialect
+from des_core.basics.timestamps import format_utc
+from des_core.database.connections import run
+from des_core.ledger.revisions import (
     BY_NAME,
     CREATED_AT_INDEX,
     DROP_ARCHIVED,
@@ -25,11 +21,15 @@ from des_core.migration.revisions import (
     Revision,
     applied_revisions,
 )
+from des_core.migration.blockers import Blocker, find_blockers
+from des_core.migration.gate import GateFinding, check_gate, preview_gate
+from des_core.migration.heads import all_heads
+from des_core.migration.live_state import estimate_rows, serves_windows, table_values
+from des_core.migration.planned import PlannedStatement, statements_down, statements_up
 from des_core.migration.run import MigrationRun
 from des_core.migration.seed import plan_seed, require_times
 from des_core.migration.seed_plan import SeedPlan
 from des_core.migration.server_traps import RowVersions, read_row_versions
-from des_core.timestamps import format_utc
 
 HASH_LENGTH = 12
 # Up to so many rows the seed may be looked for without an index on created_at: a second's work.

@@ -6,8 +6,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from des_core.exceptions import count_open
-from des_core.identifiers import Dialect
+from des_core.basics.identifiers import Dialect
+from des_core.basics.timestamps import EARLIEST, LATEST
+from des_core.ledger.exceptions import count_open
+from des_core.ledger.jobs import SEED_JOB, read_job
+from des_core.ledger.revisions import (
+    CREATED_AT_INDEX,
+    DROP_ARCHIVED,
+    LEDGER,
+    WATERMARK,
+    Branch,
+    Revision,
+)
+from des_core.ledger.watermark import read_watermark
 from des_core.migration.adoption import missing_steps
 from des_core.migration.created_at_index import (
     steps_to_build,
@@ -16,19 +27,10 @@ from des_core.migration.created_at_index import (
     was_built_by_us,
 )
 from des_core.migration.drop_archived import index_goes_first
-from des_core.migration.jobs import SEED_JOB, read_job
 from des_core.migration.live_state import (
     CONFIG_TABLE,
     has_table,
     read_archived_column,
-)
-from des_core.migration.revisions import (
-    CREATED_AT_INDEX,
-    DROP_ARCHIVED,
-    LEDGER,
-    WATERMARK,
-    Branch,
-    Revision,
 )
 from des_core.migration.run import MigrationRun
 from des_core.migration.seed import count_rows
@@ -36,8 +38,6 @@ from des_core.migration.seed_plan import Count, SeedPlan
 from des_core.migration.statements import catalog_for
 from des_core.migration.steps import Step, get_step, load_steps
 from des_core.migration.watermark import RETIREMENT, watermark_is_seeded
-from des_core.timestamps import EARLIEST, LATEST
-from des_core.watermark import read_watermark
 
 ROW_LOCKS = "row locks on what it changes"
 

@@ -11,16 +11,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from des_core.archive_table import require_same_table
-from des_core.config import Settings
-from des_core.database import Database, is_same_place, open_database, parse_url, url_label
-from des_core.database_source import SourceReader
-from des_core.migration.revisions import Branch
-from des_core.sql_catalog import Catalog
+from des_core.basics.database_urls import is_same_place, parse_url, url_label
+from des_core.database.catalog import Catalog
+from des_core.database.connections import Database, open_database
+from des_core.ledger.archive_table import require_same_table
+from des_core.ledger.revisions import Branch
+from des_core.rows.reader import SourceReader
+from des_core.settings.config import Settings
 
 if TYPE_CHECKING:
     from des_core.migration.seed_plan import SeedPlan
-    from des_core.source_schema import SourceSchema
+    from des_core.rows.schema import SourceSchema
 
 DEFAULT_ACTOR = "alembic"
 

@@ -13,15 +13,16 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from des_core.archive_table import seed_details
-from des_core.errors import Refused, UsageError
-from des_core.exceptions import exception_values, iterate_open
-from des_core.identifiers import Dialect
-from des_core.migration.jobs import JOB_TABLE
-from des_core.migration.live_state import CONFIG_TABLE, has_table
-from des_core.migration.partitions import drop_steps, index_steps, is_partitioned
-from des_core.migration.patience import INDEX_LOCK_TIMEOUT_S
-from des_core.migration.revisions import (
+from des_core.basics.errors import Refused, UsageError
+from des_core.basics.identifiers import Dialect
+from des_core.database.catalog import CREATED_ARCHIVED_INDEX, Catalog, Statement, config_statement
+from des_core.database.catalog import CREATED_AT_INDEX as CREATED_AT_INDEX_NAME
+from des_core.database.script import CLIENTS, parameters_of, script_for_client
+from des_core.database.stored_time import to_stored
+from des_core.ledger.archive_table import seed_details
+from des_core.ledger.exceptions import exception_values, iterate_open
+from des_core.ledger.jobs import JOB_TABLE
+from des_core.ledger.revisions import (
     CREATED_AT_INDEX,
     DROP_ARCHIVED,
     LEDGER,
@@ -29,16 +30,15 @@ from des_core.migration.revisions import (
     Branch,
     Revision,
 )
+from des_core.ledger.watermark import read_watermark
+from des_core.migration.live_state import CONFIG_TABLE, has_table
+from des_core.migration.partitions import drop_steps, index_steps, is_partitioned
+from des_core.migration.patience import INDEX_LOCK_TIMEOUT_S
 from des_core.migration.run import MigrationRun
 from des_core.migration.seed import iterate_holes, plan_seed
 from des_core.migration.seed_plan import SeedPlan
 from des_core.migration.steps import Step, get_step, load_steps
 from des_core.migration.watermark import next_fence
-from des_core.sql_catalog import CREATED_ARCHIVED_INDEX, Catalog, Statement, config_statement
-from des_core.sql_catalog import CREATED_AT_INDEX as CREATED_AT_INDEX_NAME
-from des_core.sql_script import CLIENTS, parameters_of, script_for_client
-from des_core.stored_time import to_stored
-from des_core.watermark import read_watermark
 
 _BEGIN = {Dialect.POSTGRES: "BEGIN;", Dialect.MYSQL: "START TRANSACTION;"}
 _BEGIN[Dialect.SQLITE] = "BEGIN IMMEDIATE;"

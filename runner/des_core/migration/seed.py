@@ -13,24 +13,24 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from des_core.archive_table import seed_details
-from des_core.database import run
-from des_core.database_errors import ODD_TIME_HINT
-from des_core.errors import Refused
-from des_core.events import record_event
-from des_core.exceptions import NewException, record_exceptions
-from des_core.identifiers import Dialect
+from des_core.basics.errors import Refused
+from des_core.basics.identifiers import Dialect
+from des_core.basics.timestamps import EARLIEST, floor_day, format_utc
+from des_core.database.catalog import config_statement
+from des_core.database.connections import run
+from des_core.database.errors import ODD_TIME_HINT
+from des_core.database.stored_time import to_stored
+from des_core.ledger.archive_table import seed_details
+from des_core.ledger.events import record_event
+from des_core.ledger.exceptions import NewException, record_exceptions
+from des_core.ledger.revisions import WATERMARK
+from des_core.ledger.watermark import compute_target
 from des_core.migration.adoption import read_hand_made
 from des_core.migration.live_state import needs_null_pass, read_archived_column
-from des_core.migration.revisions import WATERMARK
 from des_core.migration.run import MigrationRun
 from des_core.migration.seed_plan import Count, SeedPlan
 from des_core.migration.steps import get_step
-from des_core.source_schema import NOT_A_TIME, count_odd_times
-from des_core.sql_catalog import config_statement
-from des_core.stored_time import to_stored
-from des_core.timestamps import EARLIEST, floor_day, format_utc
-from des_core.watermark import compute_target
+from des_core.rows.schema import NOT_A_TIME, count_odd_times
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

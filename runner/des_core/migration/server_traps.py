@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from des_core.database import Database, run
-from des_core.identifiers import Dialect
+from des_core.basics.identifiers import Dialect
+from des_core.database.connections import Database, run
 from des_core.migration.live_state import table_values
 from des_core.migration.run import MigrationRun
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from des_core.database import Database, run
+from des_core.database.catalog import Catalog
+from des_core.database.connections import Database, run
 from des_core.migration.index_build import watch_build
 from des_core.migration.patience import INDEX_LOCK_TIMEOUT_S, patiently
 from des_core.migration.run import MigrationRun
 from des_core.migration.steps import Step, get_step, load_steps
-from des_core.sql_catalog import Catalog
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

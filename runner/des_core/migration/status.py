@@ -6,24 +6,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from des_core.config import Settings
-from des_core.exceptions import ReasonCount, count_open
-from des_core.lock import lock_holder
+from des_core.ledger.exceptions import ReasonCount, count_open
+from des_core.ledger.jobs import JOB_TABLE, SEED_JOB, Job, read_job
+from des_core.ledger.revisions import REVISIONS, WATERMARK, applied_revisions
+from des_core.ledger.watermark import Watermark, read_watermark
+from des_core.locks.lock import lock_holder
 from des_core.migration.flag_jobs import ROLLBACK_JOB
 from des_core.migration.heads import all_heads
-from des_core.migration.jobs import JOB_TABLE, SEED_JOB, Job, read_job
 from des_core.migration.live_state import (
     CONFIG_TABLE,
     find_created_at_index,
     has_table,
     read_archived_column,
 )
-from des_core.migration.revisions import REVISIONS, WATERMARK, applied_revisions
 from des_core.migration.run import MigrationRun, open_run
-from des_core.watermark import Watermark, read_watermark
+from des_core.settings.config import Settings
 
 if TYPE_CHECKING:
-    from des_core.database import Database
+    from des_core.database.connections import Database
 
 
 @dataclass(frozen=True, slots=True)

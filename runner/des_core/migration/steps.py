@@ -13,9 +13,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from des_core.errors import WrongSchema
-from des_core.resources import resource_dir
-from des_core.sql_catalog import Catalog, Statement
+from des_core.basics.errors import WrongSchema
+from des_core.basics.resources import resource_dir
+from des_core.database.catalog import Catalog, Statement
 
 _STEP = re.compile(r"^-- step: (\w+)\n", re.MULTILINE)
 _TAG = re.compile(r"^-- (lock|cost|only|outside|group): (.*)\n", re.MULTILINE)

@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from des_core.database import run
-from des_core.errors import DatabaseUnreachable, DesError, Refused, UsageError
-from des_core.identifiers import Dialect
-from des_core.migration.jobs import read_job
+from des_core.basics.errors import DatabaseUnreachable, DesError, Refused, UsageError
+from des_core.basics.identifiers import Dialect
+from des_core.database.connections import run
+from des_core.ledger.jobs import read_job
 from des_core.migration.run import MigrationRun
 
 if TYPE_CHECKING:

@@ -14,23 +14,23 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from des_core.database import run
-from des_core.errors import WrongSchema
-from des_core.events import record_event
+from des_core.basics.errors import WrongSchema
+from des_core.basics.timestamps import format_utc
+from des_core.database.catalog import config_statement
+from des_core.database.connections import run
+from des_core.ledger.events import record_event
+from des_core.ledger.jobs import SEED_JOB, read_job
+from des_core.ledger.revisions import WATERMARK
+from des_core.ledger.watermark import Watermark, read_watermark
 from des_core.migration.adoption import adopt_config_table
 from des_core.migration.created_at_index import restore_created_archived_index
 from des_core.migration.drop_archived import restore_archived_column
 from des_core.migration.flag_jobs import ROLLBACK_JOB, synced_until
 from des_core.migration.flags import write_formula
-from des_core.migration.jobs import SEED_JOB, read_job
 from des_core.migration.live_state import CONFIG_TABLE, has_table, read_archived_column
-from des_core.migration.revisions import WATERMARK
 from des_core.migration.run import MigrationRun
 from des_core.migration.seed import plan_seed, write_seed
 from des_core.migration.statements import execute_steps, run_named
-from des_core.sql_catalog import config_statement
-from des_core.timestamps import format_utc
-from des_core.watermark import Watermark, read_watermark
 
 UP = f"{WATERMARK.name}.up"
 DOWN = f"{WATERMARK.name}.down"

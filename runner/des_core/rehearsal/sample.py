@@ -16,9 +16,10 @@ import sqlalchemy as sa
 
 from des_core.backup.identity import Target
 from des_core.backup.statements import BackupCatalog
-from des_core.database import run
-from des_core.errors import DesError, Refused
-from des_core.identifiers import Dialect
+from des_core.basics.errors import DesError, Refused
+from des_core.basics.identifiers import Dialect
+from des_core.basics.timestamps import EARLIEST, floor_day
+from des_core.database.connections import run
 from des_core.migration.live_state import (
     estimate_rows,
     read_columns,
@@ -28,7 +29,6 @@ from des_core.migration.live_state import (
 from des_core.migration.plan import MOST_ROWS_TO_SCAN
 from des_core.migration.run import MigrationRun
 from des_core.migration.seed import newest_archived, newest_row, oldest_row
-from des_core.timestamps import EARLIEST, floor_day
 
 DAYS = 8
 DAY = timedelta(days=1)

@@ -15,9 +15,9 @@ from tempfile import TemporaryDirectory
 
 from des_core.backup.identity import Target
 from des_core.backup.statements import BackupCatalog
-from des_core.database import run
-from des_core.errors import DesError, Refused
-from des_core.identifiers import Dialect
+from des_core.basics.errors import DesError, Refused
+from des_core.basics.identifiers import Dialect
+from des_core.database.connections import run
 
 PREFIX = "des_rehearsal_"
 LEFT_BEHIND_S = 86_400

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
-from des_core.errors import DamagedShard
+from des_core.basics.errors import DamagedShard
 from des_core.shard_io.blobs import Blob, LocalBlob
 
 BIG_FILES_DIR = "_bigFiles"

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from des_core.errors import StorageError
+from des_core.basics.errors import StorageError
 
 
 class Blob(Protocol):

@@ -10,7 +10,7 @@ from typing import Any
 
 import zstandard
 
-from des_core.errors import DamagedShard, UsageError
+from des_core.basics.errors import DamagedShard, UsageError
 from des_core.shard_io.layout import Codec
 
 # A larger declared size is believed only as far as content really appears.

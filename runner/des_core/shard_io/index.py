@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from struct import error as StructError  # noqa: N812 - struct's own name would hide the module
 
-from des_core.errors import DamagedShard
+from des_core.basics.errors import DamagedShard
 from des_core.shard_io.layout import (
     BIG_V2,
     COUNT_SIZE,

@@ -12,7 +12,7 @@ from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
 
-from des_core.errors import DamagedShard
+from des_core.basics.errors import DamagedShard
 
 HEADER_MAGIC = b"DES2"
 FOOTER_MAGIC = b"DESI"

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from des_core.errors import DamagedShard, StorageError, UsageError
-from des_core.routing import UnusableUid, encode_uid
+from des_core.basics.errors import DamagedShard, StorageError, UsageError
+from des_core.basics.routing import UnusableUid, encode_uid
 from des_core.shard_io.bigfiles import BigFiles, DirectoryBigFiles, stream_checked
 from des_core.shard_io.blobs import Blob, LocalBlob
 from des_core.shard_io.codecs import PayloadDecoder

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from des_core.errors import DamagedShard
+from des_core.basics.errors import DamagedShard
 from des_core.shard_io.codecs import ONE_SHOT_LIMIT
 from des_core.shard_io.layout import HEADER_SIZE, ShardEntry
 from des_core.shard_io.reader import CHUNK_SIZE, ShardReader

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import BinaryIO
 
-from des_core.errors import DesError
-from des_core.routing import UnusableUid, encode_uid
+from des_core.basics.errors import DesError
+from des_core.basics.routing import UnusableUid, encode_uid
+from des_core.basics.storage_errors import storage_error
 from des_core.shard_io.bigfiles import write_all
 from des_core.shard_io.codecs import Compression, Payload, PayloadEncoder
 from des_core.shard_io.layout import (
@@ -36,7 +37,6 @@ from des_core.shard_io.layout import (
     Codec,
     whole_entry,
 )
-from des_core.storage_errors import storage_error
 
 # Payloads are joined to writes of this size: one system call and one hash update for many.
 FLUSH_SIZE = 1 << 20

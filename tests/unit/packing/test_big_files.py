@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from des_core import big_file_store
-from des_core.errors import DamagedShard, StorageError
-from support.packing import Corpus, archive_bytes, leftovers, pack_rows, read_archive
+from des_core.basics.errors import DamagedShard, StorageError
+from des_core.packing import big_file_store
+from support.shards.packing import Corpus, archive_bytes, leftovers, pack_rows, read_archive
 
 
 @pytest.fixture
@@ -103,9 +103,10 @@ def test_a_big_file_that_changes_while_it_is_copied(
 
 _PACK_IN_LITTLE_MEMORY = """
 import resource, sys
-from des_core.packer import Packer
-from des_core.packer_planner import PackerConfig, SourceRow
-from des_core.row_spool import RowSpool
+from des_core.packing.packer import Packer
+from des_core.packer_planner import PackerConfig
+from des_core.records import SourceRow
+from des_core.packing.row_spool import RowSpool
 source, output, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
 with RowSpool(8, output) as spool, Packer(PackerConfig(output, workers=1)) as packer:
     spool.add([SourceRow("big", 0, source, size)])

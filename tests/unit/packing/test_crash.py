@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from des_core.storage import DirectoryStorage
-from support.packing import Corpus, archive_bytes, leftovers, pack_rows, read_archive
+from des_core.storage.directory import DirectoryStorage
+from support.shards.packing import Corpus, archive_bytes, leftovers, pack_rows, read_archive
 
 _PACK = """
 import pickle, sys
 from pathlib import Path
 sys.path[:0] = ["tests"]
-from support.packing import pack_rows
+from support.shards.packing import pack_rows
 rows, fields = pickle.loads(Path(sys.argv[1]).read_bytes())
 pack_rows(rows, Path(sys.argv[2]), **fields)
 """

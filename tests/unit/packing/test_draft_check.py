@@ -5,10 +5,10 @@ import random
 
 import pytest
 
-from des_core.draft_check import DraftCheck
-from des_core.errors import DamagedShard
+from des_core.basics.errors import DamagedShard
+from des_core.packing.draft_check import DraftCheck
 from des_core.shard_io import BytesBlob, Compression, ShardStats, ShardWriter
-from support.filesdata import content_of
+from support.rows.filesdata import content_of
 
 
 def write_shard(contents: dict[str, bytes], big: bool = True) -> tuple[bytes, ShardStats]:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from des_core.errors import StorageError
-from des_core.row_spool import RowSpool
-from support.packing import Corpus, leftovers, pack_rows, read_archive
+from des_core.basics.errors import StorageError
+from des_core.packing.row_spool import RowSpool
+from support.shards.packing import Corpus, leftovers, pack_rows, read_archive
 
 
 @pytest.fixture
@@ -87,8 +87,8 @@ _PACK_WITH_A_LIMIT = """
 import resource, sys
 from pathlib import Path
 sys.path[:0] = ["tests"]
-from des_core.errors import StorageError
-from support.packing import Corpus, leftovers, pack_rows
+from des_core.basics.errors import StorageError
+from support.shards.packing import Corpus, leftovers, pack_rows
 corpus = Corpus(Path(sys.argv[1]))
 corpus.add("doc", bytes(range(256)) * 4000, name="a.zip")
 output = Path(sys.argv[1]) / "archive"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from des_core.errors import DamagedData, StorageError
-from des_core.manifests import SliceManifest, list_manifests, read_manifest, write_manifest
-from des_core.packer_planner import ShardRecord
-from des_core.storage import DirectoryStorage
+from des_core.basics.errors import DamagedData, StorageError
+from des_core.records import ShardRecord
+from des_core.storage.directory import DirectoryStorage
+from des_core.storage.manifests import SliceManifest, list_manifests, read_manifest, write_manifest
 
 SHARDS = tuple(
     ShardRecord(f"20240301_0{n}_0000.des", date(2024, 3, 1), n, 0, 5, 100, 80, f"{n:064x}")

@@ -6,15 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from des_core.packer_planner import SourceRow
-from support.packing import (
-    DAY,
-    Corpus,
-    archive_bytes,
-    leftovers,
-    pack_rows,
-    read_archive,
-)
+from des_core.records import SourceRow
+from support.shards.packing import DAY, Corpus, archive_bytes, leftovers, pack_rows, read_archive
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from typing import BinaryIO
 
 import pytest
 
-from des_core.errors import StorageError
-from des_core.packer_planner import Reason, SourceRow
-from des_core.read_ahead import BYTES_IN_FLIGHT, JUDGED_READS, ReadAhead
+from des_core.basics.errors import StorageError
+from des_core.records import Reason, SourceRow
 from des_core.shard_io import BigFile
-from des_core.source_files import BigSource, Content
-from des_core.source_roots import SourceFailure
+from des_core.sources.files import BigSource, Content
+from des_core.sources.read_ahead import BYTES_IN_FLIGHT, JUDGED_READS, ReadAhead
+from des_core.sources.roots import SourceFailure
 
 
 class Sources:

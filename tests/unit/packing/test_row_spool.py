@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from des_core.errors import StorageError
-from des_core.packer_planner import ShardTask, SourceRow
-from des_core.routing import bucket_of
-from des_core.row_groups import take_bites
-from des_core.row_spool import RowSpool, decode_rows
+from des_core.basics.errors import StorageError
+from des_core.basics.routing import bucket_of
+from des_core.packing.row_groups import take_bites
+from des_core.packing.row_spool import RowSpool, decode_rows
+from des_core.packing.tasks import ShardTask
+from des_core.records import SourceRow
 
 DAY_US = 86_400_000_000
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from des_core.errors import StorageError
-from des_core.packer_planner import Reason
-from des_core.source_files import LocalSources
-from des_core.source_roots import SourceFailure
-from support.packing import Corpus, pack_rows
+from des_core.basics.errors import StorageError
+from des_core.records import Reason
+from des_core.sources.files import LocalSources
+from des_core.sources.roots import SourceFailure
+from support.shards.packing import Corpus, pack_rows
 
 
 def reason_for(sources: LocalSources, location: str | None, size: int | None = None) -> Reason:

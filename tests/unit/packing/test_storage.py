@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from des_core import local_files
-from des_core.errors import StorageError
-from des_core.storage import DirectoryStorage
+from des_core.basics.errors import StorageError
+from des_core.storage.directory import DirectoryStorage, local_files
 
 
 @pytest.fixture
@@ -165,7 +164,7 @@ def test_listing_knows_shards_from_other_files(storage: DirectoryStorage, tmp_pa
 
 _HOLD_A_DRAFT = """
 import sys
-from des_core.storage import DirectoryStorage
+from des_core.storage.directory import DirectoryStorage
 draft = DirectoryStorage(sys.argv[1], sys.argv[2]).create_draft(sys.argv[3])
 draft.file.write(b"half a shard")
 print("ready", flush=True)

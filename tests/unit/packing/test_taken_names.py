@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from des_core.errors import StorageError
-from des_core.packer import Packer
-from des_core.packer_planner import PackerConfig, TaskOutcome
-from des_core.row_spool import RowSpool
-from support.packing import Corpus, archive_bytes, leftovers, pack_rows
+from des_core.basics.errors import StorageError
+from des_core.packer_planner import PackerConfig
+from des_core.packing.packer import Packer
+from des_core.packing.row_spool import RowSpool
+from des_core.packing.tasks import TaskOutcome
+from support.shards.packing import Corpus, archive_bytes, leftovers, pack_rows
 
 
 @pytest.fixture

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from des_core.errors import DamagedShard, DesError, StorageError, Terminated
-from des_core.pack_task import TaskPacker
-from des_core.packer import Packer, make_batches
-from des_core.packer_planner import PackerConfig, ShardTask
-from des_core.row_spool import RowSpool
-from des_core.worker_pool import WorkerDied
-from support.packing import (
+from des_core.basics.errors import DamagedShard, DesError, StorageError, Terminated
+from des_core.packer_planner import PackerConfig
+from des_core.packing.pack_task import TaskPacker
+from des_core.packing.packer import Packer, make_batches
+from des_core.packing.row_spool import RowSpool
+from des_core.packing.tasks import ShardTask
+from des_core.packing.worker_pool import WorkerDied
+from support.shards.packing import (
     DAY,
     Corpus,
     leftovers,
@@ -148,9 +149,10 @@ def spooled(corpus: Corpus, output: Path) -> list[ShardTask]:
 
 _PACK_FOR_LONG = """
 import sys
-from des_core.packer import Packer
-from des_core.packer_planner import PackerConfig, SourceRow
-from des_core.row_spool import RowSpool
+from des_core.packing.packer import Packer
+from des_core.packer_planner import PackerConfig
+from des_core.records import SourceRow
+from des_core.packing.row_spool import RowSpool
 source, output, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
 with RowSpool(8, output) as spool, Packer(PackerConfig(output, workers=2)) as packer:
     spool.add([SourceRow(str(n), 0, source, size) for n in range(2)])
@@ -275,9 +277,10 @@ def test_a_packer_in_a_script_without_a_main_guard(tmp_path: Path, output: Path)
     output.mkdir()
     script = tmp_path / "script.py"
     script.write_text(
-        "from des_core.packer import Packer\n"
-        "from des_core.packer_planner import PackerConfig, SourceRow\n"
-        "from des_core.row_spool import RowSpool\n"
+        "from des_core.packing.packer import Packer\n"
+        "from des_core.packer_planner import PackerConfig\n"
+        "from des_core.records import SourceRow\n"
+        "from des_core.packing.row_spool import RowSpool\n"
         f"rows = {[tuple(row) for row in corpus.rows]!r}\n"
         f"with RowSpool(8, {str(output)!r}) as spool:\n"
         "    spool.add([SourceRow(*row) for row in rows])\n"

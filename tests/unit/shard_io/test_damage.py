@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from des_core.errors import DamagedShard, UsageError
+from des_core.basics.errors import DamagedShard, UsageError
 from des_core.shard_io import (
     BytesBlob,
     Compression,
@@ -17,9 +17,9 @@ from des_core.shard_io import (
     open_shard,
     verify_shard,
 )
-from support.golden_shards import BIG_SHA256, GOLDEN_DIR, TEXTS, make_worked_example, written
-from support.hostile_shards import HOSTILE_SHARDS
-from support.shard_builder import RawEntry, build_shard
+from support.shards.builder import RawEntry, build_shard
+from support.shards.golden import BIG_SHA256, GOLDEN_DIR, TEXTS, make_worked_example, written
+from support.shards.hostile import HOSTILE_SHARDS
 
 BIG_FILES = DirectoryBigFiles(GOLDEN_DIR)
 # The compressed golden shard, but small: two frames, a raw payload, meta, a big file.

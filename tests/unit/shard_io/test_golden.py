@@ -9,7 +9,7 @@ import pytest
 import zstandard
 
 from des_core.shard_io import BIG_FILES_DIR, open_shard, verify_shard
-from support.golden_shards import (
+from support.shards.golden import (
     BIG_CONTENT,
     BIG_SHA256,
     EXPECTED,
@@ -17,7 +17,7 @@ from support.golden_shards import (
     GOLDEN_SHARDS,
     ZSTD_RELEASE,
 )
-from support.tiny_reader import read_shard
+from support.shards.tiny_reader import read_shard
 
 
 @pytest.fixture(scope="module", autouse=True)

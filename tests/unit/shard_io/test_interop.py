@@ -6,8 +6,8 @@ import json
 import pytest
 
 from des_core.shard_io import open_shard, verify_shard
-from support.interop import interop_dir
-from support.tiny_reader import read_shard
+from support.shards.interop import interop_dir
+from support.shards.tiny_reader import read_shard
 
 SHARDS = [
     "v1_none.des",

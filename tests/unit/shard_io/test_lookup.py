@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from des_core.errors import DamagedShard
+from des_core.basics.errors import DamagedShard
 from des_core.shard_io import BytesBlob, ShardEntry, lookup, open_shard
 from des_core.shard_io.index import IndexBytes, IndexWalk, read_frame
-from support.golden_shards import BIG_SHA256
-from support.shard_builder import RawEntry, build_shard
+from support.shards.builder import RawEntry, build_shard
+from support.shards.golden import BIG_SHA256
 
 BIG = {"flags": 1, "sha256": BIG_SHA256.encode(), "size": 40}
 

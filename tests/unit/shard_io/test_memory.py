@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from des_core.shard_io import BIG_FILES_DIR
-from support.hostile_shards import GIB, HOSTILE_SHARDS, zstd_frame_of
-from support.shard_builder import RawEntry, build_shard
+from support.shards.builder import RawEntry, build_shard
+from support.shards.hostile import GIB, HOSTILE_SHARDS, zstd_frame_of
 
 MIB = 1 << 20
 LIMIT = 192 * MIB
 
 _CHILD = """
 import sys, resource
-from des_core.errors import DamagedShard
+from des_core.basics.errors import DamagedShard
 from des_core.shard_io import open_shard, verify_shard, copy_hashed
 import lz4.frame
 

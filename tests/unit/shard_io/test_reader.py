@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from des_core.errors import DamagedShard, StorageError, UsageError
+from des_core.basics.errors import DamagedShard, StorageError, UsageError
 from des_core.shard_io import (
     BytesBlob,
     Codec,
@@ -23,9 +23,9 @@ from des_core.shard_io import (
     open_shard,
     verify_shard,
 )
-from support.golden_shards import GOLDEN_DIR
-from support.shard_builder import RawEntry, build_shard
-from support.tiny_reader import read_shard
+from support.shards.builder import RawEntry, build_shard
+from support.shards.golden import GOLDEN_DIR
+from support.shards.tiny_reader import read_shard
 
 CONTENTS = st.one_of(
     st.binary(max_size=200),

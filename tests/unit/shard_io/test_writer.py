@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from des_core.errors import DesError, StorageError, UsageError
-from des_core.routing import UnusableUid
+from des_core.basics.errors import DesError, StorageError, UsageError
+from des_core.basics.routing import UnusableUid
 from des_core.shard_io import (
     BytesBlob,
     Codec,
@@ -18,8 +18,8 @@ from des_core.shard_io import (
     open_shard,
     verify_shard,
 )
-from support.golden_shards import BIG_SHA256, TEXTS
-from support.tiny_reader import read_shard
+from support.shards.golden import BIG_SHA256, TEXTS
+from support.shards.tiny_reader import read_shard
 
 TEXT = TEXTS["invoice-0001"]
 NOISE = TEXTS["📦"]

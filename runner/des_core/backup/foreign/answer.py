@@ -11,8 +11,8 @@ from typing import Any
 
 from des_core.backup.findings import CheckReport, Finding, Level, Severity, Status, judge
 from des_core.backup.presence import CLOCK_TOLERANCE, Surroundings
-from des_core.errors import UsageError
-from des_core.timestamps import format_utc
+from des_core.basics.errors import UsageError
+from des_core.basics.timestamps import format_utc
 
 
 class Tool(StrEnum):

@@ -12,7 +12,7 @@ from des_core.backup.foreign import barman, mydumper, pgbackrest, wal_g
 from des_core.backup.foreign.answer import ForeignAnswer, Tool, judge_answer
 from des_core.backup.presence import Surroundings
 from des_core.backup.programs import locate
-from des_core.errors import Refused, UsageError
+from des_core.basics.errors import Refused, UsageError
 
 TIMEOUT_S = 24 * 3600
 

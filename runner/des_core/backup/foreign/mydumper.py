@@ -11,7 +11,7 @@ from pathlib import Path
 from des_core.backup.compression import compression_of, read_decompressed
 from des_core.backup.findings import Finding, Level, Severity
 from des_core.backup.foreign.answer import ForeignAnswer, ForeignBackup, Tool, again, error
-from des_core.errors import DamagedData, UsageError
+from des_core.basics.errors import DamagedData, UsageError
 
 TOOL = Tool.MYDUMPER
 TAIL_BYTES = 64

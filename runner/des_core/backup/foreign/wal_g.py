@@ -8,7 +8,7 @@ from typing import Any
 
 from des_core.backup.findings import Level
 from des_core.backup.foreign.answer import ForeignAnswer, ForeignBackup, Tool, parse_json, require
-from des_core.errors import UsageError
+from des_core.basics.errors import UsageError
 
 TOOL = Tool.WAL_G
 _RFC3339 = re.compile(r"(?P<stem>[\d-]+T[\d:]+)(?:\.(?P<fraction>\d+))?(?P<zone>Z|[+-]\d\d:\d\d)")

@@ -1,0 +1,1 @@
+"""Speaking to a database: connections, the catalogue of named statements, errors, grants."""

@@ -1,0 +1,257 @@
+"""The only loader of SQL. A statement is a file; names are filled in quoted, values are bound.
+
+`sql/common/queries/NAME.sql` is read in every dialect, unless `sql/<dialect>/queries/NAME.sql`
+overrides it. A file begins with comment lines `-- purpose:`, `-- index:` (the index that carries
+it, or why none is needed) and `-- touches:`. `{files}`, `{uid}` … are filled in; `:name` is bound.
+
+Lines that end in `-- first page` or `-- next page` are left out of the other page: the file then
+holds two statements, NAME_first and NAME_next, and what both say stands in it once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from des_core.basics.errors import WrongSchema
+from des_core.basics.identifiers import Dialect, TableName, quote
+from des_core.basics.resources import resource_dir
+from des_core.database.routing_sql import routing_expression
+
+if TYPE_CHECKING:
+    from sqlalchemy import TextClause
+
+    from des_core.settings.config import DatabaseSettings
+
+_HOLE = re.compile(r"\{([a-z_]+)\}")
+# The same rule by which SQLAlchemy finds `:name` in a text clause.
+PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
+_ONE_PAGE = re.compile(r" *-- (first|next) page$")
+_HEADER = re.compile(r"--\s*(purpose|index|touches):\s*(.*)")
+CREATED_AT_INDEX = "idx_files_created_at"
+CREATED_ARCHIVED_INDEX = "idx_files_created_archived"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One named statement, ready to bind. `sql` has quoted names and `:name` parameters."""
+
+    name: str
+    sql: str
+    purpose: str
+    index: str
+    touches: str
+    escaped: str
+
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the bound parameters, in order of appearance."""
+        return tuple(dict.fromkeys(PARAMETER.findall(self.escaped)))
+
+    @cached_property
+    def clause(self) -> TextClause:
+        """For SQLAlchemy, which would read a colon inside a quoted name as a parameter.
+
+        A time or a day is bound as our own tables hold it; all else goes through as it is.
+        """
+        from sqlalchemy import bindparam, text
+
+        from des_core.stored_time import Stored
+
+        typed = [bindparam(name, type_=Stored()) for name in self.parameters]
+        return text(self.escaped).bindparams(*typed)
+
+
+class Catalog:
+    """The statements of one dialect; those on `files` need the settings that name its columns.
+
+    `row_key` is what makes a row of `files` unique in SQLite's own order: its rowid, or, in a
+    table without one, the uid column. `uid_kind` and `has_crc32` are the source schema's.
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        settings: DatabaseSettings | None = None,
+        *,
+        row_key: str = "rowid",
+        uid_kind: str = "text",
+        has_crc32: bool = False,
+    ) -> None:
+        self.dialect = dialect
+        self._settings = settings
+        self._row_key = row_key
+        self._uid_kind = uid_kind
+        self._has_crc32 = has_crc32
+        self._loaded: dict[tuple[str, str], Statement] = {}
+
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """What the holes are filled with: quoted names, and expressions made of them."""
+        return {} if self._settings is None else self._filled(self._settings)
+
+    def _filled(self, settings: DatabaseSettings) -> dict[str, str]:
+        columns = self._columns(settings)
+        quoted = {key: quote(value, self.dialect) for key, value in columns.items()}
+        size = settings.size_column
+        created_at = quoted["created_at"]
+        return {
+            **quoted,
+            "files": settings.table.quoted(self.dialect),
+            "created_at_index_path": self._beside_files(CREATED_AT_INDEX),
+            "created_archived_index_path": self._beside_files(CREATED_ARCHIVED_INDEX),
+            "size_bytes": "NULL" if size is None else quote(size, self.dialect),
+            "row_key": quote(self._row_key, self.dialect),
+            "uid_bytes": _uid_bytes(self.dialect, quoted["uid"], self._uid_kind),
+            "created_at_utc": _utc_expression(self.dialect, created_at),
+            "routing_number": routing_expression(
+                self.dialect, quoted["uid"], self._uid_kind, has_crc32=self._has_crc32
+            ),
+        }
+
+    def get(self, name: str) -> Statement:
+        """The statement `NAME` of the queries: a file, or one page of it."""
+        return self.load("queries", f"{name}.sql")
+
+    def load(self, folder: str, file_name: str) -> Statement:
+        """A statement of `sql/*/<folder>/`; WrongSchema where the dialect has none."""
+        if (known := self._loaded.get((folder, file_name))) is not None:
+            return known
+        name = file_name.removesuffix(".sql")
+        text = _statement_text(self.dialect, folder, name)
+        if text is None:
+            raise WrongSchema(
+                f"there is no statement {file_name} for {self.dialect}",
+                hint="list them: des-admin sql list",
+            )
+        statement = self._loaded[folder, file_name] = self.parse(name, text)
+        return statement
+
+    def parse(self, name: str, raw: str) -> Statement:
+        """A statement of its text: header comments, then one statement with holes."""
+        header = {
+            match[1]: match[2].strip() for match in map(_HEADER.match, raw.splitlines()) if match
+        }
+        body = "\n".join(line for line in raw.splitlines() if not _HEADER.match(line)).strip()
+        body = body.removesuffix(";")
+        return Statement(
+            name=name,
+            sql=self._fill(body, escape=False),
+            escaped=self._fill(body, escape=True),
+            purpose=self._fill(header.get("purpose", ""), escape=False),
+            index=self._fill(header.get("index", ""), escape=False),
+            touches=header.get("touches", ""),
+        )
+
+    def list(self) -> Iterator[Statement]:
+        """All queries of the dialect, by name."""
+        texts: dict[str, str] = {}
+        for stem, path in sql_files(self.dialect, "queries").items():
+            texts |= _pages(stem, _read(path))
+        for name in sorted(texts):
+            yield self.parse(name, texts[name])
+
+    def _beside_files(self, name: str) -> str:
+        """`name` in the schema of the table, as DROP INDEX wants it."""
+        schema = None if self._settings is None else self._settings.table.schema
+        return TableName(name, schema).quoted(self.dialect)
+
+    @staticmethod
+    def _columns(settings: DatabaseSettings) -> dict[str, str]:
+        return {
+            "uid": settings.uid_column,
+            "created_at": settings.created_at_column,
+            "location": settings.location_column,
+            "archived": settings.archived_column or "archived",
+            "files_table": settings.table.name,
+            "created_at_index": CREATED_AT_INDEX,
+            "created_archived_index": CREATED_ARCHIVED_INDEX,
+        }
+
+    def _fill(self, body: str, *, escape: bool) -> str:
+        def value(match: re.Match[str]) -> str:
+            text = self.names.get(match[1])
+            if text is None:
+                raise WrongSchema(f"a statement has an unknown hole: {match[0]}")
+            return text.replace(":", r"\:") if escape else text
+
+        return _HOLE.sub(value, body)
+
+
+@cache
+def sql_files(dialect: Dialect, folder: str) -> Mapping[str, Path]:
+    """The files of `sql/*/<folder>/` that are read in `dialect`, by their stems."""
+    return {
+        path.stem: path
+        for home in ("common", dialect)
+        for path in (resource_dir("sql") / home / folder).glob("*.sql")
+    }
+
+
+def _statement_text(dialect: Dialect, folder: str, name: str) -> str | None:
+    """The text of a statement: that of a file, or of one page of it."""
+    files = sql_files(dialect, folder)
+    for stem in (name, name.rpartition("_")[0]):
+        if stem in files and name in (pages := _pages(stem, _read(files[stem]))):
+            return pages[name]
+    return None
+
+
+@cache
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _pages(stem: str, text: str) -> dict[str, str]:
+    """The statements of one file, by their names: the whole, or its first and its next page."""
+    lines = text.splitlines()
+    marks = [_ONE_PAGE.search(line) for line in lines]
+    if not any(marks):
+        return {stem: text}
+    return {
+        f"{stem}_{page}": "\n".join(
+            line if mark is None else line[: mark.start()]
+            for line, mark in zip(lines, marks, strict=True)
+            if mark is None or mark[1] == page
+        )
+        for page in ("first", "next")
+    }
+
+
+@cache
+def config_statement(dialect: Dialect, name: str) -> Statement:
+    """A statement on our own tables, which have fixed names."""
+    return Catalog(dialect).get(name)
+
+
+def _uid_bytes(dialect: Dialect, column: str, uid_kind: str) -> str:
+    """`column` as what is compared byte by byte: its collation may take `a` and `A` for one.
+
+    An index cannot carry it, so it stands beside the plain comparison.
+    """
+    if uid_kind != "text" or dialect is Dialect.POSTGRES:
+        return column
+    if dialect is Dialect.SQLITE:
+        return f"{column} COLLATE BINARY"
+    return f"CAST(CONVERT({column} USING utf8mb4) AS BINARY)"
+
+
+def _utc_expression(dialect: Dialect, column: str) -> str:
+    """On SQLite, `column` in the canonical text form whatever form the application wrote.
+
+    `datetime()` reads a space or a T, Z and offsets; the fraction of the second, which it would
+    cut, is carried over digit by digit. Elsewhere the column's own order is the order of time.
+    """
+    if dialect is not Dialect.SQLITE:
+        return column
+    rest = f"substr({column}, 20)"
+    digits = f"ltrim({rest}, '.0123456789')"
+    fraction = f"substr({rest}, 2, max(length({rest}) - length({digits}) - 1, 0))"
+    return (
+        f"(datetime(substr({column}, 1, 19) || {digits})"
+        f" || '.' || substr({fraction} || '000000', 1, 6))"
+    )

@@ -1,0 +1,203 @@
+"""Connections: one engine per database, opened with explicit manners, closed for sure.
+
+Everything that speaks to a server goes through `Database`; driver errors leave here as ours.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool, StaticPool
+
+from des_core.basics.database_urls import dialect_of, parse_url, url_label
+from des_core.basics.errors import ConfigError, DatabaseUnreachable
+from des_core.basics.identifiers import Dialect
+from des_core.database.catalog import Statement
+from des_core.database.errors import translate
+
+CONNECT_TIMEOUT_S = 10
+SQLITE_BUSY_TIMEOUT_S = 30.0
+APPLICATION_NAME = "des-admin"
+# The pool logs a traceback for each connection that it finds dead; an error of ours says it.
+logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True)
+class Database:
+    """An engine, its dialect, and a name for messages without any secret in it."""
+
+    engine: Engine
+    dialect: Dialect
+    label: str
+    shared_connection: bool = False
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads; rolled back at the end."""
+        with self.translated(), self.engine.connect() as connection:
+            yield connection
+            connection.rollback()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction, committed at the end or rolled back by any exception.
+
+        On SQLite it takes the write lock at its beginning, so that it never fails half-way
+        for want of it.
+        """
+        with self.translated(), self.engine.connect() as connection:
+            if self.dialect is Dialect.SQLITE:
+                connection.execution_options(des_begin="IMMEDIATE")
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def autocommit(self) -> Iterator[Connection]:
+        """A connection outside any transaction, for statements that refuse to run inside one."""
+        with self.translated(), self.engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    def reach(self) -> None:
+        """Connect once, to know early. `DatabaseUnreachable`."""
+        with self.translated(), self.engine.connect():
+            pass
+
+    def close(self) -> None:
+        """Give back every connection; a connection that was handed in stays open."""
+        if not self.shared_connection:
+            self.engine.dispose()
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as exc:
+            raise translate(exc, self.label) from exc
+
+
+def run(
+    connection: Connection, statement: Statement, values: Mapping[str, Any] | None = None
+) -> sa.CursorResult[Any]:
+    """Execute one statement of the catalogue with bound values."""
+    return connection.execute(statement.clause, dict(values or {}))
+
+
+def open_database(url_text: str, *, create: bool = False) -> Database:
+    """An engine for the URL. `create` lets SQLite make the file; otherwise it must be there."""
+    url = parse_url(url_text)
+    dialect = dialect_of(url)
+    arguments: dict[str, Any] = {}
+    if dialect is Dialect.SQLITE:
+        _require_sqlite_file(url, create=create)
+        arguments = {"timeout": SQLITE_BUSY_TIMEOUT_S, "check_same_thread": False}
+    elif dialect is Dialect.POSTGRES:
+        arguments = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": APPLICATION_NAME}
+    else:
+        arguments = {"connect_timeout": CONNECT_TIMEOUT_S, "charset": "utf8mb4"}
+        arguments["program_name"] = APPLICATION_NAME
+    pool: dict[str, Any] = {"poolclass": NullPool} if dialect is Dialect.SQLITE else {}
+    engine = sa.create_engine(
+        url, connect_args=arguments, pool_pre_ping=dialect is not Dialect.SQLITE, **pool
+    )
+    _install_manners(engine, dialect)
+    return Database(engine, dialect, url_label(url))
+
+
+def wrap_connection(raw: Any) -> Database:
+    """A Database over one open DB-API connection of psycopg, PyMySQL or sqlite3.
+
+    It is used as it is and stays open; transactions are begun and ended on it. Autocommit is
+    switched off, because a commit of ours must be one transaction.
+    """
+    module = type(raw).__module__.split(".")[0]
+    names = {
+        "psycopg": ("postgresql+psycopg", Dialect.POSTGRES),
+        "pymysql": ("mysql+pymysql", Dialect.MYSQL),
+        "sqlite3": ("sqlite", Dialect.SQLITE),
+    }
+    if module not in names:
+        raise ConfigError(
+            f"a connection of {module!r} cannot be used",
+            hint="hand in a connection of psycopg, pymysql or sqlite3",
+        )
+    drivername, dialect = names[module]
+    if dialect is Dialect.POSTGRES:
+        raw.autocommit = False
+    elif dialect is Dialect.MYSQL:
+        raw.autocommit(False)
+    engine = sa.create_engine(f"{drivername}://", creator=lambda: raw, poolclass=StaticPool)
+    _install_manners(engine, dialect)
+    return Database(engine, dialect, f"{dialect} connection handed in", shared_connection=True)
+
+
+def _require_sqlite_file(url: URL, *, create: bool) -> None:
+    if not url.database or url.database == ":memory:":
+        raise ConfigError(
+            "an SQLite database must be a file", hint="write sqlite:////absolute/path/file.db"
+        )
+    path = Path(url.database)
+    if create and path.parent.is_dir():
+        return
+    if not path.is_file():
+        raise DatabaseUnreachable(
+            "there is no SQLite database file here", hint="check database.url", path=str(path)
+        )
+
+
+def _install_manners(engine: Engine, dialect: Dialect) -> None:
+    if dialect is Dialect.SQLITE:
+        sa.event.listen(engine, "connect", _sqlite_on_connect)
+        sa.event.listen(engine, "begin", _sqlite_on_begin)
+    elif dialect is Dialect.MYSQL:
+        sa.event.listen(engine, "connect", _mysql_on_connect)
+    else:
+        sa.event.listen(engine, "begin", _postgres_on_begin)
+
+
+def _sqlite_on_connect(raw: Any, _record: Any) -> None:
+    # The driver's own transactions begin late and not before DDL: we say BEGIN ourselves.
+    raw.isolation_level = None
+    cursor = raw.cursor()
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute(f"PRAGMA busy_timeout={int(SQLITE_BUSY_TIMEOUT_S * 1000)}")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _sqlite_on_begin(connection: Connection) -> None:
+    if not _is_autocommit(connection):
+        kind = connection.get_execution_options().get("des_begin", "DEFERRED")
+        connection.exec_driver_sql(f"BEGIN {kind}")
+
+
+def _mysql_on_connect(raw: Any, _record: Any) -> None:
+    # A server may be set up to cut every answer short, or to refuse updates without a key.
+    with raw.cursor() as cursor:
+        cursor.execute(
+            "SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,"
+            "NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO',"
+            "sql_select_limit = 18446744073709551615, sql_safe_updates = 0"
+        )
+        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+
+
+def _postgres_on_begin(connection: Connection) -> None:
+    """Let the server refuse a statement from which a policy would leave rows out.
+
+    The watermark would pass such rows. By transaction, because a pooler between us and the server
+    may give the session to others after it.
+    """
+    if not _is_autocommit(connection):
+        connection.exec_driver_sql("SET LOCAL row_security = off")
+
+
+def _is_autocommit(connection: Connection) -> bool:
+    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"

@@ -1,0 +1,175 @@
+"""What a driver says, as an error of ours: unreachable, read-only, wrong schema, …, or a bug.
+
+The codes are those of the PostgreSQL manual (appendix "Error Codes") and of the MariaDB and MySQL
+references of server errors.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sqlalchemy.exc import DBAPIError
+
+from des_core.basics.errors import DamagedData, DatabaseUnreachable, DesError, Refused, WrongSchema
+
+ODD_TIME_HINT = "find them: des-admin sql show migration_odd_created_at; mend them, then try again"
+_OWN_TABLES = "des_archive_"
+_POINTER = re.compile(r"LINE \d+: ")
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """One thing that can be wrong, and how each database says it."""
+
+    error: type[DesError]
+    says: str
+    hint: str
+    sqlstates: tuple[str, ...]  # whole ones of PostgreSQL, or how they begin
+    numbers: frozenset[int]  # of MySQL and MariaDB
+    words: tuple[str, ...]  # in lower case, where there is no code: SQLite, and the driver's own
+
+
+_BUSY = _Kind(
+    Refused,
+    "gave up waiting for a lock in the database",
+    "see who holds it: des-admin doctor; then run the same command again",
+    ("55P03", "57014", "40P01", "40001"),
+    frozenset({1205, 1213, 1317, 1969, 3024}),
+    ("database is locked", "database table is locked"),
+)
+_DENIED = _Kind(
+    Refused,
+    "the database user may not do this",
+    "grant it, or run this as the user that owns the tables",
+    ("42501",),
+    frozenset({1142, 1143, 1227, 1370}),
+    (),
+)
+_SCHEMA = _Kind(
+    WrongSchema,
+    "a table or a column is missing",
+    "compare the names in the configuration with the database: des-admin doctor",
+    ("42P01", "42703", "3F000"),
+    frozenset({1054, 1146}),
+    ("no such table", "no such column"),
+)
+_ODD_TIME = _Kind(
+    Refused,
+    "a row holds a time outside the years 1 to 9999, of which no watermark can speak",
+    ODD_TIME_HINT,
+    (),
+    frozenset(),
+    ("timestamp too large", "timestamp too small"),
+)
+_READ_ONLY = _Kind(
+    DatabaseUnreachable,
+    "the database takes no writes",
+    "it is a standby, or was made read-only: name the primary in the URL, or wait until it takes "
+    "writes; then run the same command again",
+    ("25006",),
+    frozenset({1290, 1792, 1836}),
+    ("readonly",),
+)
+_IN_TROUBLE = _Kind(
+    DatabaseUnreachable,
+    "the database server cannot go on",
+    "see its log and its disks: it may be out of room or memory; then run the same command again",
+    ("53100", "53200", "53400", "58"),
+    frozenset({1021, 1026, 1030, 1037, 1038, 1041, 1114, 1180, 1598}),
+    ("database or disk is full", "disk i/o error"),
+)
+_DAMAGED = _Kind(
+    DamagedData,
+    "the database says that its own files are damaged",
+    "repair it, or restore a backup of it, before anything else; no shard is touched by this",
+    ("XX001", "XX002"),
+    frozenset({1034, 1035, 1194, 1195, 1712, 1877}),
+    ("malformed",),
+)
+_CROWDED = _Kind(
+    DatabaseUnreachable,
+    "the database has no connection left",
+    "see who holds them, or allow more, for this user or at all (a migration needs four, and one "
+    "for each further session; verify one for each thread); then run the same command again",
+    ("53300",),
+    frozenset({1040, 1203, 1226}),
+    ("too many clients", "too many connections", "connection slots are reserved"),
+)
+_UNREACHABLE = _Kind(
+    DatabaseUnreachable,
+    "the database cannot be reached",
+    "check address, credentials and network, then run the same command again",
+    ("08", "25P03", "28", "3D", "57P"),
+    frozenset({1044, 1045, 1049, 1053, 1129, 1130, 1158, 1159, 1160, 1161})
+    | {1698, 1927, 2002, 2003, 2005, 2006, 2013, 2026, 2055, 4031},
+    ("unable to open", "not a database"),
+)
+_KINDS = (
+    _BUSY,
+    _DENIED,
+    _SCHEMA,
+    _ODD_TIME,
+    _READ_ONLY,
+    _IN_TROUBLE,
+    _DAMAGED,
+    _CROWDED,
+    _UNREACHABLE,
+)
+
+
+def translate(exc: DBAPIError, label: str) -> DesError:
+    """The error of ours that says what `exc` means; the statement's values are left out."""
+    kind = _kind(exc)
+    detail = _detail(exc)
+    if kind is None:
+        return DesError(f"the database refused a statement: {detail}", database=label)
+    if kind is _SCHEMA and _OWN_TABLES in detail:
+        return WrongSchema(
+            f"this database is not migrated yet, a table of this program is missing: {detail}",
+            hint="see: des-admin migrate plan; then: des-admin migrate up",
+            database=label,
+        )
+    return kind.error(f"{kind.says}: {detail}", hint=kind.hint, database=label)
+
+
+def is_busy(exc: BaseException) -> bool:
+    """Whether a lock was not had in time, or a deadlock was ended: worth another try."""
+    cause = exc if isinstance(exc, DBAPIError) else exc.__cause__
+    return isinstance(cause, DBAPIError) and _kind(cause) is _BUSY
+
+
+def _detail(exc: DBAPIError) -> str:
+    """What the driver said, without the piece of our statement that PostgreSQL points at."""
+    lines = str(exc.orig).splitlines()
+    at = next((number for number, line in enumerate(lines) if _POINTER.match(line)), None)
+    if at is not None:
+        del lines[at : at + 2]
+    return " ".join(" ".join(lines).split())[:400]
+
+
+def _kind(exc: DBAPIError) -> _Kind | None:
+    original = exc.orig
+    found = next((kind for kind in _KINDS if _says(original, kind)), None)
+    if found is not None:
+        return found
+    # A connection that broke has whatever code it broke with (PyMySQL's is 0 for a closed one), and
+    # psycopg has no SQLSTATE where it never got through to a server.
+    never_there = (
+        type(original).__name__ == "OperationalError"
+        and getattr(original, "sqlstate", "none") is None
+    )
+    return _UNREACHABLE if exc.connection_invalidated or never_there else None
+
+
+def _says(original: object, kind: _Kind) -> bool:
+    """Whether the driver's error is of this kind."""
+    arguments = getattr(original, "args", ())
+    if arguments and isinstance(arguments[0], int):
+        # Before the SQLSTATE, which PyMySQL has too, but coarser.
+        return arguments[0] in kind.numbers
+    # SQLite has none at all, psycopg none where it got no connection.
+    sqlstate = getattr(original, "sqlstate", None)
+    if sqlstate is None:
+        return any(word in str(original).lower() for word in kind.words)
+    return str(sqlstate).startswith(kind.sqlstates)

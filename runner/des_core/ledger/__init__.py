@@ -1,0 +1,1 @@
+"""What was packed and what is recorded: slices, shards, exceptions, events, the watermark."""

@@ -1,0 +1,241 @@
+"""Exceptions: rows of `files` for which the watermark's answer is wrong, and why."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from des_core.basics.identifiers import Dialect
+from des_core.database.catalog import config_statement
+from des_core.database.connections import Database, run
+from des_core.database.stored_time import (
+    from_stored,
+    optional_from_stored,
+    optional_to_stored,
+    to_stored,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection, Row
+
+RESOLVED_BY_HAND = "by operator"
+# The reason of files that an operator skipped by moving the watermark forward.
+SKIPPED = "skipped"
+BATCH_SIZE = 500
+PAGE_SIZE = 1000
+FIRST_RETRY_AFTER = timedelta(minutes=10)
+LONGEST_RETRY_AFTER = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class NewException:
+    """What is to be recorded. `archived` is the truth about the file, against the watermark.
+
+    `attempts` counts the tries at packing that this record stands for: 0 for a row that nobody
+    has tried yet, which is then due at once. `attempts_before` are those recorded already.
+    """
+
+    uid: str
+    created_at: datetime
+    location: str | None
+    archived: bool
+    reason: str
+    error: str | None = None
+    attempts: int = 1
+    attempts_before: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenException:
+    """One open exception as recorded."""
+
+    exception_id: int
+    uid: str
+    created_at: datetime
+    location: str | None
+    archived: bool
+    reason: str
+    attempts: int
+    last_error: str | None
+    first_seen: datetime
+    last_seen: datetime
+    next_attempt: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonCount:
+    """Open exceptions of one reason."""
+
+    reason: str
+    archived: bool
+    files: int
+    oldest: datetime
+    last_seen: datetime
+
+
+def uid_digest(uid: str) -> str:
+    """The key of a uid of any length: sha256 of its UTF-8, hex."""
+    return hashlib.sha256(uid.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def retry_after(attempts: int) -> timedelta:
+    """How long to wait before the next try: doubled each time, one day at most."""
+    doublings = min(max(attempts - 1, 0), 20)
+    return min(FIRST_RETRY_AFTER * (1 << doublings), LONGEST_RETRY_AFTER)
+
+
+def record_exceptions(
+    connection: Connection,
+    dialect: Dialect,
+    items: Iterable[NewException],
+    *,
+    now: datetime,
+    held: bool = False,
+) -> int:
+    """Open these exceptions (again), in the caller's transaction; how many they were.
+
+    `held` ones lie above the watermark, where an open exception would read as archived: they stay
+    closed until `open_held` finds the watermark above them.
+    """
+    statement = config_statement(dialect, "exception_hold" if held else "exception_record")
+    total = 0
+    for batch in _in_batches(exception_values(items, dialect, now)):
+        connection.execute(statement.clause, batch)
+        total += len(batch)
+    return total
+
+
+def resolve_exceptions(
+    connection: Connection,
+    dialect: Dialect,
+    keys: Iterable[tuple[str, datetime]],
+    *,
+    resolution: str,
+    now: datetime,
+) -> int:
+    """Close the open exceptions with these (uid, created_at); how many were asked for."""
+    statement = config_statement(dialect, "exception_resolve")
+    values = (
+        {
+            "uid_sha256": uid_digest(uid),
+            "created_at": to_stored(created_at, dialect),
+            "resolution": resolution,
+            "now": to_stored(now, dialect),
+        }
+        for uid, created_at in keys
+    )
+    total = 0
+    for batch in _in_batches(values):
+        connection.execute(statement.clause, batch)
+        total += len(batch)
+    return total
+
+
+def resolve_range(
+    connection: Connection,
+    dialect: Dialect,
+    *,
+    start: datetime,
+    end: datetime,
+    archived: bool,
+    resolution: str,
+    now: datetime,
+) -> int:
+    """Close the open exceptions in `(start, end]` whose truth is `archived`; how many."""
+    values = {
+        "start_at": to_stored(start, dialect),
+        "end_at": to_stored(end, dialect),
+        "archived": archived,
+        "resolution": resolution,
+        "now": to_stored(now, dialect),
+    }
+    return run(connection, config_statement(dialect, "exception_resolve_range"), values).rowcount
+
+
+def open_held(connection: Connection, dialect: Dialect, *, end: datetime) -> int:
+    """Open what was held back up to and including `end`; how many."""
+    values = {"end_at": to_stored(end, dialect)}
+    return run(connection, config_statement(dialect, "exception_open_held"), values).rowcount
+
+
+def drop_held(connection: Connection, dialect: Dialect) -> int:
+    """Give up what is held back, because its rows will be read again; how many."""
+    return run(connection, config_statement(dialect, "exception_drop_held")).rowcount
+
+
+def count_open(connection: Connection, dialect: Dialect) -> list[ReasonCount]:
+    """Open exceptions by reason."""
+    return [
+        ReasonCount(
+            reason=row.reason,
+            archived=bool(row.archived),
+            files=int(row.files),
+            oldest=from_stored(row.oldest),
+            last_seen=from_stored(row.last_seen),
+        )
+        for row in run(connection, config_statement(dialect, "exception_counts"))
+    ]
+
+
+def iterate_open(config: Database, *, page_size: int = PAGE_SIZE) -> Iterator[list[OpenException]]:
+    """All open exceptions, in pages, each read in a short transaction of its own."""
+    statement = config_statement(config.dialect, "exception_page")
+    after_id = 0
+    while True:
+        with config.read() as connection:
+            rows = run(connection, statement, {"after_id": after_id, "page_size": page_size}).all()
+        if not rows:
+            return
+        yield [_open_exception(row) for row in rows]
+        after_id = rows[-1].exception_id
+
+
+def exception_values(
+    items: Iterable[NewException], dialect: Dialect, now: datetime
+) -> Iterator[dict[str, Any]]:
+    """What `exception_record` binds for each."""
+    for item in items:
+        tries = item.attempts + item.attempts_before
+        due = None if item.attempts == 0 else now + retry_after(tries)
+        yield {
+            "uid_sha256": uid_digest(item.uid),
+            "uid": item.uid,
+            "created_at": to_stored(item.created_at, dialect),
+            "location": item.location,
+            "archived": item.archived,
+            "reason": item.reason,
+            "attempts": item.attempts,
+            "error": None if item.error is None else item.error[:2000],
+            "now": to_stored(now, dialect),
+            "next_attempt": optional_to_stored(due, dialect),
+        }
+
+
+def _in_batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == BATCH_SIZE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _open_exception(row: Row[Any]) -> OpenException:
+    return OpenException(
+        exception_id=int(row.exception_id),
+        uid=row.uid,
+        created_at=from_stored(row.created_at),
+        location=row.location,
+        archived=bool(row.archived),
+        reason=row.reason,
+        attempts=int(row.attempts),
+        last_error=row.last_error,
+        first_seen=from_stored(row.first_seen),
+        last_seen=from_stored(row.last_seen),
+        next_attempt=optional_from_stored(row.next_attempt),
+    )

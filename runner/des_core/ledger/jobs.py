@@ -1,0 +1,108 @@
+"""Long jobs in chunks: how far each has come is kept, so that a killed one goes on from there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from des_core.database.catalog import config_statement
+from des_core.database.connections import Database, run
+from des_core.database.stored_time import optional_from_stored, optional_to_stored, to_stored
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+
+JOB_TABLE = "des_archive_job"
+SEED_JOB = "seed"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One row of des_archive_job. Everything up to `cursor` is done; `details` is the job's own."""
+
+    name: str
+    state: str
+    cursor: datetime | None
+    rows_done: int
+    rows_total: int | None
+    details: Mapping[str, Any]
+
+    @property
+    def is_unfinished(self) -> bool:
+        return self.state in ("running", "paused")
+
+    def advanced(self, cursor: datetime | None, rows: int) -> Job:
+        return replace(self, cursor=cursor, rows_done=self.rows_done + rows)
+
+
+def read_job(database: Database, name: str) -> Job | None:
+    """The job as it was last written, or None."""
+    with database.read() as connection:
+        row = run(
+            connection, config_statement(database.dialect, "job_read"), {"name": name}
+        ).first()
+    if row is None:
+        return None
+    return Job(
+        name=row.name,
+        state=row.state,
+        cursor=optional_from_stored(row.cursor_created_at),
+        rows_done=int(row.rows_done),
+        rows_total=None if row.rows_total is None else int(row.rows_total),
+        details=json.loads(row.details or "{}"),
+    )
+
+
+def write_job(database: Database, job: Job, now: datetime) -> None:
+    """Record where the job is, in a transaction of its own."""
+    values = {
+        "name": job.name,
+        "state": job.state,
+        "cursor_created_at": optional_to_stored(job.cursor, database.dialect),
+        "rows_done": job.rows_done,
+        "rows_total": job.rows_total,
+        "details": json.dumps(dict(job.details), sort_keys=True),
+        "now": to_stored(now, database.dialect),
+    }
+    with database.write() as connection:
+        run(connection, config_statement(database.dialect, "job_write"), values)
+
+
+def forget_job(connection: Connection, database: Database, name: str) -> None:
+    """Drop the row, in the caller's transaction."""
+    run(connection, config_statement(database.dialect, "job_forget"), {"name": name})
+
+
+def advance_job(connection: Connection, database: Database, job: Job, now: datetime) -> None:
+    """Record how far the job is, in the caller's transaction; that somebody paused it stays."""
+    values = {
+        "name": job.name,
+        "cursor_created_at": optional_to_stored(job.cursor, database.dialect),
+        "rows_done": job.rows_done,
+        "now": to_stored(now, database.dialect),
+    }
+    run(connection, config_statement(database.dialect, "job_advance"), values)
+
+
+def change_state(database: Database, name: str, expected: str, state: str, now: datetime) -> bool:
+    """From one state to another; False where the job was in none or in another one."""
+    values = {
+        "name": name,
+        "expected": expected,
+        "state": state,
+        "now": to_stored(now, database.dialect),
+    }
+    with database.write() as connection:
+        statement = config_statement(database.dialect, "job_change_state")
+        return run(connection, statement, values).rowcount == 1
+
+
+def unfinished_jobs(database: Database) -> list[str]:
+    """The names of the jobs that are running, paused or were cut off."""
+    with database.read() as connection:
+        rows = run(connection, config_statement(database.dialect, "job_unfinished"))
+        return [str(row.name) for row in rows]

@@ -1,0 +1,199 @@
+"""The ledger: what was packed. One row per slice, one per shard, committed with the watermark."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from des_core.basics.identifiers import Dialect
+from des_core.database.catalog import config_statement
+from des_core.database.connections import Database, run
+from des_core.database.stored_time import (
+    day_from_stored,
+    day_to_stored,
+    from_stored,
+    optional_from_stored,
+    to_stored,
+)
+from des_core.records import ShardRecord
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection, Row
+
+
+BATCH_SIZE = 500
+PAGE_SIZE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class KnownShard:
+    """A shard as the ledger has it."""
+
+    record: ShardRecord
+    slice_id: int
+    verified_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SliceRecord:
+    """One packed slice. `files_in` rows were read; each is in `files_out` or `files_failed`.
+
+    `files_present` of `files_out` had been packed before. `bytes_in` is content, `bytes_out` what
+    the shards take on disk.
+    """
+
+    run_id: str
+    kind: str
+    window_start: datetime
+    window_end: datetime
+    files_in: int
+    files_out: int
+    files_failed: int
+    files_present: int
+    bytes_in: int
+    bytes_out: int
+    started_at: datetime
+    finished_at: datetime
+    versions: str
+    worker: int = 0
+    workers: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSlice:
+    """A slice as the ledger has it."""
+
+    slice_id: int
+    record: SliceRecord
+
+
+def add_slice(
+    connection: Connection, dialect: Dialect, record: SliceRecord, shards: Iterable[ShardRecord]
+) -> int:
+    """Write one slice and its shards in the caller's transaction; the new slice_id."""
+    run(connection, config_statement(dialect, "slice_add"), _slice_values(record, dialect))
+    key = {
+        "run_id": record.run_id,
+        "kind": record.kind,
+        "window_end": to_stored(record.window_end, dialect),
+        "worker": record.worker,
+    }
+    slice_id = int(run(connection, config_statement(dialect, "slice_id_of"), key).scalar_one())
+    rows = [_shard_values(shard, slice_id, dialect) for shard in shards]
+    statement = config_statement(dialect, "shard_add")
+    for start in range(0, len(rows), BATCH_SIZE):
+        connection.execute(statement.clause, rows[start : start + BATCH_SIZE])
+    return slice_id
+
+
+def slice_is_recorded(config: Database, record: SliceRecord) -> bool:
+    """Whether this very slice reached the ledger: asked when a commit's outcome is unknown."""
+    key = {
+        "run_id": record.run_id,
+        "kind": record.kind,
+        "window_start": to_stored(record.window_start, config.dialect),
+        "window_end": to_stored(record.window_end, config.dialect),
+        "worker": record.worker,
+    }
+    with config.read() as connection:
+        found = run(connection, config_statement(config.dialect, "slice_find"), key).first()
+    return found is not None
+
+
+def newest_slices(connection: Connection, dialect: Dialect, *, limit: int) -> list[KnownSlice]:
+    """The newest `limit` slices, newest first."""
+    statement = config_statement(dialect, "slice_newest")
+    return [_known_slice(row) for row in run(connection, statement, {"page_size": limit})]
+
+
+def iterate_slices_back(
+    connection: Connection, dialect: Dialect, *, page_size: int = PAGE_SIZE
+) -> Iterator[KnownSlice]:
+    """All slices, newest first, read in pages as far as somebody goes on asking."""
+    statement = config_statement(dialect, "slice_page_back")
+    before_id = 2**62
+    while True:
+        values = {"before_id": before_id, "page_size": page_size}
+        rows = run(connection, statement, values).all()
+        yield from map(_known_slice, rows)
+        if len(rows) < page_size:
+            return
+        before_id = int(rows[-1].slice_id)
+
+
+def shard_names_of_day(connection: Connection, dialect: Dialect, day: date) -> set[str]:
+    """The names of the shards of one UTC day that the ledger knows."""
+    values = {"day": day_to_stored(day, dialect)}
+    return {
+        row.name for row in run(connection, config_statement(dialect, "shard_names_of_day"), values)
+    }
+
+
+def find_shard(config: Database, name: str) -> KnownShard | None:
+    """One shard by its name, or None where the ledger does not know it."""
+    with config.read() as connection:
+        row = run(connection, config_statement(config.dialect, "shard_by_name"), {"name": name})
+        found = row.first()
+    return None if found is None else known_shard(found)
+
+
+def iterate_shards(config: Database, *, page_size: int = PAGE_SIZE) -> Iterator[list[KnownShard]]:
+    """All shards by name, in pages, each read in a short transaction of its own."""
+    statement = config_statement(config.dialect, "shard_page")
+    after = ""
+    while True:
+        with config.read() as connection:
+            values = {"after_name": after, "page_size": page_size}
+            rows = run(connection, statement, values).all()
+        if not rows:
+            return
+        yield [known_shard(row) for row in rows]
+        after = rows[-1].name
+
+
+def _slice_values(record: SliceRecord, dialect: Dialect) -> dict[str, Any]:
+    moments = ("window_start", "window_end", "started_at", "finished_at")
+    values = {name: getattr(record, name) for name in SliceRecord.__slots__}
+    return values | {name: to_stored(values[name], dialect) for name in moments}
+
+
+def _shard_values(shard: ShardRecord, slice_id: int, dialect: Dialect) -> dict[str, Any]:
+    values = {name: getattr(shard, name) for name in ShardRecord.__slots__}
+    return values | {"slice_id": slice_id, "day": day_to_stored(shard.day, dialect)}
+
+
+def _known_slice(row: Row[Any]) -> KnownSlice:
+    fields = dict(row._mapping)
+    slice_id = int(fields.pop("slice_id"))
+    for name in ("window_start", "window_end", "started_at", "finished_at"):
+        fields[name] = from_stored(fields[name])
+    return KnownSlice(slice_id, SliceRecord(**fields))
+
+
+def known_shard(row: Row[Any]) -> KnownShard:
+    """A row of des_archive_shard."""
+    record = ShardRecord(
+        name=row.name,
+        day=day_from_stored(row.day),
+        bucket=int(row.bucket),
+        part=int(row.part),
+        files=int(row.files),
+        content_bytes=int(row.content_bytes),
+        size_bytes=int(row.size_bytes),
+        sha256=row.sha256,
+    )
+    return KnownShard(record, int(row.slice_id), optional_from_stored(row.verified_at))
+
+
+def newest_versions(ledger: Database) -> dict[str, Any]:
+    """What the newest slice says of how it was packed; empty where there is none, or nonsense."""
+    with ledger.read() as connection:
+        newest = newest_slices(connection, ledger.dialect, limit=1)
+    with suppress(ValueError):
+        versions = json.loads(newest[0].record.versions) if newest else {}
+        return versions if isinstance(versions, dict) else {}
+    return {}

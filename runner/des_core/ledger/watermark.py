@@ -1,0 +1,172 @@
+"""The watermark: one row, read exactly, moved by compare-and-set only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from des_core.basics.errors import FenceLost, WrongSchema
+from des_core.basics.identifiers import Dialect
+from des_core.basics.timestamps import floor_day, format_utc
+from des_core.database.catalog import config_statement
+from des_core.database.connections import Database, run
+from des_core.database.stored_time import from_stored, optional_from_stored, to_stored
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+MIGRATE_HINT = "create it: des-admin migrate up"
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """The row of des_archive_config as one read saw it. `raw` is the stored value, for the CAS."""
+
+    archived_until: datetime
+    lag_days: int
+    fence: int
+    last_updated: datetime | None
+    updated_by: str | None
+    raw: object
+
+
+def read_watermark(
+    connection: Connection, dialect: Dialect, *, statement: str = "watermark_read"
+) -> Watermark:
+    """The one row; WrongSchema where there is none, or another one beside it.
+
+    `statement` may be `watermark_lock`, which keeps the row until the transaction ends.
+    """
+    rows = run(connection, config_statement(dialect, statement)).all()
+    if not rows:
+        raise WrongSchema("des_archive_config is empty: there is no watermark", hint=MIGRATE_HINT)
+    if len(rows) > 1 or rows[0].id != 1:
+        raise WrongSchema(
+            "des_archive_config must hold exactly one row, with id 1",
+            hint="remove the others after reading them: SELECT * FROM des_archive_config",
+            ids=", ".join(str(row.id) for row in rows),
+        )
+    row = rows[0]
+    return Watermark(
+        archived_until=from_stored(row.archived_until),
+        lag_days=int(row.lag_days),
+        fence=int(row.fence),
+        last_updated=optional_from_stored(row.last_updated),
+        updated_by=row.updated_by,
+        raw=row.archived_until,
+    )
+
+
+def compute_target(
+    now: datetime, lag_days: int, oldest_transaction: datetime | None = None
+) -> datetime:
+    """Midnight UTC at or before `now - lag_days`, and before the oldest open transaction.
+
+    A transaction that is still open may yet commit rows stamped with the time it began, so the
+    window ends just before that.
+    """
+    target = floor_day(now - timedelta(days=lag_days))
+    if oldest_transaction is None:
+        return target
+    return min(target, oldest_transaction - timedelta(microseconds=1))
+
+
+def move_watermark(
+    connection: Connection,
+    dialect: Dialect,
+    *,
+    expected: Watermark,
+    to: datetime,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Compare-and-set on value and fence, in the caller's transaction.
+
+    FenceLost where the row is no longer what `expected` saw: another writer, or an operator's
+    own SQL. The caller's transaction must then roll back.
+    """
+    _compare_and_set(connection, dialect, expected, to_stored(to, dialect), actor=actor, now=now)
+
+
+def confirm_watermark(
+    connection: Connection, dialect: Dialect, *, expected: Watermark, actor: str, now: datetime
+) -> None:
+    """Check value and fence by writing the watermark to itself, exactly as it is stored.
+
+    FenceLost as from `move_watermark`. What is written in this transaction is true of that
+    watermark, or not written at all.
+    """
+    _compare_and_set(connection, dialect, expected, expected.raw, actor=actor, now=now)
+
+
+def _compare_and_set(
+    connection: Connection,
+    dialect: Dialect,
+    expected: Watermark,
+    to_value: object,
+    *,
+    actor: str,
+    now: datetime,
+) -> None:
+    values = {
+        "to_value": to_value,
+        "now": to_stored(now, dialect),
+        "actor": actor[:100],
+        "expected": expected.raw,
+        "fence": expected.fence,
+    }
+    if run(connection, config_statement(dialect, "watermark_move"), values).rowcount != 1:
+        raise _lost(connection, dialect, expected)
+
+
+def set_lag_days(
+    connection: Connection,
+    dialect: Dialect,
+    *,
+    expected: Watermark,
+    lag_days: int,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Change lag_days by compare-and-set, in the caller's transaction."""
+    values = {
+        "lag_days": lag_days,
+        "now": to_stored(now, dialect),
+        "actor": actor[:100],
+        "expected": expected.lag_days,
+        "fence": expected.fence,
+    }
+    if run(connection, config_statement(dialect, "watermark_set_lag"), values).rowcount != 1:
+        raise _lost(connection, dialect, expected)
+
+
+def take_fence(config: Database) -> Watermark:
+    """Become the only writer. Call it while holding the lock; older writers can commit no more.
+
+    Static workers are forgotten with what they packed ahead of the watermark: whoever packs that
+    range again finds their shards.
+    """
+    with config.write() as connection:
+        watermark = raise_fence(connection, config.dialect)
+        for name in ("worker_forget", "exception_drop_held"):
+            run(connection, config_statement(config.dialect, name))
+        return watermark
+
+
+def raise_fence(connection: Connection, dialect: Dialect) -> Watermark:
+    """A fence above all before, in the caller's transaction, which then has the row locked."""
+    read_watermark(connection, dialect)
+    run(connection, config_statement(dialect, "watermark_take_fence"))
+    return read_watermark(connection, dialect)
+
+
+def _lost(connection: Connection, dialect: Dialect, expected: Watermark) -> FenceLost:
+    found = read_watermark(connection, dialect)
+    return FenceLost(
+        "the watermark was changed by somebody else; nothing was written",
+        hint="see who: des-admin watermark history; then run the same command again",
+        expected=f"{format_utc(expected.archived_until)}, fence {expected.fence}",
+        found=f"{format_utc(found.archived_until)}, fence {found.fence}",
+        updated_by=found.updated_by,
+    )

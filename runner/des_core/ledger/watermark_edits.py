@@ -1,0 +1,312 @@
+"""Moving the watermark by hand: the impact is computed first, then exactly that is done.
+
+Order of execution, which is the safety argument:
+1. the lock: no runner is at work, and none can begin;
+2. the fence: a runner that was stopped in the middle can commit no more;
+3. for a move forward, the skipped rows are read again: not one more or less than was confirmed;
+4. one transaction: compare-and-set of the watermark, exceptions, and the event that tells why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from des_core.basics.errors import FenceLost, Refused
+from des_core.basics.timestamps import format_utc, from_us
+from des_core.database.catalog import config_statement
+from des_core.database.connections import Database, run
+from des_core.database.stored_time import to_stored
+from des_core.ledger.archive_table import require_same_table
+from des_core.ledger.events import record_event
+from des_core.ledger.exceptions import SKIPPED, NewException, record_exceptions, resolve_range
+from des_core.ledger.watermark import (
+    Watermark,
+    compute_target,
+    move_watermark,
+    read_watermark,
+    set_lag_days,
+    take_fence,
+)
+from des_core.locks.lock import hold_lock
+from des_core.rows.reader import SourceReader, WindowStats
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+
+class Direction(StrEnum):
+    """Which way the watermark moves; `back` replays files, `forward` skips them."""
+
+    BACK = "back"
+    FORWARD = "forward"
+    NOWHERE = "nowhere"
+
+
+@dataclass(frozen=True)
+class MovePlan:
+    """A move of the watermark and what it means. Computed before anybody is asked.
+
+    `files` lie between the two positions and are replayed or skipped. `flipped_exceptions` are
+    open exceptions of that range whose meaning would turn around; they are closed in the same
+    transaction, because the new watermark alone then tells the truth about them. `shards` are those
+    of the days concerned. `target` is where the next cycle ends.
+    """
+
+    before: Watermark
+    to: datetime
+    direction: Direction
+    files: WindowStats
+    flipped_exceptions: int
+    shards: int
+    target: datetime
+    forget: bool = False
+
+    @property
+    def start(self) -> datetime:
+        return min(self.before.archived_until, self.to)
+
+    @property
+    def end(self) -> datetime:
+        return max(self.before.archived_until, self.to)
+
+    @property
+    def records_skipped(self) -> bool:
+        """Whether the files that are skipped become exceptions."""
+        return self.direction is Direction.FORWARD and not self.forget and self.files.files > 0
+
+
+@dataclass(frozen=True)
+class LagPlan:
+    """A change of lag_days. `files` is what the target's move lets in or keeps out."""
+
+    before: Watermark
+    lag_days: int
+    target_before: datetime
+    target_after: datetime
+    files: WindowStats
+
+
+def plan_move(
+    config: Database,
+    source: SourceReader,
+    to: datetime,
+    *,
+    expect_current: datetime | None = None,
+    forget: bool = False,
+    max_captured: int,
+) -> MovePlan:
+    """What moving to `to` would do; every count is bounded by the range between the positions.
+
+    Raises ConfigError for a table that is not the archive's; Refused for a watermark in the
+    future, another current value than expected, and more skipped files than can be recorded.
+    """
+    require_same_table(source.database, source.settings.table, config)
+    with config.read() as connection:
+        before = read_watermark(connection, config.dialect)
+    _require_expected(before, expect_current)
+    clock = source.clock()
+    if to > clock.now:
+        raise Refused(
+            "the watermark cannot lie in the future: files not yet written would read as archived",
+            to=format_utc(to),
+            now=format_utc(clock.now),
+        )
+    direction = _direction(before.archived_until, to)
+    start, end = min(before.archived_until, to), max(before.archived_until, to)
+    files = source.stats(start, end)
+    if direction is Direction.FORWARD and not forget and files.files > max_captured:
+        raise Refused(
+            f"{files.files:,} files would be skipped, more than can be recorded as exceptions",
+            hint="pack them instead: des-admin run; or raise migration.max_captured; or give them "
+            "up without a trace: --forget",
+            limit=max_captured,
+        )
+    flips_when = direction is Direction.FORWARD
+    with config.read() as connection:
+        flipped = _count_flipped(connection, config, start, end, archived=flips_when)
+        shards = _count_shards(connection, config, start, end)
+    return MovePlan(
+        before=before,
+        to=to,
+        direction=direction,
+        files=files,
+        flipped_exceptions=flipped,
+        shards=shards,
+        target=compute_target(clock.now, before.lag_days, clock.oldest_transaction),
+        forget=forget,
+    )
+
+
+def execute_move(
+    config: Database,
+    source: SourceReader,
+    plan: MovePlan,
+    *,
+    action: str,
+    actor: str,
+    reason: str | None,
+) -> Watermark:
+    """Do exactly what the plan says; the new watermark. LockHeld while a runner is at work."""
+    with hold_lock(config, f"watermark {action}"):
+        mine = _take_over(config, plan.before)
+        skipped = _skipped_rows(source, plan) if plan.records_skipped else []
+        now = datetime.now(UTC)
+        with config.write() as connection:
+            move_watermark(
+                connection, config.dialect, expected=mine, to=plan.to, actor=actor, now=now
+            )
+            resolve_range(
+                connection,
+                config.dialect,
+                start=plan.start,
+                end=plan.end,
+                archived=plan.direction is Direction.FORWARD,
+                resolution=f"watermark {plan.direction}",
+                now=now,
+            )
+            record_exceptions(connection, config.dialect, skipped, now=now)
+            record_event(
+                connection,
+                config.dialect,
+                action=f"watermark {action}",
+                actor=actor,
+                now=now,
+                from_value=format_utc(plan.before.archived_until),
+                to_value=format_utc(plan.to),
+                reason=reason,
+                details=_details(plan),
+            )
+        with config.read() as connection:
+            return read_watermark(connection, config.dialect)
+
+
+def plan_lag(config: Database, source: SourceReader, lag_days: int) -> LagPlan:
+    """What another lag_days would let in or keep out; ConfigError for another table."""
+    require_same_table(source.database, source.settings.table, config)
+    with config.read() as connection:
+        before = read_watermark(connection, config.dialect)
+    clock = source.clock()
+    old = compute_target(clock.now, before.lag_days, clock.oldest_transaction)
+    new = compute_target(clock.now, lag_days, clock.oldest_transaction)
+    start = max(min(old, new), before.archived_until)
+    return LagPlan(before, lag_days, old, new, source.stats(start, max(old, new, start)))
+
+
+def execute_lag(config: Database, plan: LagPlan, *, actor: str, reason: str | None) -> None:
+    """Change lag_days and record it; refused while a runner is at work."""
+    with hold_lock(config, "watermark lag"), config.write() as connection:
+        now = datetime.now(UTC)
+        set_lag_days(
+            connection,
+            config.dialect,
+            expected=plan.before,
+            lag_days=plan.lag_days,
+            actor=actor,
+            now=now,
+        )
+        record_event(
+            connection,
+            config.dialect,
+            action="watermark lag",
+            actor=actor,
+            now=now,
+            from_value=str(plan.before.lag_days),
+            to_value=str(plan.lag_days),
+            reason=reason,
+        )
+
+
+def _require_expected(before: Watermark, expected: datetime | None) -> None:
+    if expected is not None and before.archived_until != expected:
+        raise Refused(
+            "the watermark is not where it was expected: nothing was changed",
+            hint="see who moved it: des-admin watermark history",
+            expected=format_utc(expected),
+            found=format_utc(before.archived_until),
+        )
+
+
+def _direction(before: datetime, to: datetime) -> Direction:
+    if to == before:
+        return Direction.NOWHERE
+    return Direction.BACK if to < before else Direction.FORWARD
+
+
+def _take_over(config: Database, before: Watermark) -> Watermark:
+    mine = take_fence(config)
+    if (mine.raw, mine.fence) != (before.raw, before.fence + 1):
+        raise FenceLost(
+            "the watermark was changed since the plan was made: nothing was changed",
+            hint="run the same command again",
+            planned_from=format_utc(before.archived_until),
+            found=format_utc(mine.archived_until),
+        )
+    return mine
+
+
+def _skipped_rows(source: SourceReader, plan: MovePlan) -> list[NewException]:
+    """The rows to record, in memory: `max_captured` bounds them."""
+    rows = list(_iterate_skipped(source, plan))
+    if len(rows) != plan.files.files:
+        raise Refused(
+            "rows came or went since the plan was made: nothing was changed",
+            hint="run the same command again",
+            planned=plan.files.files,
+            found=len(rows),
+        )
+    return rows
+
+
+def _iterate_skipped(source: SourceReader, plan: MovePlan) -> Iterator[NewException]:
+    for page in source.rows(plan.start, plan.end):
+        for row in page:
+            yield NewException(
+                uid=row.uid,
+                created_at=from_us(row.created_us),
+                location=row.location,
+                archived=False,
+                reason=SKIPPED,
+                error="skipped by an operator",
+                attempts=0,
+            )
+
+
+def _count_flipped(
+    connection: Connection, config: Database, start: datetime, end: datetime, *, archived: bool
+) -> int:
+    values = _range(config, start, end) | {"archived": archived}
+    statement = config_statement(config.dialect, "exception_count_flipped")
+    return int(run(connection, statement, values).scalar_one())
+
+
+def _count_shards(connection: Connection, config: Database, start: datetime, end: datetime) -> int:
+    from des_core.database.stored_time import day_to_stored
+
+    values = {
+        "first_day": day_to_stored(start.astimezone(UTC).date(), config.dialect),
+        "last_day": day_to_stored(end.astimezone(UTC).date(), config.dialect),
+    }
+    statement = config_statement(config.dialect, "shard_count_of_days")
+    return int(run(connection, statement, values).scalar_one())
+
+
+def _range(config: Database, start: datetime, end: datetime) -> dict[str, object]:
+    return {
+        "start_at": to_stored(start, config.dialect),
+        "end_at": to_stored(end, config.dialect),
+    }
+
+
+def _details(plan: MovePlan) -> dict[str, object]:
+    return {
+        "direction": str(plan.direction),
+        "files": plan.files.files,
+        "size_bytes": plan.files.size_bytes,
+        "exceptions_closed": plan.flipped_exceptions,
+        "skipped_recorded": plan.files.files if plan.records_skipped else 0,
+        "forgotten": plan.files.files if plan.direction is Direction.FORWARD and plan.forget else 0,
+    }

@@ -1,0 +1,306 @@
+"""Static workers: the buckets of an archive shared out among a fixed number of runners.
+
+Worker `i` of `n` owns the buckets `b` with `b % n == i` and records how far it has packed them.
+What holds after every transaction of ours:
+
+1. All rows of des_archive_worker are of one layout, that is one `workers_total` and one `n_bits`,
+   and there is one for each worker.
+2. The watermark is the least `packed_until` of them. Whoever raises the least moves it.
+
+Where that does not hold, somebody moved the watermark by hand: the workers begin at it again.
+Each transaction locks the row of the watermark first, so workers commit one after another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from des_core.basics.errors import FenceLost
+from des_core.basics.identifiers import Dialect
+from des_core.basics.timestamps import format_utc
+from des_core.database.catalog import Statement, config_statement
+from des_core.database.connections import Database, run
+from des_core.database.stored_time import from_stored, to_stored
+from des_core.ledger.events import record_event
+from des_core.ledger.exceptions import drop_held, open_held, resolve_range
+from des_core.ledger.watermark import Watermark, move_watermark, raise_fence, read_watermark
+from des_core.rows.share import Share
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+BATCH_SIZE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPosition:
+    """How far a worker has packed. `raw` is the stored value, for the compare-and-set.
+
+    `watermark` is where it was when this worker last looked.
+    """
+
+    share: Share
+    packed_until: datetime
+    fence: int
+    raw: object
+    watermark: datetime
+    lag_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the archive is shared out, as the table has it."""
+
+    workers_total: int
+    n_bits: int
+    workers: int
+    all_packed_until: datetime
+
+    @property
+    def is_complete(self) -> bool:
+        return self.workers == self.workers_total
+
+    def fits(self, share: Share) -> bool:
+        """Whether a worker with that share belongs to it."""
+        return (self.workers_total, self.n_bits) == (share.workers_total, share.n_bits)
+
+    def __str__(self) -> str:
+        return f"{self.workers_total} workers over 2**{self.n_bits} buckets"
+
+
+def recheck_job(share: Share) -> str:
+    """Under which name a worker keeps up to where it has looked for late rows."""
+    return f"recheck {share}"
+
+
+def read_layouts(connection: Connection, dialect: Dialect) -> list[Layout]:
+    """What the table says; more than one only if somebody else wrote to it."""
+    return [
+        Layout(
+            workers_total=int(row.workers_total),
+            n_bits=int(row.n_bits),
+            workers=int(row.workers),
+            all_packed_until=from_stored(row.all_packed_until),
+        )
+        for row in run(connection, config_statement(dialect, "worker_layout"))
+    ]
+
+
+def find_other_layout(config: Database, share: Share) -> Layout | None:
+    """A layout that must be given up before a worker with that share can begin."""
+    with config.read() as connection:
+        layouts = read_layouts(connection, config.dialect)
+    return next((layout for layout in layouts if not layout.fits(share)), None)
+
+
+def read_position(config: Database, share: Share) -> datetime:
+    """Where that worker would begin now; changes nothing."""
+    with config.read() as connection:
+        watermark = read_watermark(connection, config.dialect)
+        layouts = read_layouts(connection, config.dialect)
+        row = _read_row(connection, config.dialect, share)
+    if row is None or not _holds(layouts, share, watermark):
+        return watermark.archived_until
+    return from_stored(row.packed_until)
+
+
+def change_layout(config: Database, share: Share, *, actor: str, now: datetime) -> None:
+    """Share the archive out anew. Call it while holding the lock alone.
+
+    Nobody's work is lost: shards stay, and are found by whoever packs their range again.
+    """
+    with config.write() as connection:
+        watermark = raise_fence(connection, config.dialect)
+        if not _holds(read_layouts(connection, config.dialect), share, watermark):
+            _begin_anew(connection, config.dialect, share, watermark, actor, now)
+
+
+def claim_worker(config: Database, share: Share, *, actor: str, now: datetime) -> WorkerPosition:
+    """Become that worker. Call it while holding its lock; its predecessor can commit no more.
+
+    FenceLost where the table now has another layout.
+    """
+    dialect = config.dialect
+    with config.write() as connection:
+        watermark = raise_fence(connection, dialect)
+        layouts = read_layouts(connection, dialect)
+        if any(not layout.fits(share) for layout in layouts):
+            raise _other_layout(share, layouts)
+        if not _holds(layouts, share, watermark):
+            _begin_anew(connection, dialect, share, watermark, actor, now)
+        run(connection, config_statement(dialect, "worker_claim"), _claim(share, watermark.fence))
+        row = _read_row(connection, dialect, share)
+    return WorkerPosition(
+        share=share,
+        packed_until=from_stored(row.packed_until),
+        fence=watermark.fence,
+        raw=row.packed_until,
+        watermark=watermark.archived_until,
+        lag_days=watermark.lag_days,
+    )
+
+
+def confirm_worker(connection: Connection, dialect: Dialect, position: WorkerPosition) -> Watermark:
+    """Begin a transaction of that worker: the watermark, locked. FenceLost if it is not ours."""
+    watermark = read_watermark(connection, dialect, statement="watermark_lock")
+    row = _read_row(connection, dialect, position.share)
+    if row is None or int(row.fence) != position.fence or row.packed_until != position.raw:
+        raise _not_mine(position)
+    if not _holds(read_layouts(connection, dialect), position.share, watermark):
+        raise FenceLost(
+            "the watermark was changed by somebody else; nothing was written",
+            hint="see who: des-admin watermark history; then run the same command again",
+            found=format_utc(watermark.archived_until),
+            updated_by=watermark.updated_by,
+        )
+    return watermark
+
+
+def advance_worker(
+    connection: Connection,
+    dialect: Dialect,
+    position: WorkerPosition,
+    watermark: Watermark,
+    *,
+    to: datetime,
+    actor: str,
+    now: datetime,
+) -> WorkerPosition:
+    """Record how far the worker has packed; move the watermark if that was what held it back.
+
+    In the transaction that `confirm_worker` began, after its exceptions were recorded as held.
+    """
+    values = _key(position.share) | {
+        "to_value": to_stored(to, dialect),
+        "now": to_stored(now, dialect),
+        "expected": position.raw,
+        "fence": position.fence,
+    }
+    if run(connection, config_statement(dialect, "worker_advance"), values).rowcount != 1:
+        raise _not_mine(position)
+    reached = min(layout.all_packed_until for layout in read_layouts(connection, dialect))
+    if reached > watermark.archived_until:
+        _pass_over(connection, dialect, watermark, reached, actor=actor, now=now)
+    return replace(position, packed_until=to, raw=to_stored(to, dialect), watermark=reached)
+
+
+def _pass_over(
+    connection: Connection,
+    dialect: Dialect,
+    watermark: Watermark,
+    reached: datetime,
+    *,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Move the watermark, and let the exceptions between tell the truth about its new place."""
+    for archived in (True, False):
+        resolve_range(
+            connection,
+            dialect,
+            start=watermark.archived_until,
+            end=reached,
+            archived=archived,
+            resolution="packed",
+            now=now,
+        )
+    open_held(connection, dialect, end=reached)
+    move_watermark(connection, dialect, expected=watermark, to=reached, actor=actor, now=now)
+
+
+def _holds(layouts: list[Layout], share: Share, watermark: Watermark) -> bool:
+    if len(layouts) != 1:
+        return False
+    layout = layouts[0]
+    is_whole = layout.fits(share) and layout.is_complete
+    return is_whole and layout.all_packed_until == watermark.archived_until
+
+
+def _begin_anew(
+    connection: Connection,
+    dialect: Dialect,
+    share: Share,
+    watermark: Watermark,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Every worker at the watermark. What was held back below it is true and opened."""
+    before = read_layouts(connection, dialect)
+    open_held(connection, dialect, end=watermark.archived_until)
+    dropped = drop_held(connection, dialect)
+    run(connection, config_statement(dialect, "worker_forget"))
+    values = {
+        "workers_total": share.workers_total,
+        "n_bits": share.n_bits,
+        "packed_until": to_stored(watermark.archived_until, dialect),
+        "fence": watermark.fence,
+        "now": to_stored(now, dialect),
+    }
+    rows: list[dict[str, object]] = [
+        values | {"worker_id": worker_id} for worker_id in range(share.workers_total)
+    ]
+    _write_many(connection, config_statement(dialect, "worker_add"), rows)
+    _forget_comparisons(connection, dialect, share, watermark, now)
+    record_event(
+        connection,
+        dialect,
+        action="workers begin",
+        actor=actor,
+        now=now,
+        from_value="; ".join(map(str, before)) or None,
+        to_value=share.layout,
+        details={"at": format_utc(watermark.archived_until), "exceptions_dropped": dropped},
+    )
+
+
+def _forget_comparisons(
+    connection: Connection, dialect: Dialect, share: Share, watermark: Watermark, now: datetime
+) -> None:
+    """Each worker is to look for late rows from here on; what an older layout compared is past."""
+    values = {"state": "done", "rows_done": 0, "rows_total": None, "details": "{}"}
+    values |= {
+        "cursor_created_at": to_stored(watermark.archived_until, dialect),
+        "now": to_stored(now, dialect),
+    }
+    workers = (replace(share, worker_id=worker_id) for worker_id in range(share.workers_total))
+    rows = [{**values, "name": recheck_job(worker)} for worker in workers]
+    _write_many(connection, config_statement(dialect, "job_write"), rows)
+
+
+def _write_many(
+    connection: Connection, statement: Statement, rows: list[dict[str, object]]
+) -> None:
+    for start in range(0, len(rows), BATCH_SIZE):
+        connection.execute(statement.clause, rows[start : start + BATCH_SIZE])
+
+
+def _read_row(connection: Connection, dialect: Dialect, share: Share) -> Any:
+    return run(connection, config_statement(dialect, "worker_read"), _key(share)).first()
+
+
+def _key(share: Share) -> dict[str, object]:
+    return {"worker_id": share.worker_id, "workers_total": share.workers_total}
+
+
+def _claim(share: Share, fence: int) -> dict[str, object]:
+    return _key(share) | {"fence": fence}
+
+
+def _not_mine(position: WorkerPosition) -> FenceLost:
+    return FenceLost(
+        "somebody else became this worker, or the workers began anew; nothing was written",
+        hint="see who: des-admin watermark history; then run the same command again",
+        worker=str(position.share),
+        packed_until=format_utc(position.packed_until),
+    )
+
+
+def _other_layout(share: Share, layouts: list[Layout]) -> FenceLost:
+    return FenceLost(
+        "workers of another shards_total began at the same moment",
+        hint="give all workers the same database.shards_total and packer.n_bits",
+        mine=share.layout,
+        found="; ".join(map(str, layouts)),
+    )

@@ -1,0 +1,1 @@
+"""Who may write: the lock of an archive and what keeps it."""

@@ -1,0 +1,166 @@
+"""How far the archive is: from watermark and ledger; `files` is sampled, or counted on request.
+
+Without `exact`, no statement on `files` reads more than a sample of its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from des_core.basics.timestamps import EARLIEST, LATEST, floor_day
+from des_core.database.catalog import config_statement
+from des_core.database.connections import Database, run
+from des_core.database.stored_time import day_from_stored, day_to_stored, optional_from_stored
+from des_core.ledger.exceptions import ReasonCount, count_open
+from des_core.ledger.slices import KnownSlice, newest_slices
+from des_core.ledger.watermark import Watermark, compute_target, read_watermark
+from des_core.progress.cycles import Cycle, group_cycles
+from des_core.progress.pace import Pace, measure_pace, read_arrivals
+from des_core.rows.amounts import Amount, Precision, count_waiting, exactly
+from des_core.rows.reader import SourceReader
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+CYCLE_SLICES = 1000
+LAST = 5
+_TICK = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class LedgerTotals:
+    """What the ledger holds in all: files packed for the first time, content and shard bytes."""
+
+    slices: int
+    files: int
+    content_bytes: int
+    shard_bytes: int
+    last_finished: datetime | None
+
+
+@dataclass(frozen=True)
+class DayProgress:
+    """One UTC day of created_at. Shard numbers are None where `files` was counted instead."""
+
+    day: date
+    files: int
+    content_bytes: int | None
+    shard_bytes: int | None
+    shards: int | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The whole picture at one moment."""
+
+    now: datetime
+    watermark: Watermark
+    target: datetime
+    behind: timedelta
+    pending: Amount
+    archived: Amount
+    packed: LedgerTotals
+    exceptions: Sequence[ReasonCount]
+    last_slices: Sequence[KnownSlice]
+    last_cycles: Sequence[Cycle]
+    pace: Pace
+
+
+def read_progress(config: Database, source: SourceReader, *, exact: bool = False) -> Progress:
+    """The picture now. `exact` counts `files` by its index, which takes long on a large table."""
+    with config.read() as connection:
+        watermark = read_watermark(connection, config.dialect)
+        exceptions = count_open(connection, config.dialect)
+        newest = newest_slices(connection, config.dialect, limit=CYCLE_SLICES)
+        totals = _totals(connection, config)
+    clock = source.clock()
+    target = compute_target(clock.now, watermark.lag_days, clock.oldest_transaction)
+    pending = count_waiting(source, watermark.archived_until, target, exact=exact)
+    arrivals = read_arrivals(source, clock.now, exact=exact)
+    cycles = group_cycles(newest, is_whole_ledger=len(newest) < CYCLE_SLICES)
+    return Progress(
+        now=clock.now,
+        watermark=watermark,
+        target=target,
+        behind=max(target - watermark.archived_until, timedelta(0)),
+        pending=pending,
+        archived=_archived(source, watermark, pending, target, exact=exact),
+        packed=totals,
+        exceptions=exceptions,
+        last_slices=newest[:LAST],
+        last_cycles=cycles[:LAST],
+        pace=measure_pace(newest, pending, arrivals),
+    )
+
+
+def read_days(
+    config: Database, source: SourceReader, *, days: int, exact: bool = False
+) -> list[DayProgress]:
+    """The last `days` days up to the watermark, newest first.
+
+    From the ledger: what this program packed. `exact` counts the rows of `files` instead,
+    which includes what was archived before the watermark came.
+    """
+    with config.read() as connection:
+        watermark = read_watermark(connection, config.dialect)
+    since = watermark.archived_until - timedelta(days=days)
+    if exact:
+        return _counted_days(source, since, watermark.archived_until)[:days]
+    values = {
+        "first_day": day_to_stored(since.date(), config.dialect),
+        "last_day": day_to_stored(watermark.archived_until.date(), config.dialect),
+        "page_size": days,
+    }
+    with config.read() as connection:
+        rows = run(connection, config_statement(config.dialect, "ledger_days"), values).all()
+    return [
+        DayProgress(
+            day=day_from_stored(row.day),
+            files=int(row.files),
+            content_bytes=int(row.content_bytes),
+            shard_bytes=int(row.shard_bytes),
+            shards=int(row.shards),
+        )
+        for row in rows
+    ]
+
+
+def _counted_days(source: SourceReader, since: datetime, until: datetime) -> list[DayProgress]:
+    """Days that have rows, each counted by a statement of its own over `(since, until]`."""
+    found = []
+    day = floor_day(until)
+    while day + timedelta(days=1) > since:
+        start, end = max(day - _TICK, since), min(day + timedelta(days=1) - _TICK, until)
+        stats = source.stats(start, end)
+        if stats.files:
+            found.append(DayProgress(day.date(), stats.files, stats.size_bytes, None, None))
+        day -= timedelta(days=1)
+    return found
+
+
+def _archived(
+    source: SourceReader, watermark: Watermark, pending: Amount, target: datetime, *, exact: bool
+) -> Amount:
+    """Rows at or below the watermark: the catalogue's estimate less what is above."""
+    if exact:
+        return exactly(source.stats(EARLIEST, watermark.archived_until))
+    all_rows = source.estimated_rows()
+    if all_rows is None:
+        return Amount(None, None, Precision.ESTIMATED)
+    beyond = count_waiting(source, max(target, watermark.archived_until), LATEST)
+    above = (pending.files or 0) + (beyond.files or 0)
+    return Amount(max(all_rows - above, 0), None, Precision.ESTIMATED)
+
+
+def _totals(connection: Connection, config: Database) -> LedgerTotals:
+    row = run(connection, config_statement(config.dialect, "ledger_totals")).one()
+    return LedgerTotals(
+        slices=int(row.slices),
+        files=int(row.files),
+        content_bytes=int(row.content_bytes),
+        shard_bytes=int(row.shard_bytes),
+        last_finished=optional_from_stored(row.last_finished),
+    )

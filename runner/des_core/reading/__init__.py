@@ -1,0 +1,1 @@
+"""Back from the archive: files by uid, verification, comparison with source and ledger."""

@@ -1,0 +1,269 @@
+"""Rows of `files` as they come: the window of a slice, read once, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import DBAPIError
+
+from des_core.basics.errors import WrongSchema
+from des_core.basics.identifiers import Dialect
+from des_core.basics.routing import bucket_count
+from des_core.basics.timestamps import from_us, localize, to_us
+from des_core.database.catalog import Catalog, Statement
+from des_core.database.connections import Database, run
+from des_core.database.routing_sql import Filtering, filtering_of
+from des_core.database.stored_time import from_stored, optional_from_stored
+from des_core.records import SourceRow
+from des_core.rows.schema import SourceSchema, inspect_source, source_catalog
+from des_core.rows.share import Share
+from des_core.settings.config import DatabaseSettings
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class WindowStats:
+    """What lies in a window. `size_bytes` is None where the table has no sizes."""
+
+    files: int
+    oldest: datetime | None
+    newest: datetime | None
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceClock:
+    """The server's time and what is still open on it.
+
+    `hidden_sessions` counts sessions whose transactions this user may not see: with any of
+    them, `oldest_transaction` is only a part of the truth.
+    """
+
+    now: datetime
+    oldest_transaction: datetime | None
+    hidden_sessions: int
+
+
+class SourceReader:
+    """Reads `files`. Every statement is bounded by a window of created_at, or by one key."""
+
+    def __init__(self, database: Database, settings: DatabaseSettings) -> None:
+        self.database = database
+        self.settings = settings
+        self.schema: SourceSchema = inspect_source(database, settings)
+        self.catalog: Catalog = source_catalog(self.schema, settings)
+
+    def rows(
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        statement: str = "window_rows",
+        share: Share | None = None,
+    ) -> Iterator[list[SourceRow]]:
+        """The rows of `(start, end]` in pages of `page_size`, in no promised order.
+
+        `statement` may name another one of the same shape, as `pending_rows` is. With a `share`,
+        rows of other workers are left out as far as the database can tell: see `filtering`.
+        PostgreSQL and MySQL stream one statement, which sees one snapshot and blocks no writer;
+        SQLite, where a reader would block writers, reads each page on its own.
+        """
+        if start >= end:
+            return
+        chosen = self.catalog.get(statement if share is None else "worker_rows")
+        values = self.schema.window(start, end)
+        if share is not None:
+            values |= {
+                "bucket_mask": bucket_count(share.n_bits) - 1,
+                "workers_total": share.workers_total,
+                "worker_id": share.worker_id,
+            }
+        if self.database.dialect is Dialect.POSTGRES:
+            yield from self._copied_rows(chosen, values)
+        elif self.database.dialect is Dialect.MYSQL:
+            yield from self._streamed_rows(chosen, values)
+        else:
+            yield from self._paged_rows(chosen, values)
+
+    @property
+    def filtering(self) -> Filtering:
+        """Who leaves out the rows of other static workers."""
+        return filtering_of(self.schema.uid_kind, has_crc32=self.schema.has_crc32)
+
+    def stats(self, start: datetime, end: datetime) -> WindowStats:
+        """Count, oldest, newest and bytes of `(start, end]`, by the index on created_at."""
+        if start >= end:
+            return WindowStats(0, None, None, 0 if self.schema.has_size else None)
+        with self.database.read() as connection:
+            values = self.schema.window(start, end)
+            row = run(connection, self.catalog.get("window_stats"), values).one()
+        return self._stats_of(row)
+
+    def count(self, start: datetime, end: datetime) -> int:
+        """How many rows `(start, end]` has, by the index on created_at alone."""
+        if start >= end:
+            return 0
+        with self.database.read() as connection:
+            values = self.schema.window(start, end)
+            return int(run(connection, self.catalog.get("window_count"), values).scalar_one())
+
+    def _stats_of(self, row: Any) -> WindowStats:
+        return WindowStats(
+            files=int(row.files),
+            oldest=None if row.oldest is None else self.schema.from_db(row.oldest),
+            newest=None if row.newest is None else self.schema.from_db(row.newest),
+            size_bytes=int(row.size_bytes or 0) if self.schema.has_size else None,
+        )
+
+    def samples(self, windows: Sequence[tuple[datetime, datetime]], size: int) -> list[WindowStats]:
+        """As `stats`, of the oldest `size` rows of each window: bounded however large it is.
+
+        All in one transaction: with a few rows in each, beginning one takes longer than reading.
+        """
+        statement = self.catalog.get("window_sample")
+        with self.database.read() as connection:
+            return [
+                self._stats_of(run(connection, statement, values | {"sample_size": size}).one())
+                for values in (self.schema.window(start, end) for start, end in windows)
+            ]
+
+    def estimated_rows(self) -> int | None:
+        """How many rows the table has, by the server's own statistics; None where it has none."""
+        table = self.settings.table
+        statement = self.catalog.get("estimated_rows")
+        values: dict[str, object] = {}
+        if self.database.dialect is Dialect.POSTGRES:
+            values = {"table_name": table.quoted(Dialect.POSTGRES)}
+        elif self.database.dialect is Dialect.MYSQL:
+            values = {"schema_name": table.schema, "table_only": table.name}
+        elif self.schema.row_key == self.settings.uid_column:
+            return None  # a table without rowid
+        with self.database.read() as connection:
+            value = run(connection, statement, values).scalar()
+        return int(value) if value else None
+
+    def last_created_at(self, start: datetime, end: datetime) -> datetime | None:
+        """The newest created_at in `(start, end]`, or None."""
+        return self._edge("window_last", start, end)
+
+    def first_created_at(self, start: datetime, end: datetime) -> datetime | None:
+        """The oldest created_at in `(start, end]`, or None: skips what holds no rows."""
+        return self._edge("window_first", start, end)
+
+    def _edge(self, name: str, start: datetime, end: datetime) -> datetime | None:
+        if start >= end:
+            return None
+        with self.database.read() as connection:
+            values = self.schema.window(start, end)
+            value = run(connection, self.catalog.get(name), values).scalar()
+        return None if value is None else self.schema.from_db(value)
+
+    def clock(self) -> SourceClock:
+        """The server's time and its oldest open transaction."""
+        try:
+            with self.database.read() as connection:
+                row = run(connection, self.catalog.get("source_clock")).one()
+        except WrongSchema:
+            raise
+        except Exception as exc:
+            if not _is_denied(exc):
+                raise
+            with self.database.read() as connection:
+                now = run(connection, self.catalog.get("source_now")).scalar_one()
+            return SourceClock(from_stored(now), None, hidden_sessions=1)
+        return SourceClock(
+            now=from_stored(row.now),
+            oldest_transaction=optional_from_stored(row.oldest_transaction),
+            hidden_sessions=int(row.hidden_sessions),
+        )
+
+    def lookup(self, keys: Iterable[tuple[str, datetime]]) -> Iterator[SourceRow | None]:
+        """The row of each (uid, created_at) as it is now, or None where there is none."""
+        statement = self.catalog.get("row_by_key")
+        with self.database.read() as connection:
+            for uid, created_at in keys:
+                yield self._lookup_one(connection, statement, uid, created_at)
+
+    def _lookup_one(
+        self, connection: Connection, statement: Statement, uid: str, created_at: datetime
+    ) -> SourceRow | None:
+        try:
+            values = self.schema.window(created_at, created_at)
+            values |= {"uid": self.schema.uid_to_db(uid), "created_at": values.pop("end_at")}
+        except ValueError:
+            return None
+        row: Any = run(connection, statement, values).first()
+        if row is None:
+            return None
+        return SourceRow(str(row.uid), to_us(created_at), row.location, _size(row.size_bytes))
+
+    def _copied_rows(
+        self, statement: Statement, values: dict[str, object]
+    ) -> Iterator[list[SourceRow]]:
+        sql = str(statement.clause.compile(dialect=self.database.engine.dialect))
+        page: list[SourceRow] = []
+        with self.database.read() as connection:
+            cursor = connection.connection.cursor()
+            with cursor.copy(f"COPY ({sql}) TO STDOUT", values) as copy:
+                copy.set_types(["text", "int8", "text", "int8"])
+                for row in copy.rows():
+                    page.append(SourceRow._make(row))
+                    if len(page) == self.settings.page_size:
+                        yield self._localized(page)
+                        page = []
+        if page:
+            yield self._localized(page)
+
+    def _streamed_rows(
+        self, statement: Statement, values: dict[str, object]
+    ) -> Iterator[list[SourceRow]]:
+        with self.database.read() as connection:
+            streaming = connection.execution_options(stream_results=True)
+            result = run(streaming, statement, values)
+            rows: Any
+            for rows in result.partitions(self.settings.page_size):
+                yield self._localized(
+                    [SourceRow(str(r[0]), int(r[1]), r[2], _size(r[3])) for r in rows]
+                )
+
+    def _paged_rows(
+        self, statement: Statement, values: dict[str, object]
+    ) -> Iterator[list[SourceRow]]:
+        values |= {"page_size": self.settings.page_size, "page_key": 0}
+        values["page_created_at"] = values.pop("net_start")
+        while True:
+            with self.database.read() as connection:
+                rows: Any = run(connection, statement, values).all()
+            if not rows:
+                return
+            yield [SourceRow(str(r[0]), int(r[1]), r[2], _size(r[3])) for r in rows]
+            values |= {"page_created_at": rows[-1][4], "page_key": rows[-1][5]}
+
+    def _localized(self, page: list[SourceRow]) -> list[SourceRow]:
+        """Microseconds that were counted as if UTC, moved into the zone of the table."""
+        zone = self.schema.zone
+        if self.schema.created_at_kind != "naive" or str(zone) == "UTC":
+            return page
+        return [
+            row._replace(
+                created_us=to_us(localize(from_us(row.created_us).replace(tzinfo=None), zone))
+            )
+            for row in page
+        ]
+
+
+def _size(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def _is_denied(exc: BaseException) -> bool:
+    cause = exc.__cause__ or exc
+    if not isinstance(cause, DBAPIError):
+        return False
+    arguments: tuple[Any, ...] = getattr(cause.orig, "args", ())
+    return bool(arguments) and arguments[0] in {1227, 1142}

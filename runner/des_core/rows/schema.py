@@ -1,0 +1,289 @@
+"""What `files` looks like on this server: looked up once, so that values are bound as it wants."""
+
+from __future__ import annotations
+
+import difflib
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import ReflectedColumn, ReflectedIndex
+
+from des_core.basics.errors import ConfigError, Refused, WrongSchema
+from des_core.basics.identifiers import Dialect
+from des_core.basics.timestamps import canonical_text, localize, naive_bound, parse_stored
+from des_core.database.catalog import Catalog
+from des_core.database.connections import Database, run
+from des_core.database.errors import ODD_TIME_HINT
+from des_core.settings.config import DatabaseSettings
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection, Inspector
+
+# An offset in a stored text can move its first ten characters by a day; one more for the floor.
+NET_MARGIN = timedelta(days=2)
+NOT_A_TIME = (
+    "created_at of some rows is not a time that can be used: no watermark can speak of them"
+)
+NAMES_HINT = "set database.{key} in the configuration"
+
+
+class UidKind(StrEnum):
+    """How the uid column holds its values. The text form routes, the column's own order pages."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    UUID = "uuid"
+
+
+class CreatedAtKind(StrEnum):
+    """How the created_at column holds its values."""
+
+    AWARE = "aware"
+    NAIVE = "naive"
+    TEXT = "text"
+
+
+@dataclass(frozen=True)
+class SourceSchema:
+    """The columns of `files` as the server has them, and how to bind values against them.
+
+    `uid_is_unique` where a key sees to it that no two rows have one uid.
+    """
+
+    dialect: Dialect
+    uid_kind: UidKind
+    created_at_kind: CreatedAtKind
+    zone: tzinfo
+    has_archived: bool
+    has_size: bool
+    row_key: str
+    has_crc32: bool = False
+    uid_is_unique: bool = True
+
+    def to_db(self, moment: datetime) -> object:
+        """The value against which created_at is compared, so that `<=` means `<=` in UTC."""
+        if self.created_at_kind is CreatedAtKind.AWARE:
+            return moment.astimezone(UTC)
+        if self.created_at_kind is CreatedAtKind.NAIVE:
+            return naive_bound(moment, self.zone)
+        return canonical_text(moment)
+
+    def from_db(self, value: object) -> datetime:
+        """Aware UTC of a created_at that the driver returned; Refused where it is no time."""
+        try:
+            if isinstance(value, datetime):
+                return localize(value, self.zone)
+            return parse_stored(str(value), self.zone)
+        except (ValueError, OverflowError) as exc:
+            raise Refused(NOT_A_TIME, hint=ODD_TIME_HINT, example=repr(str(value)[:80])) from exc
+
+    def uid_to_db(self, uid: str) -> object:
+        """A uid's text form as the value to compare with; ValueError where it cannot be one."""
+        if self.uid_kind is UidKind.INTEGER:
+            return int(uid)
+        if self.uid_kind is UidKind.UUID and self.dialect is Dialect.POSTGRES:
+            return uuid.UUID(uid)
+        return uid
+
+    def window(self, start: datetime, end: datetime) -> dict[str, object]:
+        """What a statement on the window `(start, end]` binds.
+
+        SQLite compares text: `net_start` and `net_end` are days around the window that catch
+        every form in which the application may have written a time, so that the index is used;
+        the exact bounds are then compared in the canonical form.
+        """
+        values = {"start_at": self.to_db(start), "end_at": self.to_db(end)}
+        if self.dialect is Dialect.SQLITE:
+            values["net_start"] = (start - NET_MARGIN).date().isoformat()
+            values["net_end"] = (end + NET_MARGIN).date().isoformat()
+        return values
+
+
+def inspect_source(database: Database, settings: DatabaseSettings) -> SourceSchema:
+    """Look at the table; WrongSchema names what is missing and the nearest name there is."""
+    table = settings.table
+    with database.translated(), database.engine.connect() as connection:
+        inspector = sa.inspect(connection)
+        _require_table(inspector, database, settings)
+        columns = {
+            _plain_name(column["name"], database.dialect): column
+            for column in inspector.get_columns(table.name, schema=table.schema)
+        }
+        row_key = _row_key(inspector, database.dialect, settings, columns)
+        has_crc32 = _has_crc32(connection)
+        uid_is_unique = _uid_is_unique(inspector, settings, database.dialect)
+    required = [
+        ("uid_column", settings.uid_column),
+        ("created_at_column", settings.created_at_column),
+        ("location_column", settings.location_column),
+    ]
+    for key, name in required:
+        _require_column(columns, key, name, settings)
+    if settings.size_column not in (None, "size_bytes"):
+        _require_column(columns, "size_column", str(settings.size_column), settings)
+    zone = settings.zone
+    kind = _created_at_kind(columns[settings.created_at_column], database.dialect)
+    if isinstance(columns[settings.created_at_column]["type"], sa.TIMESTAMP) and (
+        database.dialect is Dialect.MYSQL
+    ):
+        zone = UTC  # the server converts TIMESTAMP to the session's zone, which we set to UTC
+    if database.dialect is Dialect.SQLITE and zone is not UTC:
+        raise ConfigError(
+            "database.timezone must be UTC for SQLite, which knows no time zones",
+            key="database.timezone",
+        )
+    return SourceSchema(
+        dialect=database.dialect,
+        uid_kind=_uid_kind(columns[settings.uid_column]),
+        created_at_kind=kind,
+        zone=zone,
+        has_archived=settings.archived_column in columns,
+        has_size=settings.size_column in columns,
+        row_key=row_key,
+        has_crc32=has_crc32,
+        uid_is_unique=uid_is_unique,
+    )
+
+
+def count_odd_times(database: Database, catalog: Catalog, limit: int) -> tuple[int, str]:
+    """Rows whose created_at is no time, counted up to `limit` at either end, and an example."""
+    with database.read() as connection:
+        statement = catalog.get("migration_odd_created_at")
+        row = run(connection, statement, {"limit": limit}).one()
+    return int(row.files), str(row.example)[:80]
+
+
+def source_catalog(schema: SourceSchema, settings: DatabaseSettings) -> Catalog:
+    """The statements for this table; a size column that is not there reads as NULL."""
+    if not schema.has_size and settings.size_column is not None:
+        settings = settings.model_copy(update={"size_column": None})
+    return Catalog(
+        schema.dialect,
+        settings,
+        row_key=schema.row_key,
+        uid_kind=schema.uid_kind,
+        has_crc32=schema.has_crc32,
+    )
+
+
+def _has_crc32(connection: Connection) -> bool:
+    """Whether the server has CRC-32 of bytes: MySQL and MariaDB, and PostgreSQL since 18."""
+    dialect = connection.dialect
+    if dialect.name == "mysql":
+        return True
+    version: tuple[int, ...] = getattr(dialect, "server_version_info", None) or (0,)
+    return dialect.name == "postgresql" and version >= (18,)
+
+
+def _uid_is_unique(inspector: Inspector, settings: DatabaseSettings, dialect: Dialect) -> bool:
+    """Whether the primary key, a unique constraint or a whole unique index is the uid alone."""
+    name, schema = settings.table.name, settings.table.schema
+    keys: list[Sequence[str | None]] = [
+        inspector.get_pk_constraint(name, schema)["constrained_columns"]
+    ]
+    keys += [
+        index["column_names"]
+        for index in inspector.get_indexes(name, schema)
+        if index["unique"] and not _is_partial(index)
+    ]
+    if dialect is not Dialect.MYSQL:  # there every unique constraint is an index
+        keys += [key["column_names"] for key in inspector.get_unique_constraints(name, schema)]
+    return any(
+        [_plain_name(column or "", dialect) for column in key] == [settings.uid_column]
+        for key in keys
+    )
+
+
+def _is_partial(index: ReflectedIndex) -> bool:
+    options = index.get("dialect_options", {})
+    return any(options.get(f"{kind}_where") is not None for kind in ("postgresql", "sqlite"))
+
+
+def _plain_name(reflected: str, dialect: Dialect) -> str:
+    """Reflection of MySQL returns names with their quotes still doubled."""
+    return reflected.replace("``", "`") if dialect is Dialect.MYSQL else reflected
+
+
+def _require_table(inspector: Inspector, database: Database, settings: DatabaseSettings) -> None:
+    table = settings.table
+    names = inspector.get_table_names(schema=table.schema)
+    if table.name in names:
+        return
+    if database.dialect is Dialect.POSTGRES and inspector.has_table(table.name, table.schema):
+        return  # a partitioned or foreign table
+    near = difflib.get_close_matches(table.name, names, n=1)
+    raise WrongSchema(
+        f"the database has no table {table}",
+        hint=f"did you mean {near[0]}? " + NAMES_HINT.format(key="table_name")
+        if near
+        else NAMES_HINT.format(key="table_name"),
+        database=database.label,
+    )
+
+
+def _require_column(
+    columns: dict[str, ReflectedColumn], key: str, name: str, settings: DatabaseSettings
+) -> None:
+    if name in columns:
+        return
+    near = difflib.get_close_matches(name, columns, n=1)
+    raise WrongSchema(
+        f"the table {settings.table} has no column {name}",
+        hint=(f"did you mean {near[0]}? " if near else "") + NAMES_HINT.format(key=key),
+        columns=", ".join(columns),
+    )
+
+
+def _uid_kind(column: ReflectedColumn) -> UidKind:
+    kind = column["type"]
+    if isinstance(kind, sa.Integer):
+        return UidKind.INTEGER
+    if isinstance(kind, sa.Uuid):
+        return UidKind.UUID
+    if isinstance(kind, sa.String | sa.types.NullType):
+        return UidKind.TEXT
+    raise WrongSchema(
+        f"the uid column has a type that cannot be used: {kind}",
+        hint="text, integer and uuid columns can",
+        column=column["name"],
+    )
+
+
+def _created_at_kind(column: ReflectedColumn, dialect: Dialect) -> CreatedAtKind:
+    kind: Any = column["type"]
+    if dialect is Dialect.SQLITE:
+        if isinstance(kind, sa.Integer | sa.Numeric):
+            raise WrongSchema(
+                "created_at is a number; on SQLite it must be text in ISO 8601",
+                column=column["name"],
+            )
+        return CreatedAtKind.TEXT
+    if isinstance(kind, sa.DateTime):
+        return CreatedAtKind.AWARE if getattr(kind, "timezone", False) else CreatedAtKind.NAIVE
+    raise WrongSchema(
+        f"created_at has a type that is not a time: {kind}",
+        hint="timestamptz, timestamp, DATETIME(6) and TIMESTAMP(6) columns can be used",
+        column=column["name"],
+    )
+
+
+def _row_key(
+    inspector: Inspector,
+    dialect: Dialect,
+    settings: DatabaseSettings,
+    columns: dict[str, ReflectedColumn],
+) -> str:
+    """On SQLite, the name of the rowid that no column hides; else the uid column."""
+    if dialect is not Dialect.SQLITE:
+        return settings.uid_column
+    options = inspector.get_table_options(settings.table.name, schema=settings.table.schema)
+    if options.get("sqlite_with_rowid") is False:
+        return settings.uid_column
+    lowered = {name.lower() for name in columns}
+    free = [name for name in ("rowid", "_rowid_", "oid") if name not in lowered]
+    return free[0] if free else settings.uid_column

@@ -1,0 +1,1 @@
+"""The configuration: read once from file, environment and flags into frozen objects."""

@@ -1,0 +1,240 @@
+"""Reads the files that rows point to: whatever may stand at a location, nothing blocks or escapes.
+
+1. The name is opened without waiting for anything (a FIFO, a device). Without source roots
+   symlinks are followed, as the application that wrote the location does; with them, see
+   `source_roots`.
+2. Only a regular file of the size in its row is read.
+3. After reading, the open file is looked at again: had it changed meanwhile, it is read anew, and
+   in the end refused.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import BinaryIO, Protocol
+
+from des_core.basics.storage_errors import SYSTEMIC, storage_error
+from des_core.records import Reason, SourceRow
+from des_core.shard_io.bigfiles import BigFile, copy_hashed
+from des_core.sources.roots import OPEN_FLAGS, SourceFailure, SourceRoots
+
+READS_OF_A_CHANGING_FILE = 3
+
+_REASONS = {
+    errno.ENOENT: Reason.MISSING,
+    errno.ENOTDIR: Reason.MISSING,
+    errno.ENAMETOOLONG: Reason.BAD_LOCATION,
+    errno.ENXIO: Reason.NOT_REGULAR,
+    errno.ENODEV: Reason.NOT_REGULAR,
+    errno.EISDIR: Reason.NOT_REGULAR,
+    errno.EOPNOTSUPP: Reason.NOT_REGULAR,
+}
+_KINDS = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISLNK, "a symlink"),
+)
+
+
+class BigSource(Protocol):
+    """A file too big to be held in memory. Copy it once, then it is closed."""
+
+    def copy_to(self, destination: BinaryIO) -> BigFile:
+        """Stream the content; `SourceFailure` if it changed meanwhile."""
+
+    def close(self) -> None:
+        """Give it up."""
+
+
+class SourceOpener(Protocol):
+    """Where the bytes of a row come from."""
+
+    def read(self, location: str | None, size_bytes: int | None) -> bytes | BigSource:
+        """The content of the file, or its opened self if it is big.
+
+        `SourceFailure` if this file cannot be packed, `StorageError` if none could.
+        """
+
+    def read_some(self, rows: Sequence[SourceRow], max_bytes: int) -> list[Content]:
+        """As `read` of the first rows, until `max_bytes` have come; a failure is a value here."""
+
+    def release(self) -> None:
+        """Give back what is held open between reads."""
+
+
+Content = bytes | BigSource | SourceFailure
+
+
+class LocalSources:
+    """Files of this machine. May be used by several threads."""
+
+    def __init__(
+        self,
+        big_file_threshold: int,
+        source_roots: Sequence[str] = (),
+        *,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`check` is called between the pieces of a big file, and raises to interrupt it."""
+        self._threshold = big_file_threshold
+        self._check = check
+        self._roots = SourceRoots(source_roots) if source_roots else None
+
+    def read(self, location: str | None, size_bytes: int | None) -> bytes | BigSource:
+        path = _check_location(location)
+        for _ in range(READS_OF_A_CHANGING_FILE):
+            content = self._read_once(path, size_bytes)
+            if content is not None:
+                return content
+        raise SourceFailure(Reason.CHANGED, "the file was changed while it was read")
+
+    def read_some(self, rows: Sequence[SourceRow], max_bytes: int) -> list[Content]:
+        """Files that are as they should be are read in this one loop: a call less for each counts.
+
+        Whatever is odd about a file is found out by `read`, from the beginning.
+        """
+        contents: list[Content] = []
+        opener: Callable[[str], int] = (
+            partial(os.open, flags=OPEN_FLAGS) if self._roots is None else self._roots.open
+        )
+        threshold, fstat, is_regular = self._threshold, os.fstat, stat.S_ISREG
+        for _, _, path, wanted in rows:
+            content = None
+            try:
+                fd = opener(path if path and path[0] == "/" else _check_location(path))
+                try:
+                    before = fstat(fd)
+                    size = before.st_size
+                    if is_regular(before.st_mode) and size <= threshold and wanted in (None, size):
+                        content = os.read(fd, size + 1)
+                        if len(content) != size or _is_changed(before, fstat(fd)):
+                            content = None
+                finally:
+                    os.close(fd)
+            except (OSError, ValueError, SourceFailure):
+                content = None
+            if content is None:
+                contents.append(self._read_or_fail(path, wanted))
+                continue
+            contents.append(content)
+            max_bytes -= size
+            if max_bytes <= 0:
+                break
+        return contents
+
+    def _read_or_fail(self, path: str | None, size_bytes: int | None) -> Content:
+        try:
+            return self.read(path, size_bytes)
+        except SourceFailure as failure:
+            return failure
+
+    def release(self) -> None:
+        if self._roots is not None:
+            self._roots.release()
+
+    def _read_once(self, path: str, size_bytes: int | None) -> bytes | BigSource | None:
+        """The content; None if it changed on the way."""
+        fd = -1
+        try:
+            fd = os.open(path, OPEN_FLAGS) if self._roots is None else self._roots.open(path)
+            before = os.fstat(fd)
+            _check_status(before, size_bytes)
+            size = before.st_size
+            if size > self._threshold:
+                big = LocalBigSource(fd, before, self._check)
+                fd = -1
+                return big
+            # One byte more than there should be: a longer answer says that the file has grown.
+            content = os.read(fd, size + 1)
+            if len(content) < size:
+                content = _read_rest(fd, content, size + 1)
+            after = os.fstat(fd)
+        except (OSError, ValueError) as exc:
+            raise _explain(exc, path) from exc
+        finally:
+            if fd >= 0:
+                os.close(fd)
+        if len(content) != size or _is_changed(before, after):
+            return None
+        return content
+
+
+class LocalBigSource:
+    """An open file that is too big to be held in memory."""
+
+    def __init__(self, fd: int, status: os.stat_result, check: Callable[[], None]) -> None:
+        self._file = open(fd, "rb", buffering=0)  # noqa: SIM115 - closed by copy_to or close
+        self._status = status
+        self._check = check
+
+    def copy_to(self, destination: BinaryIO) -> BigFile:
+        with self._file:
+            copied = copy_hashed(self, destination)
+            after = os.fstat(self._file.fileno())
+        if copied.size != self._status.st_size or _is_changed(self._status, after):
+            raise SourceFailure(Reason.CHANGED, "the file was changed while it was read")
+        return copied
+
+    def close(self) -> None:
+        self._file.close()
+
+    def readinto(self, buffer: memoryview) -> int:
+        """The next piece, for `copy_hashed`."""
+        self._check()
+        try:
+            return self._file.readinto(buffer) or 0
+        except OSError as exc:
+            raise _explain(exc, str(self._file.name)) from exc
+
+
+def _check_location(location: str | None) -> str:
+    if not location:
+        raise SourceFailure(Reason.BAD_LOCATION, "the location is empty")
+    if location[0] != "/":
+        raise SourceFailure(Reason.BAD_LOCATION, "the location is not an absolute path")
+    return location
+
+
+def _check_status(status: os.stat_result, size_bytes: int | None) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        what = next((text for is_kind, text in _KINDS if is_kind(status.st_mode)), "no file")
+        raise SourceFailure(Reason.NOT_REGULAR, f"{what}, not a regular file")
+    if size_bytes is not None and status.st_size != size_bytes:
+        raise SourceFailure(
+            Reason.SIZE_MISMATCH,
+            f"the file has {status.st_size} bytes, its row says {size_bytes}",
+        )
+
+
+def _is_changed(before: os.stat_result, after: os.stat_result) -> bool:
+    return (
+        before.st_mtime_ns != after.st_mtime_ns
+        or before.st_ctime_ns != after.st_ctime_ns
+        or before.st_size != after.st_size
+    )
+
+
+def _read_rest(fd: int, content: bytes, wanted: int) -> bytes:
+    """A single read may bring less than asked for: at the end, after a signal, above 2 GiB."""
+    pieces, got = [content], len(content)
+    while got < wanted and (piece := os.read(fd, wanted - got)):
+        pieces.append(piece)
+        got += len(piece)
+    return b"".join(pieces)
+
+
+def _explain(exc: OSError | ValueError, path: str) -> Exception:
+    """What an error of opening or reading means: for this file, or for all."""
+    if not isinstance(exc, OSError):
+        return SourceFailure(Reason.BAD_LOCATION, "the location cannot be a path")
+    if exc.errno in SYSTEMIC:
+        return storage_error("cannot open source files", exc, path)
+    reason = _REASONS.get(exc.errno or 0, Reason.UNREADABLE)
+    return SourceFailure(reason, exc.strerror or str(exc))

@@ -1,0 +1,1 @@
+"""Where shards live: a directory or a bucket, drafts, uploads, manifests."""

@@ -1,0 +1,184 @@
+"""A manifest per slice beside its shards: what the ledger needs to be rebuilt without its database.
+
+The same slice makes the same bytes, so a replay finds its manifest there already. Where the
+same window was packed to other shards (late rows, another worker), the next number is taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+from des_core.basics.errors import DamagedData, StorageError
+from des_core.basics.storage_errors import storage_error
+from des_core.basics.timestamps import canonical_text
+from des_core.records import ShardRecord
+from des_core.storage.directory import Storage
+from des_core.storage.layout import MANIFESTS_DIR
+
+FORMAT = "des slice manifest"
+VERSION = 1
+MAX_SIZE = 1 << 30
+MAX_SAME_WINDOW = 10_000
+_NAME = re.compile(r"[0-9]{8}T[0-9]{12}Z_[0-9]{8}T[0-9]{12}Z(_[a-z]+)?(\.[0-9]{4})?\.json")
+
+
+@dataclass(frozen=True, slots=True)
+class SliceManifest:
+    """What was packed from `(window_start, window_end]`: shards written or adopted, big files.
+
+    `kind` is the slice's, as in the ledger; `bigfiles` are sha256 in hex.
+    """
+
+    window_start: datetime
+    window_end: datetime
+    n_bits: int
+    shards: tuple[ShardRecord, ...]
+    bigfiles: tuple[str, ...] = ()
+    kind: str = "window"
+
+    def to_bytes(self) -> bytes:
+        """One line for each shard, ordered by name; the last line is the sha256 of all before."""
+        head = {
+            "format": FORMAT,
+            "version": VERSION,
+            "kind": self.kind,
+            "window_start": canonical_text(self.window_start),
+            "window_end": canonical_text(self.window_end),
+            "n_bits": self.n_bits,
+            "bigfiles": sorted(set(self.bigfiles)),
+        }
+        shards = sorted(self.shards, key=lambda shard: shard.name)
+        lines = ",\n".join(_dump({**asdict(s), "day": s.day.isoformat()}) for s in shards)
+        body = f'{_dump(head)[:-1]},\n"shards":[\n{lines}\n],\n'.encode()
+        return body + f'"sha256":"{hashlib.sha256(body).hexdigest()}"}}\n'.encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str) -> SliceManifest:
+        """`DamagedData` unless the bytes are a manifest whose hash agrees."""
+        body, _, tail = data.rpartition(b'"sha256":"')
+        if tail != f'{hashlib.sha256(body).hexdigest()}"}}\n'.encode():
+            raise DamagedData("a manifest does not agree with its own hash", manifest=name)
+        try:
+            return _parse(json.loads(data))
+        except (ValueError, KeyError, TypeError) as exc:
+            raise DamagedData("not a manifest of this version", manifest=name) from exc
+
+
+def write_manifest(storage: Storage, manifest: SliceManifest, *, worker: int = 0) -> str:
+    """Publish it unless the same is there; its name. Names are durable after `sync_directory`.
+
+    Each static worker begins with a number of its own, so that it need not ask for the names of
+    all others first.
+    """
+    content = manifest.to_bytes()
+    for name in _names(manifest, worker % MAX_SAME_WINDOW):
+        if not storage.exists(name) and _publish(storage, name, content):
+            return name
+        if _read(storage, name) == content:
+            return name
+    raise StorageError("too many manifests of one window", window=_stem(manifest))
+
+
+def read_manifest(storage: Storage, name: str) -> SliceManifest:
+    """The manifest of that name, checked. `StorageError` if there is none."""
+    return SliceManifest.from_bytes(_read(storage, name), name)
+
+
+def list_manifests(storage: Storage) -> list[str]:
+    """The names of all manifests, ordered by their windows."""
+    names = storage.list_names(MANIFESTS_DIR)
+    return sorted(f"{MANIFESTS_DIR}/{name}" for name in names if _NAME.fullmatch(name))
+
+
+def claimed_hashes(storage: Storage, shards: Iterable[str]) -> dict[str, frozenset[str]]:
+    """shard → the sha256 that manifests say it has; a shard that none speaks of is left out.
+
+    A name may have several: after a repair, another shard may have taken it. Manifests that cannot
+    be read say nothing; `verify` looks at them by themselves.
+    """
+    wanted = set(shards)
+    claims: dict[str, set[str]] = {}
+    for name in list_manifests(storage) if wanted else ():
+        with suppress(DamagedData, StorageError):
+            for shard in read_manifest(storage, name).shards:
+                if shard.name in wanted:
+                    claims.setdefault(shard.name, set()).add(shard.sha256)
+    return {shard: frozenset(hashes) for shard, hashes in claims.items()}
+
+
+def _parse(value: dict[str, Any]) -> SliceManifest:
+    if (value["format"], value["version"]) != (FORMAT, VERSION):
+        raise ValueError(value["version"])
+    return SliceManifest(
+        window_start=_moment(value["window_start"]),
+        window_end=_moment(value["window_end"]),
+        n_bits=int(value["n_bits"]),
+        shards=tuple(
+            ShardRecord(**{**shard, "day": date.fromisoformat(shard["day"])})
+            for shard in value["shards"]
+        ),
+        bigfiles=tuple(value["bigfiles"]),
+        kind=str(value["kind"]),
+    )
+
+
+def _publish(storage: Storage, name: str, content: bytes) -> bool:
+    """False if somebody else took the name meanwhile."""
+    draft = storage.create_draft(MANIFESTS_DIR)
+    try:
+        try:
+            draft.file.write(content)
+        except OSError as exc:
+            raise storage_error("cannot write a manifest", exc, draft.path) from exc
+        draft.sync()
+        storage.publish(draft, name)
+    except StorageError:
+        if storage.exists(name):
+            return False
+        raise
+    finally:
+        draft.discard()
+    return True
+
+
+def _read(storage: Storage, name: str) -> bytes:
+    try:
+        blob = storage.open(name)
+    except FileNotFoundError as exc:
+        raise StorageError("there is no such manifest", manifest=name) from exc
+    try:
+        return blob.read_range(0, min(blob.size(), MAX_SIZE))
+    finally:
+        blob.close()
+
+
+def _names(manifest: SliceManifest, first: int) -> Iterator[str]:
+    stem = _stem(manifest)
+    for number in (*range(first, MAX_SAME_WINDOW), *range(first)):
+        yield f"{stem}.{number:04d}.json" if number else f"{stem}.json"
+
+
+def _stem(manifest: SliceManifest) -> str:
+    kind = "" if manifest.kind == "window" else f"_{manifest.kind}"
+    start, end = _compact(manifest.window_start), _compact(manifest.window_end)
+    return f"{MANIFESTS_DIR}/{start}_{end}{kind}"
+
+
+def _compact(moment: datetime) -> str:
+    text = canonical_text(moment)
+    return re.sub("[-:.]", "", text).replace(" ", "T") + "Z"
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,135 @@
+"""Multipart uploads that stay unfinished: found by listing them, and aborted.
+
+The client of the store aborts what fails, but where the store's very first answer gets lost, only
+the store itself knows the upload's id. Its parts would be paid for until a lifecycle rule takes
+them away. This is housekeeping: what fails here is logged, and nothing waits for it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from des_core.basics.object_config import ObjectStoreConfig, split_url
+from des_core.process.logs import get_logger
+
+log = get_logger("uploads")
+TRIES = 10
+LONGEST_WAIT_S = 5.0
+
+
+class Upload(NamedTuple):
+    """One that nobody completed or aborted yet; `name` is relative to the store's URL."""
+
+    name: str
+    key: str
+    upload_id: str
+    begun_at: datetime
+
+
+class UnfinishedUploads:
+    """Those below one URL. Only S3 lets them be listed; elsewhere there are none to be seen."""
+
+    def __init__(self, url: str, config: ObjectStoreConfig) -> None:
+        self._root, prefix = split_url(url)
+        self._prefix = f"{prefix.rstrip('/')}/" if prefix else ""
+        self._config = config
+        self._client: Any = None
+        self._guard = threading.Lock()
+
+    def abort(self, name: str) -> int:
+        """Abort all of that name; how many."""
+        return self.abort_where(lambda upload: upload.name == name, name)
+
+    def abort_where(self, is_dead: Callable[[Upload], bool], start: str = "") -> int:
+        """Abort those that are dead among all whose name begins with `start`; how many."""
+        try:
+            return sum(self._abort(upload) for upload in self._list(start) if is_dead(upload))
+        except ImportError:
+            log.warning("uploads_not_listed", reason="the extra s3 is not wholly installed")
+        except Exception as exc:
+            log.warning("uploads_not_listed", place=self._root, reason=str(exc)[:300])
+        return 0
+
+    def _list(self, start: str) -> Iterator[Upload]:
+        if not self._root.startswith(("s3://", "s3a://")):
+            return
+        markers: dict[str, str] = {}
+        while True:
+            page = self._ask("list_multipart_uploads", Prefix=f"{self._prefix}{start}", **markers)
+            for item in page.get("Uploads", []):
+                key, begun_at = item["Key"], item["Initiated"].astimezone(UTC)
+                yield Upload(key.removeprefix(self._prefix), key, item["UploadId"], begun_at)
+            if not page.get("IsTruncated"):
+                return
+            markers = {
+                "KeyMarker": page["NextKeyMarker"],
+                "UploadIdMarker": page["NextUploadIdMarker"],
+            }
+
+    def _abort(self, upload: Upload) -> bool:
+        try:
+            self._ask("abort_multipart_upload", Key=upload.key, UploadId=upload.upload_id)
+        except Exception as exc:
+            # Asked again after an answer that got lost, the store knows of no such upload.
+            if _status(exc) != HTTPStatus.NOT_FOUND:
+                raise
+        log.info("upload_aborted", key=upload.key, begun_at=str(upload.begun_at))
+        return True
+
+    def _ask(self, operation: str, **arguments: str) -> dict[str, Any]:
+        """One request; again where the connection or the store fails."""
+        call = getattr(self._connected(), operation)
+        tries = Retrying(
+            stop=stop_after_attempt(TRIES),
+            wait=wait_random_exponential(multiplier=0.1, max=LONGEST_WAIT_S),
+            retry=retry_if_exception(
+                lambda exc: (
+                    (_status(exc) or HTTPStatus.SERVICE_UNAVAILABLE)
+                    >= HTTPStatus.INTERNAL_SERVER_ERROR
+                )
+            ),
+            reraise=True,
+        )
+        answer: dict[str, Any] = tries(call, Bucket=self._bucket, **arguments)
+        return answer
+
+    @property
+    def _bucket(self) -> str:
+        return self._root.partition("://")[2]
+
+    def _connected(self) -> Any:
+        with self._guard:
+            if self._client is None:
+                self._client = _connect(self._config)
+            return self._client
+
+
+def _connect(config: ObjectStoreConfig) -> Any:
+    from boto3.session import Session
+    from botocore.config import Config
+
+    return Session().client(
+        "s3",
+        endpoint_url=config.endpoint,
+        region_name=config.region,
+        config=Config(
+            connect_timeout=config.timeout_s,
+            read_timeout=config.timeout_s,
+            retries={"total_max_attempts": 1},
+            s3={"addressing_style": "virtual" if config.virtual_hosted else "path"},
+        ),
+    )
+
+
+def _status(exc: BaseException) -> int | None:
+    """The HTTP status of the store's answer; None where there was none."""
+    answer = getattr(exc, "response", None)
+    metadata = answer.get("ResponseMetadata", {}) if isinstance(answer, dict) else {}
+    status = metadata.get("HTTPStatusCode")
+    return status if isinstance(status, int) else None

@@ -1,0 +1,1 @@
+"""Killing, losing and failing at chosen steps, and what must be true afterwards."""

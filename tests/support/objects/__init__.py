@@ -1,0 +1,1 @@
+"""Buckets on loopback, and tables whose locations are in them."""

@@ -1,0 +1,1 @@
+"""Documents, deployment files and endpoints as tests read them."""

@@ -1,0 +1,47 @@
+"""The runner as a scheduler starts it: a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from des_core.settings.config import Settings
+
+ROOT = Path(__file__).parents[3]
+
+
+def environment() -> dict[str, str]:
+    """The environment of a process that runs this checkout."""
+    return {**os.environ, "PYTHONPATH": f"{ROOT / 'runner'}{os.pathsep}{ROOT}"}
+
+
+def write_config(settings: Settings, path: Path) -> Path:
+    """The settings as a configuration file; secrets included."""
+    tree = settings.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    tree["database"]["url"] = settings.source_url
+    if settings.watermark.config_db_url is not None:
+        tree["watermark"]["config_db_url"] = settings.config_url
+    path.write_text(yaml.safe_dump(tree))
+    return path
+
+
+def start_runner(config: Path, *arguments: str) -> subprocess.Popen[str]:
+    """`python -m watermark_orchestrator`, its output in pipes."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "watermark_orchestrator", "--config", str(config), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+
+
+def run_runner(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same, to its end."""
+    with start_runner(config, *arguments) as process:
+        out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)

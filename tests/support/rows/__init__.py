@@ -1,0 +1,1 @@
+"""Tables of made-up files, in every shape that an application may have."""

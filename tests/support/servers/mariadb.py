@@ -1,0 +1,192 @@
+"""A MariaDB server of our own. It stands in for the MySQL family; it is not MySQL 8."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import pymysql
+
+from support.servers.processes import (
+    ServerProcess,
+    free_port,
+    make_server_dir,
+    run_tool,
+    server_user,
+)
+
+USER = "des_test"
+PASSWORD = "my-s3cret/of@tests"  # with characters that a URL must escape
+URL_PASSWORD = "my-s3cret%2Fof%40tests"
+PACKAGES = "mariadb-server"
+
+# flush_log 2 writes at each commit and leaves the sync to the system: fast, and a commit outlives
+# a killed server. The session zone is odd on purpose: nothing of ours may depend on it.
+_OPTIONS: Mapping[str, str] = {
+    "innodb-flush-log-at-trx-commit": "2",
+    "innodb-buffer-pool-size": "64M",
+    "innodb-log-file-size": "32M",
+    "default-time-zone": "+05:30",
+    "character-set-server": "utf8mb4",
+    "max-connections": "60",
+    "max-allowed-packet": "64M",
+    "performance-schema": "off",
+}
+_INIT_SQL = f"""\
+CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{PASSWORD}';
+GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'%' WITH GRANT OPTION;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class MariaDbBinaries:
+    """Where mariadbd and mariadb-install-db are, and their version, such as `10.11.19`."""
+
+    server: Path
+    installer: Path
+    version: str
+
+
+def find_mariadb(environ: Mapping[str, str] | None = None) -> MariaDbBinaries | None:
+    """The server in DES_TEST_MARIADB_BIN, or in PATH and the sbin directories; None if none."""
+    environ = os.environ if environ is None else environ
+    chosen = environ.get("DES_TEST_MARIADB_BIN")
+    path = chosen or f"{environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/usr/bin"
+    server = shutil.which("mariadbd", path=path)
+    installer = shutil.which("mariadb-install-db", path=path)
+    if server is None or installer is None:
+        return None
+    text = subprocess.run([server, "--version"], capture_output=True, text=True, check=True).stdout
+    match = re.search(r"\d+\.\d+\.\d+", text)
+    return MariaDbBinaries(Path(server), Path(installer), match[0] if match else text.strip())
+
+
+class MariaDbServer:
+    """One server on a free port of 127.0.0.1 and on a socket in its directory.
+
+    `start` also restarts a stopped or killed server on the same data and port. User `USER` may
+    do everything, with `PASSWORD`.
+    """
+
+    host = "127.0.0.1"
+
+    def __init__(self, binaries: MariaDbBinaries, options: Mapping[str, str] | None = None) -> None:
+        self.binaries = binaries
+        self.options = {**_OPTIONS, **(options or {})}
+        self.directory = make_server_dir("mariadb")
+        self.data_dir = self.directory / "data"
+        self.socket = self.directory / "mariadb.sock"
+        self.port = free_port()
+        self._process = ServerProcess(f"MariaDB {binaries.version}", self.directory)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.is_running
+
+    @property
+    def version(self) -> str:
+        return self.binaries.version
+
+    def start(self) -> None:
+        if not self.data_dir.exists():
+            self._initialise()
+        command: list[str | Path] = [
+            *(self.binaries.server, "--no-defaults", f"--datadir={self.data_dir}"),
+            *(f"--socket={self.socket}", f"--port={self.port}", f"--bind-address={self.host}"),
+            *(f"--pid-file={self.directory / 'mariadb.pid'}", f"--tmpdir={self.directory}"),
+            f"--init-file={self.directory / 'init.sql'}",
+            *(f"--{name}={value}" for name, value in self.options.items()),
+        ]
+        self._process.start(command, self._is_ready)
+
+    def stop(self) -> None:
+        self._process.stop(signal.SIGTERM)
+
+    def kill9(self) -> None:
+        """Crash the server."""
+        self._process.kill9()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def remove(self) -> None:
+        """Stop the server if it runs, without ceremony, and delete its directory."""
+        try:
+            self._process.kill9()
+        finally:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def log_tail(self, lines: int = 40) -> str:
+        return self._process.log_tail(lines)
+
+    def url(self, dbname: str) -> str:
+        """The SQLAlchemy URL of a database, over TCP."""
+        return f"mysql+pymysql://{USER}:{URL_PASSWORD}@{self.host}:{self.port}/{dbname}"
+
+    def connect(self, dbname: str | None = None) -> "pymysql.connections.Connection[Any]":
+        return pymysql.connect(
+            host=self.host,
+            port=self.port,
+            user=USER,
+            password=PASSWORD,
+            database=dbname,
+            charset="utf8mb4",
+            connect_timeout=10,
+        )
+
+    def create_database(self) -> str:
+        """Make a database with a random name."""
+        name = f"des_{uuid.uuid4().hex[:12]}"
+        self._run(f"CREATE DATABASE `{name}`")
+        return name
+
+    def drop_database(self, dbname: str) -> None:
+        """Drop a database; sessions that still hold it are killed, or the DROP would wait."""
+        with self.connect() as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT id FROM information_schema.processlist WHERE db = %s", (dbname,))
+            for (session,) in cursor.fetchall():
+                with contextlib.suppress(pymysql.OperationalError):  # it went by itself
+                    cursor.execute("KILL %s", (session,))
+            cursor.execute(f"DROP DATABASE IF EXISTS `{dbname}`")
+
+    def _run(self, statement: str) -> None:
+        with self.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+
+    def _initialise(self) -> None:
+        (self.directory / "init.sql").write_text(_INIT_SQL)
+        command: list[str | Path] = [
+            *(self.binaries.installer, "--no-defaults", f"--datadir={self.data_dir}"),
+            *("--auth-root-authentication-method=normal", "--skip-test-db"),
+            "--innodb-log-file-size=32M",
+        ]
+        user = server_user()
+        if user is not None:
+            command.append(f"--user={user}")
+        run_tool(command, cwd=self.directory)
+
+    def _is_ready(self) -> bool:
+        try:
+            self.connect().close()
+        except pymysql.OperationalError:
+            return False
+        return True

@@ -1,0 +1,210 @@
+"""A PostgreSQL server of our own, with pytest-postgresql's janitor for its databases."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import psycopg
+from pytest_postgresql.janitor import DatabaseJanitor
+
+from support.servers.processes import (
+    ServerFailedError,
+    ServerProcess,
+    free_port,
+    make_server_dir,
+    run_tool,
+)
+
+StopMode = Literal["smart", "fast", "immediate"]
+_STOP_SIGNALS: dict[StopMode, signal.Signals] = {
+    "smart": signal.SIGTERM,
+    "fast": signal.SIGINT,
+    "immediate": signal.SIGQUIT,
+}
+USER = "des_test"
+PASSWORD = "pg-s3cret/of@tests"  # with characters that a URL must escape
+URL_PASSWORD = "pg-s3cret%2Fof%40tests"
+PACKAGES = "postgresql"
+
+# fsync off is safe for tests that kill processes (the page cache survives); synchronous_commit
+# stays on, or a killed server would forget what it had acknowledged. The session zone is odd on
+# purpose: nothing of ours may depend on it.
+_SETTINGS: Mapping[str, str] = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "timezone": "Asia/Kolkata",
+    "max_prepared_transactions": "10",
+    "max_connections": "60",
+    "shared_buffers": "64MB",
+    "log_min_messages": "warning",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresBinaries:
+    """The directory with initdb and postgres, and their version, such as `15.18`."""
+
+    directory: Path
+    version: str
+
+
+def find_postgres(environ: Mapping[str, str] | None = None) -> PostgresBinaries | None:
+    """The newest server in DES_TEST_PG_BIN, Debian's directories or PATH; None if there is none."""
+    environ = os.environ if environ is None else environ
+    chosen = environ.get("DES_TEST_PG_BIN")
+    if chosen:
+        return _read_binaries(Path(chosen))
+    candidates = [*Path("/usr/lib/postgresql").glob("*/bin"), *Path("/usr").glob("pgsql-*/bin")]
+    on_path = shutil.which("postgres", path=environ.get("PATH"))
+    if on_path:
+        candidates.append(Path(on_path).resolve().parent)
+    found = [binaries for path in candidates if (binaries := _read_binaries(path))]
+    return max(found, key=lambda binaries: _version_key(binaries.version), default=None)
+
+
+def _read_binaries(directory: Path) -> PostgresBinaries | None:
+    if not (directory / "initdb").exists() or not (directory / "postgres").exists():
+        return None
+    command = [str(directory / "postgres"), "--version"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    match = re.search(r"\d+(\.\d+)*", text)
+    return PostgresBinaries(directory, match[0] if match else text.strip())
+
+
+def _version_key(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+class PostgresServer:
+    """One server on a free port of 127.0.0.1 and on a socket in its directory.
+
+    `start` also restarts a stopped or killed server on the same data and port. Role `USER` is a
+    superuser with `PASSWORD` (SCRAM over TCP, trust on the socket).
+    """
+
+    host = "127.0.0.1"
+
+    def __init__(
+        self, binaries: PostgresBinaries, settings: Mapping[str, str] | None = None
+    ) -> None:
+        self.binaries = binaries
+        self.settings = {**_SETTINGS, **(settings or {})}
+        self.directory = make_server_dir("postgres")
+        self.data_dir = self.directory / "data"
+        self.port = free_port()
+        self._process = ServerProcess(f"PostgreSQL {binaries.version}", self.directory)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    @property
+    def pid(self) -> int:
+        """The postmaster's process id."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.is_running
+
+    @property
+    def version(self) -> str:
+        return self.binaries.version
+
+    def start(self) -> None:
+        if not self.data_dir.exists():
+            self._initialise()
+        settings = [f"--{name}={value}" for name, value in self.settings.items()]
+        command: list[str | Path] = [
+            self.binaries.directory / "postgres",
+            *("-D", self.data_dir, "-h", self.host, "-p", str(self.port), "-k", self.directory),
+            *settings,
+        ]
+        self._process.start(command, self._is_ready)
+
+    def stop(self, mode: StopMode = "fast") -> None:
+        self._process.stop(_STOP_SIGNALS[mode])
+
+    def kill9(self) -> None:
+        """Crash the server with all its backends."""
+        self._process.kill9()
+
+    def restart(self, mode: StopMode = "fast") -> None:
+        self.stop(mode)
+        self.start()
+
+    def remove(self) -> None:
+        """Stop the server if it runs, and delete its directory."""
+        try:
+            self._process.stop(signal.SIGQUIT)
+        finally:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def log_tail(self, lines: int = 40) -> str:
+        return self._process.log_tail(lines)
+
+    def url(self, dbname: str) -> str:
+        """The SQLAlchemy URL of a database, over TCP."""
+        return f"postgresql+psycopg://{USER}:{URL_PASSWORD}@{self.host}:{self.port}/{dbname}"
+
+    def connect(self, dbname: str = "postgres") -> "psycopg.Connection[tuple[object, ...]]":
+        return psycopg.connect(
+            host=self.host,
+            port=self.port,
+            user=USER,
+            password=PASSWORD,
+            dbname=dbname,
+            connect_timeout=10,
+        )
+
+    def janitor(
+        self, dbname: str, template: str | None = None, *, as_template: bool = False
+    ) -> DatabaseJanitor:
+        """pytest-postgresql's maker and remover of a database."""
+        return DatabaseJanitor(
+            user=USER,
+            password=PASSWORD,
+            host=self.host,
+            port=self.port,
+            dbname=dbname,
+            template_dbname=template,
+            as_template=as_template,
+        )
+
+    def create_database(self, template: str | None = None) -> str:
+        """Make a database with a random name, a copy of `template` if one is named."""
+        name = f"des_{uuid.uuid4().hex[:12]}"
+        self.janitor(name, template).init()
+        return name
+
+    def drop_database(self, dbname: str) -> None:
+        self.janitor(dbname).drop()
+
+    def _initialise(self) -> None:
+        password_file = self.directory / "password"
+        password_file.write_text(PASSWORD + "\n")
+        command: list[str | Path] = [
+            *(self.binaries.directory / "initdb", "-D", self.data_dir, "-U", USER),
+            *("--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={password_file}"),
+            *("--encoding=UTF8", "--locale=C", "--no-sync"),
+        ]
+        run_tool(command, cwd=self.directory)
+
+    def _is_ready(self) -> bool:
+        try:
+            self.connect().close()
+        except psycopg.OperationalError as error:
+            if "password authentication failed" in str(error):
+                raise ServerFailedError(f"a stranger answers on port {self.port}") from error
+            return False
+        return True

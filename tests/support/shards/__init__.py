@@ -1,0 +1,1 @@
+"""Shards made by hand, good and bad, and a second reader of them."""
