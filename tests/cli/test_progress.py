@@ -195,7 +195,7 @@ def test_arrivals_are_estimated_from_small_samples(
     archive: Archive, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from des_core.database.connections import open_database
-    from des_core.progress.now import pace
+    from des_core.progress import pace
     from des_core.rows.reader import SourceReader
 
     monkeypatch.setattr(pace, "ARRIVAL_SAMPLE", 3)
@@ -226,7 +226,7 @@ def test_whether_it_catches_up(
     program: Program,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from des_core.progress.now import pace
+    from des_core.progress import pace
     from des_core.rows.amounts import Amount, Precision
 
     week = Amount(arriving * 7 * 86_400, None, Precision.EXACT)

@@ -15,22 +15,14 @@ import sqlalchemy as sa
 from db.test_query_plans import NOT_RUN_HERE, ONLINE_SCANS, bad_steps, names_on_files
 from des_core.basics.identifiers import Dialect
 from des_core.basics.resources import resource_dir
-from des_core.database.catalog import Catalog, Statement
+from des_core.database.catalog import Catalog, Statement, sql_files
 from des_core.migration.apply import upgrade
 from des_core.migration.run import MigrationRun, open_run
 from des_core.migration.steps import Step, load_steps
-<<<<<<< HEAD
-from des_core.resources import resource_dir
-from des_core.sql_catalog import Catalog, Statement, sql_files
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
-from support.migrating import settings_for
-=======
 from des_core.settings.config import DatabaseSettings
 from support.program.migrating import settings_for
 from support.rows.filesdata import FilesTableFactory
 from support.servers.database import TestDatabase
->>>>>>> 08c9061 (Move the modules of des_core and tests/support into rooms)
 
 DIALECTS = ("postgres", "mysql", "sqlite")
 OTHER_FOLDERS = {

@@ -10,27 +10,15 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-<<<<<<< HEAD
-from des_core.config import DatabaseSettings
-from des_core.identifiers import Dialect
-from des_core.migration.apply import upgrade
-from des_core.migration.live_state import table_values
-from des_core.migration.run import MigrationRun, open_run
-from des_core.sql_catalog import Catalog, Statement
-from support.database import TestDatabase
-from support.filesdata import FilesTableFactory
-from support.migrating import settings_for
-=======
 from des_core.basics.identifiers import Dialect
-from des_core.basics.resources import resource_dir
-from des_core.database.catalog import Statement
+from des_core.database.catalog import Catalog, Statement
 from des_core.migration.apply import upgrade
 from des_core.migration.live_state import table_values
 from des_core.migration.run import MigrationRun, open_run
+from des_core.settings.config import DatabaseSettings
 from support.program.migrating import settings_for
 from support.rows.filesdata import FilesTableFactory
 from support.servers.database import TestDatabase
->>>>>>> 08c9061 (Move the modules of des_core and tests/support into rooms)
 
 MIDDLE = datetime(2024, 1, 8, tzinfo=UTC)
 ONCE = {

@@ -26,7 +26,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 
-from des_core.storage.directory import drafts
+from des_core.storage import drafts
 
 FaultKind = Literal["die_before", "die_after", "EIO", "ENOSPC", "short"]
 LossKind = Literal["nothing", "everything", "anything"]
