@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from des_core.basics.errors import ConfigError, WrongSchema
 from des_core.basics.timestamps import from_us
 from des_core.database.connections import Database, open_database
-from des_core.database_source import SourceRow
+from des_core.records import SourceRow
 from des_core.rows.reader import SourceReader
 from des_core.settings.config import DatabaseSettings
 from support.rows.filesdata import FilesTableFactory

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from des_core.basics.errors import StorageError
-from des_core.storage.directory import DirectoryStorage, local_files
+from des_core.storage import local_files
+from des_core.storage.directory import DirectoryStorage
 
 
 @pytest.fixture
