@@ -4,11 +4,11 @@ from datetime import date, datetime, timedelta, timezone
 
 import pytest
 
-from des_core.database import open_database, run
-from des_core.identifiers import Dialect
-from des_core.sql_catalog import Catalog
-from des_core.stored_time import day_from_stored, from_stored
-from support.database import TestDatabase
+from des_core.basics.identifiers import Dialect
+from des_core.database.catalog import Catalog
+from des_core.database.connections import open_database, run
+from des_core.database.stored_time import day_from_stored, from_stored
+from support.servers.database import TestDatabase
 
 MOMENT = datetime(2024, 11, 1, 1, 30, 0, 7, tzinfo=timezone(timedelta(hours=2)))
 COLUMNS = {

@@ -60,7 +60,7 @@ class Statement:
         """
         from sqlalchemy import bindparam, text
 
-        from des_core.stored_time import Stored
+        from des_core.database.stored_time import Stored
 
         typed = [bindparam(name, type_=Stored()) for name in self.parameters]
         return text(self.escaped).bindparams(*typed)
