@@ -24,14 +24,13 @@ from des_core.locks.lock import hold_lock
 from des_core.packer_planner import PackerConfig
 from des_core.packing.packer import Packer
 from des_core.packing.row_spool import RowSpool, decode_rows
-from des_core.packing.tasks import TaskOutcome
 from des_core.reading.archive_routing import require_same_routing
 from des_core.records import FileFailure
 from des_core.rows.reader import SourceReader
 from des_core.settings.config import Settings
 from des_core.storage.directory import Storage, open_storage
-from des_core.storage.manifests import SliceManifest, write_manifest
 from watermark_orchestrator.archive import for_rows_of
+from watermark_orchestrator.durable_slice import Tally, make_durable
 from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink, ignore_progress
 from watermark_orchestrator.slices import Window
 from watermark_orchestrator.stopping import StopRequest
@@ -130,46 +129,25 @@ class _Job:
                 spool.add(page)
             self.progress(ProgressEvent("slice_started", window, files_total=spool.rows))
             existing = storage.list_shards(spool.days())
-            outcomes = list(packer.pack(spool.tasks(existing)))
+            tally = Tally(spool.rows)
+            for outcome in packer.pack(spool.tasks(existing)):
+                tally.add(outcome)
             self.stop.check()
-            storage.sync_directory()
-            self._write_manifest(window, outcomes, storage, config)
-            self._mark(window, spool, outcomes)
+            make_durable(storage, tally, "perrecord", window, n_bits=config.n_bits)
+            self._mark(window, spool, tally)
         self.progress(ProgressEvent("slice_committed", window, self.report.files_marked))
 
-    def _write_manifest(
-        self,
-        window: Window,
-        outcomes: list[TaskOutcome],
-        storage: Storage,
-        config: PackerConfig,
-    ) -> None:
-        shards = tuple(shard for o in outcomes for shard in (*o.adopted, *o.shards))
-        if not shards:
-            return
-        manifest = SliceManifest(
-            window_start=window.start,
-            window_end=window.end,
-            n_bits=config.n_bits,
-            shards=shards,
-            bigfiles=tuple(name for outcome in outcomes for name in outcome.bigfiles),
-            kind="perrecord",
-        )
-        write_manifest(storage, manifest)
-        storage.sync_directory()
-
-    def _mark(self, window: Window, spool: RowSpool, outcomes: list[TaskOutcome]) -> None:
+    def _mark(self, window: Window, spool: RowSpool, tally: Tally) -> None:
         """Mark the very rows that were packed; one that came since then waits for the next run.
 
         A uid that failed anywhere in the day is left unmarked, because the mark goes by uid.
         """
-        failures = [failure for outcome in outcomes for failure in outcome.failures]
-        failed = {failure.uid for failure in failures}
+        failed = {failure.uid for failure in tally.failures}
         report = self.report
         report.files_in += spool.rows
-        report.files_failed += len(failures)
-        report.failures += failures[: max(0, FAILURES_KEPT - len(report.failures))]
-        report.bytes_in += sum(outcome.bytes_in for outcome in outcomes)
+        report.files_failed += len(tally.failures)
+        report.failures += tally.failures[: max(0, FAILURES_KEPT - len(report.failures))]
+        report.bytes_in += tally.bytes_in
         batch: list[str] = []
         for task in spool.tasks():
             batch += [row.uid for row in decode_rows(task.rows) if row.uid not in failed]

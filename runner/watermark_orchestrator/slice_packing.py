@@ -16,20 +16,19 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import des_core
-from des_core.basics.errors import DamagedShard, TooManyFailures
+from des_core.basics.errors import TooManyFailures
 from des_core.ledger.archive_table import table_facts
 from des_core.ledger.slices import SliceRecord, shard_names_of_day
 from des_core.packing.row_spool import RowSpool
-from des_core.packing.tasks import TaskOutcome
 from des_core.records import FileFailure, ShardRecord, SourceRow
 from des_core.rows.share import Share, own_rows
-from des_core.storage.manifests import SliceManifest, claimed_hashes, write_manifest
 from watermark_orchestrator.archive import Archive, CyclePolicy
+from watermark_orchestrator.durable_slice import Tally, make_durable
 from watermark_orchestrator.progress_events import ProgressEvent
 from watermark_orchestrator.slices import Window
 
@@ -52,51 +51,6 @@ class PackedSlice:
     failures: tuple[FileFailure, ...]
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What the tasks of a slice came to so far."""
-
-    rows: int
-    policy: CyclePolicy | None
-    new: list[ShardRecord] = field(default_factory=list)
-    adopted: list[ShardRecord] = field(default_factory=list)
-    failures: list[FileFailure] = field(default_factory=list)
-    bigfiles: list[str] = field(default_factory=list)
-    files_out: int = 0
-    files_present: int = 0
-    bytes_in: int = 0
-
-    def add(self, outcome: TaskOutcome) -> None:
-        self.new += outcome.shards
-        self.adopted += outcome.adopted
-        self.failures += outcome.failures
-        self.bigfiles += outcome.bigfiles
-        self.files_out += outcome.files_out
-        self.files_present += outcome.files_present
-        self.bytes_in += outcome.bytes_in
-        if self.policy is not None:
-            self._refuse_too_many(self.policy)
-
-    def _refuse_too_many(self, policy: CyclePolicy) -> None:
-        failed = len(self.failures)
-        too_many = failed > policy.max_failures
-        too_large_a_share = (
-            failed >= RATIO_COUNTS_FROM and failed > policy.max_failure_ratio * self.rows
-        )
-        if not (too_many or too_large_a_share):
-            return
-        last = self.failures[-1]
-        raise TooManyFailures(
-            f"{failed} of {self.rows} files of a slice could not be packed; "
-            "the watermark was not moved",
-            hint="is the disk of the sources mounted? If so many files really are lost, raise "
-            "migration.max_failures and migration.max_failure_ratio",
-            reason=last.reason,
-            example=last.location,
-            error=last.error,
-        )
-
-
 def pack_rows(
     run: Run,
     kind: str,
@@ -113,23 +67,14 @@ def pack_rows(
     Only a window can fail as a whole: files that are exceptions already cost nothing more.
     """
     archive = run.archive
-    with RowSpool(archive.packer_config.n_bits, archive.storage.scratch_dir) as spool:
-        for page in pages:
-            run.stop.check()
-            spool.add(page if share is None else own_rows(page, share))
-            if spool.rows >= PREPARED_ROWS:
-                run.packer.prepare()
+    n_bits = archive.packer_config.n_bits
+    with RowSpool(n_bits, archive.storage.scratch_dir) as spool:
+        _fill(run, spool, pages, share)
         run.progress(ProgressEvent("slice_started", window, files_total=spool.rows))
-        tally = _Tally(spool.rows, archive.policy if kind == "window" else None)
-        _pack_tasks(run, spool, window, tally)
-    _require_as_claimed(archive, tally.adopted)
-    shards = (*tally.adopted, *tally.new)
-    if tally.rows:
-        archive.storage.sync_directory()
-    if shards:
-        manifest = _manifest(archive, kind, window, shards, tally.bigfiles)
-        write_manifest(archive.storage, manifest, worker=0 if share is None else share.worker_id)
-        archive.storage.sync_directory()
+        tally = Tally(spool.rows)
+        _pack_tasks(run, spool, window, tally, archive.policy if kind == "window" else None)
+    worker, workers = (0, 1) if share is None else (share.worker_id, share.workers_total)
+    make_durable(archive.storage, tally, kind, window, n_bits=n_bits, worker=worker)
     record = SliceRecord(
         run_id=run.run_id,
         kind=kind,
@@ -144,13 +89,23 @@ def pack_rows(
         started_at=started_at,
         finished_at=datetime.now(UTC),
         versions=_versions(archive),
-        worker=0 if share is None else share.worker_id,
-        workers=1 if share is None else share.workers_total,
+        worker=worker,
+        workers=workers,
     )
-    return PackedSlice(record, shards, tuple(tally.failures))
+    return PackedSlice(record, tally.shards, tuple(tally.failures))
 
 
-def _pack_tasks(run: Run, spool: RowSpool, window: Window, tally: _Tally) -> None:
+def _fill(run: Run, spool: RowSpool, pages: Iterable[list[SourceRow]], share: Share | None) -> None:
+    for page in pages:
+        run.stop.check()
+        spool.add(page if share is None else own_rows(page, share))
+        if spool.rows >= PREPARED_ROWS:
+            run.packer.prepare()
+
+
+def _pack_tasks(
+    run: Run, spool: RowSpool, window: Window, tally: Tally, policy: CyclePolicy | None
+) -> None:
     days = spool.days()
     if not days:
         return
@@ -163,38 +118,30 @@ def _pack_tasks(run: Run, spool: RowSpool, window: Window, tally: _Tally) -> Non
     for outcome in run.packer.pack(spool.tasks(existing, known)):
         run.stop.check()
         tally.add(outcome)
+        if policy is not None:
+            _refuse_too_many(tally, policy)
         done = tally.files_out + len(tally.failures)
         run.progress(ProgressEvent("files_packed", window, done, tally.rows, tally.bytes_in))
     run.stop.check()
 
 
-def _require_as_claimed(archive: Archive, adopted: list[ShardRecord]) -> None:
-    """A shard that a manifest knows is recorded as it was packed, or not at all."""
-    claims = claimed_hashes(archive.storage, [shard.name for shard in adopted])
-    for shard in adopted:
-        if shard.sha256 not in claims.get(shard.name, {shard.sha256}):
-            raise DamagedShard(
-                "a shard is not what its manifest says; it was not recorded",
-                hint="repair it: des-admin verify --repair",
-                shard=shard.name,
-                sha256=shard.sha256,
-            )
-
-
-def _manifest(
-    archive: Archive,
-    kind: str,
-    window: Window,
-    shards: tuple[ShardRecord, ...],
-    bigfiles: list[str],
-) -> SliceManifest:
-    return SliceManifest(
-        window_start=window.start,
-        window_end=window.end,
-        n_bits=archive.packer_config.n_bits,
-        shards=shards,
-        bigfiles=tuple(bigfiles),
-        kind=kind,
+def _refuse_too_many(tally: Tally, policy: CyclePolicy) -> None:
+    failed = len(tally.failures)
+    too_many = failed > policy.max_failures
+    too_large_a_share = (
+        failed >= RATIO_COUNTS_FROM and failed > policy.max_failure_ratio * tally.rows
+    )
+    if not (too_many or too_large_a_share):
+        return
+    last = tally.failures[-1]
+    raise TooManyFailures(
+        f"{failed} of {tally.rows} files of a slice could not be packed; "
+        "the watermark was not moved",
+        hint="is the disk of the sources mounted? If so many files really are lost, raise "
+        "migration.max_failures and migration.max_failure_ratio",
+        reason=last.reason,
+        example=last.location,
+        error=last.error,
     )
 
 

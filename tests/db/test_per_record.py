@@ -1,13 +1,15 @@
 """The per-record way: everything packed is marked, nothing else is, and nothing is overwritten."""
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from des_core.basics.errors import Refused, WrongSchema
+from des_core.basics.errors import DamagedShard, Refused, WrongSchema
 from des_core.settings.config import Settings
+from des_core.storage.manifests import SliceManifest
 from support.crash.truth import archive_bytes, read_archive
 from support.program.archive import make_archive, make_settings
 from support.rows.filesdata import FilesTableFactory
@@ -93,3 +95,20 @@ def test_a_mark_reads_no_more_rows_than_it_marks(
         pass
     entries = "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE relname = 'files'"
     assert database.value(entries) < 10 * report.files_marked
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_shard_that_is_not_what_its_manifest_says_is_not_marked(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    files_table(database, rows=30, days=1)
+    settings = make_settings(database, tmp_path / "out")
+    pack(settings)
+    database.execute("UPDATE files SET archived = FALSE")
+    [manifest] = (tmp_path / "out").rglob("*.json")
+    claims = SliceManifest.from_bytes(manifest.read_bytes(), manifest.name)
+    other = replace(claims.shards[0], sha256="0" * 64)
+    manifest.write_bytes(replace(claims, shards=(other, *claims.shards[1:])).to_bytes())
+    with pytest.raises(DamagedShard, match="not what its manifest says"):
+        pack(settings)
+    assert marked(database) == set()
