@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from des_core.basics.errors import DatabaseUnreachable, ExitCode, Refused
@@ -53,8 +53,8 @@ class CyclePlan:
     pending: WindowStats
     held_back_by: datetime | None
     hidden_sessions: int
-    share: Share | None = None
-    filtering: Filtering | None = None
+    share: Share | None
+    filtering: Filtering | None
 
 
 @dataclass(slots=True)
@@ -108,23 +108,28 @@ class CycleReport:
         self.worker = None if writer.share is None else str(writer.share)
 
 
-def current_target(
-    archive: Archive, packed_until: datetime, lag_days: int
-) -> tuple[datetime, CyclePlan]:
-    """The target now, with what decided it; the plan's counts are left empty."""
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where packing ends now, and what decided it, as in `CyclePlan`."""
+
+    at: datetime
+    window: Window
+    held_back_by: datetime | None
+    hidden_sessions: int
+
+
+def current_target(archive: Archive, packed_until: datetime, lag_days: int) -> Target:
+    """By the clock of the source; a watermark in the future is Refused."""
     clock = archive.source.clock()
     _refuse_future(packed_until, clock.now)
     unhindered = compute_target(clock.now, lag_days)
     target = compute_target(clock.now, lag_days, clock.oldest_transaction)
-    plan = CyclePlan(
+    return Target(
+        at=target,
         window=Window(packed_until, max(target, packed_until)),
-        lag_days=lag_days,
-        slices=0,
-        pending=WindowStats(0, None, None, None),
         held_back_by=clock.oldest_transaction if target < unhindered else None,
         hidden_sessions=clock.hidden_sessions,
     )
-    return target, plan
 
 
 def _refuse_future(packed_until: datetime, now: datetime) -> None:
@@ -146,11 +151,18 @@ def plan_cycle(archive: Archive) -> CyclePlan:
     packed_until = (
         watermark.archived_until if share is None else read_position(archive.config, share)
     )
-    _, plan = current_target(archive, packed_until, watermark.lag_days)
-    pending = archive.source.stats(plan.window.start, plan.window.end)
-    slices = sum(1 for _ in _slices(archive, plan.window))
-    filtering = None if share is None else archive.source.filtering
-    return replace(plan, pending=pending, slices=slices, share=share, filtering=filtering)
+    target = current_target(archive, packed_until, watermark.lag_days)
+    window = target.window
+    return CyclePlan(
+        window=window,
+        lag_days=watermark.lag_days,
+        slices=sum(1 for _ in _slices(archive, window)),
+        pending=archive.source.stats(window.start, window.end),
+        held_back_by=target.held_back_by,
+        hidden_sessions=target.hidden_sessions,
+        share=share,
+        filtering=None if share is None else archive.source.filtering,
+    )
 
 
 def run_cycle(
@@ -178,11 +190,13 @@ def run_cycle(
     ):
         writer = found
         _settle_unsure(archive, report)
-        target, plan = current_target(archive, writer.packed_until, writer.lag_days)
-        report.window = report.window or plan.window
+        target = current_target(archive, writer.packed_until, writer.lag_days)
+        report.window = report.window or target.window
         report.see(writer)
-        metrics.cycle_started(watermark=writer.watermark, target=target, lag_days=writer.lag_days)
-        for window in _slices(archive, plan.window):
+        metrics.cycle_started(
+            watermark=writer.watermark, target=target.at, lag_days=writer.lag_days
+        )
+        for window in _slices(archive, target.window):
             run.stop.check()
             writer = _pack_slice(run, window, writer, report)
         report.late += recheck(run, writer).late
