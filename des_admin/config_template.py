@@ -9,6 +9,7 @@ from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 from des_core.basics.errors import UsageError
+from des_core.packer_planner import ALREADY_COMPRESSED
 
 if TYPE_CHECKING:
     from des_admin.config_questions import Answers
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _TEMPLATE = """\
 # Configuration of des-admin. Check it: des-admin config show, then: des-admin doctor
 # ${VARIABLE} is taken from the environment (or from the file that VARIABLE_FILE names).
-# Keys behind a # show their defaults.
+# Keys behind a # show their defaults. What each means: docs/configuration.md
 
 database:
   # The database with one row per stored file.
@@ -31,37 +32,72 @@ database:
   # timezone: UTC                   # what a created_at without a zone means
   lag_days: @lag_days@                       # files younger than this are left alone
   # page_size: 10000
+  # shard_id: null                  # this static worker, 0 .. shards_total - 1
+  # shards_total: null
 
 packer:
   # Where the shards go: one file system with room for the archive, or s3://bucket/prefix.
   output_dir: @output_dir@
   # max_shard_size: 1000000000
-  # n_bits: 8                       # 2**n_bits buckets; do not change it later
+  # n_bits: 8                       # 2**n_bits buckets; it cannot be changed after the first cycle
   # workers: null                   # processes; null is one per core
+  # engine: local                   # or dask, with the address of its scheduler
+  # scheduler: null
+  # read_concurrency: 64
   # source_roots: []                # allowed roots of source files; needed before any is deleted
   # scratch_dir: null               # for shards on their way to a bucket; null is TMPDIR
-  # object_store: {endpoint: null, region: null, requests_in_flight: 64}
-  # compression: {enabled: true, codec: zstd, level: 3}
+  # big_file_threshold: 10485760
+  # skip_extensions: @skip@
+  # compression:
+  #   enabled: true
+  #   codec: zstd
+  #   level: 3
+  # object_store:
+  #   endpoint: null
+  #   region: null
+  #   allow_http: false
+  #   virtual_hosted: false
+  #   requests_in_flight: 64
+  #   timeout: 30s
+  #   retry_for: 120s
+  #   single_put: 67108864
 
 watermark:
   # Where the watermark and the ledger live; without it, in the database above.
   @config_line@
-  # default_archived_until: "2024-11-01T00:00:00Z"   # where to begin if nothing is archived yet
+  # default_archived_until: null    # where to begin if nothing is archived: "2024-11-01T00:00:00Z"
   # slice: day                      # day, hour or cycle: what is packed and committed at once
   # recheck_days: 3
 
 # migration:
 #   lock_timeout: 1s                # how long a live writer may have to wait for us
 #   delete_source_files: false
+#   grace_days: 30
 #   max_failures: 100000
+#   max_failure_ratio: 0.5
 #   max_captured: 100000
+
+# metrics:
+#   enabled: false
+#   host: 127.0.0.1
+#   port: 9090
+#   path: /metrics
+#   tls_cert_file: null
+#   tls_key_file: null
+#   tls_client_ca_file: null
+#   username: null
+#   password: null
+#   textfile: null
+#   pushgateway_url: null
 
 # backup:
 #   dir: null                       # where `backup create` puts them; not on the database's disk
 #   max_age_hours: 24               # how fresh one must be before the column archived may go
 #   scratch_url: null               # a server for `backup check --deep` to restore on
 
-# logging: {file: null, format: text}
+# logging:
+#   file: null                      # null is standard error
+#   format: text                    # text, keyvalue or json
 """
 
 
@@ -78,6 +114,7 @@ def render_config(answers: Answers) -> str:
         "@lag_days@": str(answers.lag_days),
         "@output_dir@": json.dumps(str(answers.output_dir)),
         "@config_line@": config_line,
+        "@skip@": f"[{', '.join(sorted(ALREADY_COMPRESSED))}]",
     }
     text = _TEMPLATE
     for mark, value in values.items():

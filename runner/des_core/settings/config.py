@@ -1,68 +1,21 @@
 """Settings: every key of the configuration file, validated and frozen.
 
 `config_file` reads them from YAML and environment; past this boundary nothing sees a loose
-dictionary.
+dictionary. The text below each key is its line in docs/configuration.md.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, tzinfo
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from des_core.basics.identifiers import TableName, parse_table
 from des_core.basics.object_config import ObjectStoreConfig
-from des_core.basics.timestamps import parse_stored, require_range
 from des_core.packer_planner import ALREADY_COMPRESSED, MIB, PackerConfig
-
-
-def _reject_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("a number is wanted, not true or false")  # noqa: TRY004 - pydantic reads ValueError
-    return value
-
-
-def _zone_name(value: str) -> str:
-    if value.upper() != "UTC":
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
-            raise ValueError("not a time zone of the tz database, e.g. Europe/Warsaw") from exc
-    return value
-
-
-def _moment(value: Any) -> Any:
-    if isinstance(value, datetime):
-        value = value.isoformat()
-    if not isinstance(value, str):
-        raise ValueError("a time is wanted, like 2024-11-01T00:00:00Z")  # noqa: TRY004
-    return require_range(parse_stored(value))
-
-
-def _duration_s(value: Any) -> Any:
-    """Seconds, from a number or from `500ms`, `2s`, `5min`, `1h`."""
-    if not isinstance(value, str):
-        return value
-    for unit, factor in (("ms", 0.001), ("min", 60.0), ("h", 3600.0), ("s", 1.0)):
-        if value.strip().endswith(unit):
-            return float(value.strip().removesuffix(unit)) * factor
-    return value
-
-
-Whole = Annotated[int, BeforeValidator(_reject_bool)]
-Seconds = Annotated[float, BeforeValidator(_duration_s), Field(gt=0, le=86_400)]
-Moment = Annotated[datetime, BeforeValidator(_moment)]
-ColumnName = Annotated[str, Field(min_length=1, max_length=256)]
+from des_core.settings.values import ColumnName, Moment, Seconds, Whole, ZoneName
 
 
 class Section(BaseModel):
@@ -77,18 +30,35 @@ class DatabaseSettings(Section):
     """Where the rows of `files` are. Times without a zone mean `timezone`."""
 
     url: SecretStr
+    """URL of the database that holds `files`: `postgresql://`, `mysql://`, `mariadb://` or
+    `sqlite:////file`. Take the password from the environment:
+    `postgresql://${DB_USER}:${DB_PASSWORD}@db.example.org:5432/archive_db`."""
     table_name: Annotated[str, Field(min_length=1)] = "files"
+    """The table with one row per stored file, as `files` or `schema.files`."""
     schema_name: str | None = Field(default=None, alias="schema")
+    """The schema of the table. Set it if several schemas have a table of that name."""
     uid_column: ColumnName = "uid"
+    """The column with the file's uid: text, integer or uuid."""
     created_at_column: ColumnName = "created_at"
+    """The column with the time that decides about the window of a row."""
     location_column: ColumnName = "file_location"
+    """The column with the path or the object URL of the content."""
     size_column: ColumnName | None = "size_bytes"
+    """The column with the size in bytes; `null` if the table has none."""
     archived_column: ColumnName | None = "archived"
-    timezone: Annotated[str, AfterValidator(_zone_name)] = "UTC"
+    """The per-record flag; `null` if the table has none."""
+    timezone: ZoneName = "UTC"
+    """What a `created_at` without a zone means. Example: `Europe/Warsaw`."""
     lag_days: Annotated[Whole, Field(ge=0, le=36_500)] = 7
+    """How many days a new file is left alone. It is used for the first watermark only. After the
+    cutover the value in the database counts: change it with `des-admin watermark lag`."""
     page_size: Annotated[Whole, Field(ge=1, le=1_000_000)] = 10_000
+    """Rows read at once. Lower it if rows are very long."""
     shard_id: Annotated[Whole, Field(ge=0)] | None = None
+    """The index of this static worker, from 0. An Indexed Job of Kubernetes sets it through
+    `JOB_COMPLETION_INDEX`."""
     shards_total: Annotated[Whole, Field(ge=1, le=65_536)] | None = None
+    """How many static workers share the buckets. All of them need the same value."""
 
     @model_validator(mode="after")
     def _check(self) -> DatabaseSettings:
@@ -110,21 +80,34 @@ class CompressionSettings(Section):
     """How payloads are stored."""
 
     enabled: bool = True
+    """Whether content is compressed at all."""
     codec: Literal["zstd", "none"] = "zstd"
+    """How content is compressed. Shards with lz4 are read, but not written."""
     level: Annotated[Whole, Field(ge=1, le=19)] = 3
+    """The zstd level. Higher is smaller and slower; compare with `des-admin plan capacity` and your
+    own files."""
 
 
 class ObjectStoreSettings(Section):
     """How to reach an object store, where the environment does not say. Sizes in bytes."""
 
     endpoint: str | None = None
+    """URL of the object store, if it is not the provider's own. Example:
+    `https://minio.example.org`."""
     region: str | None = None
+    """The region, if the environment does not name it."""
     allow_http: bool = False
+    """Whether an endpoint without TLS may be used."""
     virtual_hosted: bool = False
+    """Whether the bucket is part of the host name."""
     requests_in_flight: Annotated[Whole, Field(ge=1, le=1024)] = 64
+    """Requests at once for each worker process."""
     timeout: Seconds = 30.0
+    """When a single request is given up."""
     retry_for: Seconds = 120.0
+    """How long a request is tried again before the run ends with exit code 10."""
     single_put: Annotated[Whole, Field(ge=0, le=5 << 30)] = 64 * MIB
+    """Bytes up to which an object is written with one request; larger ones go up in parts."""
 
     def to_config(self) -> ObjectStoreConfig:
         """The same as the packer wants it."""
@@ -147,18 +130,32 @@ class PackerSettings(Section):
     """
 
     output_dir: Annotated[str, Field(min_length=1)]
+    """Where shards go: one file system with room for the archive, or `s3://bucket/prefix`."""
     max_shard_size: Annotated[Whole, Field(ge=1 << 16)] = 1_000_000_000
+    """Bytes after which a shard is closed and the next part begins."""
     n_bits: Annotated[Whole, Field(ge=4, le=16)] = 8
+    """There are `2**n_bits` buckets, so up to that many shards a day. It cannot be changed after
+    the first cycle."""
     compression: CompressionSettings = CompressionSettings()
     workers: Annotated[Whole, Field(ge=1, le=256)] | None = None
+    """Worker processes; `null` is one for each core."""
     engine: Literal["local", "dask"] = "local"
+    """`dask` packs on the workers of a Dask cluster instead of local processes."""
     scheduler: Annotated[str, Field(min_length=1)] | None = None
+    """Address of the Dask scheduler. Example: `tcp://scheduler:8786`."""
     read_concurrency: Annotated[Whole, Field(ge=1, le=1024)] = 64
+    """Reads at once for each worker if the sources are slow. Raise it for network file systems and
+    object stores."""
     source_roots: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Directories, or URLs of buckets, below which locations may be opened. It is required before
+    sources may be deleted."""
     scratch_dir: str | None = None
+    """Where drafts lie on their way to a bucket; `null` is the system's temporary directory."""
     object_store: ObjectStoreSettings = ObjectStoreSettings()
     big_file_threshold: Annotated[Whole, Field(ge=1)] = 10 * MIB
+    """Bytes above which content is stored as a file of its own below `_bigFiles/`."""
     skip_extensions: frozenset[str] = ALREADY_COMPRESSED
+    """Extensions whose content is stored as it is, because it is compressed already."""
 
     @model_validator(mode="after")
     def _check(self) -> PackerSettings:
@@ -189,36 +186,61 @@ class WatermarkSettings(Section):
     """Where the watermark lives, and how a cycle is cut into slices."""
 
     config_db_url: SecretStr | None = None
+    """URL of the config database, which holds the watermark and the ledger. If it is not set, they
+    are in `database.url`."""
     default_archived_until: Moment | None = None
+    """The first watermark if nothing is archived yet. It is lowered to stay below the oldest
+    row."""
     slice: Literal["day", "hour", "cycle"] = "day"
+    """What is packed and committed as one unit. Choose `hour` if a day has more than some millions
+    of files."""
     recheck_days: Annotated[Whole, Field(ge=0, le=3650)] = 3
+    """How many days below the watermark each cycle searches for late rows; 0 searches none."""
 
 
 class MigrationSettings(Section):
     """Manners towards live writers, and the limits at which a job stops instead of going on."""
 
     lock_timeout: Seconds = 1.0
+    """How long a live writer may have to wait for a statement of ours."""
     delete_source_files: bool = False
+    """Whether `des-admin sources delete` may delete source files. It cannot be undone."""
     grace_days: Annotated[Whole, Field(ge=0)] = 30
+    """Days after packing before the source of a file may be deleted."""
     max_failures: Annotated[Whole, Field(ge=0)] = 100_000
+    """Failed files of a slice at which the cycle is refused."""
     max_failure_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of failed files at which the cycle is refused."""
     max_captured: Annotated[Whole, Field(ge=0)] = 100_000
+    """Rows that one step may turn into exceptions: at the first watermark, at edits, at the
+    recheck."""
 
 
 class MetricsSettings(Section):
     """The /metrics endpoint, and where a short job leaves its metrics when it ends."""
 
     enabled: bool = False
+    """Whether the runner serves `/metrics` while it runs."""
     host: str = "127.0.0.1"
+    """The address to listen on. Without TLS keep it on loopback or inside the cluster."""
     port: Annotated[Whole, Field(ge=0, le=65_535)] = 9090
+    """The port to listen on; 0 takes a free one."""
     path: Annotated[str, Field(pattern=r"^/[\w./-]*$")] = "/metrics"
+    """The path of the metrics."""
     tls_cert_file: str | None = None
+    """Certificate of the endpoint, PEM. Needs `tls_key_file`."""
     tls_key_file: str | None = None
+    """Key of the certificate, PEM."""
     tls_client_ca_file: str | None = None
+    """Authority whose client certificates are required, PEM."""
     username: str | None = None
+    """User that a scrape must name. Needs `password`."""
     password: SecretStr | None = None
+    """Password of that user. Example: `${METRICS_PASSWORD}`."""
     textfile: str | None = None
+    """File for the node exporter's textfile collector, written when a run ends."""
     pushgateway_url: SecretStr | None = None
+    """Pushgateway to which a run sends its metrics when it ends."""
 
     @model_validator(mode="after")
     def _check(self) -> MetricsSettings:
@@ -239,15 +261,21 @@ class BackupSettings(Section):
     """
 
     dir: str | None = None
+    """Where `des-admin backup create` puts backups. Use another disk than the database's."""
     scratch_url: SecretStr | None = None
+    """A server of the same kind on which `backup check --deep` may make and drop databases; `null`
+    is the server that was backed up."""
     max_age_hours: Annotated[float, Field(gt=0)] = 24.0
+    """How old a backup may be when the column `archived` is dropped."""
 
 
 class LoggingSettings(Section):
     """Where the log goes; None is stderr."""
 
     file: str | None = None
+    """The log file; `null` is standard error. It is opened again on SIGHUP."""
     format: Literal["text", "keyvalue", "json"] = "text"
+    """The form of a log line."""
 
 
 class Settings(Section):
