@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from des_core.settings.config import Settings
     from des_core.settings.config_file import LoadedSettings
 
-CONFIG_VARIABLE = "DES_ADMIN_CONFIG"
-PROJECT_FILES = ("des-admin.yaml", "des-admin.yml", "watermark-migration-config.yaml")
 # Wide enough that nothing is ever cut or wrapped where the output is not a terminal.
 PIPED_WIDTH = 100_000
 
@@ -70,15 +68,12 @@ class Context:
     @cached_property
     def loaded(self) -> LoadedSettings:
         """The settings with file and origins; `overrides` (flags by dotted key) win."""
-        from des_core.settings.config_file import load_settings
+        from des_core.settings.found import load_found
 
-        path = self.config_path
-        user_file = self.user_file
-        return load_settings(
-            path,
+        return load_found(
+            self.options.config,
             env=self.env,
-            profile=self.options.profile or self.env.get("DES_ADMIN_PROFILE"),
-            user_file=None if user_file == path else user_file,
+            profile=self.options.profile,
             overrides=self.overrides,
         )
 
@@ -88,31 +83,10 @@ class Context:
 
     @property
     def config_path(self) -> Path:
-        """`--config`, DES_ADMIN_CONFIG, a file of the usual name here, the user's own file."""
-        if self.options.config is not None:
-            return self.options.config
-        named = self.env.get(CONFIG_VARIABLE)
-        if named:
-            return Path(named)
-        for candidate in (*map(Path, PROJECT_FILES), self.user_file):
-            if candidate is not None and candidate.is_file():
-                return candidate
-        looked_for = [f"./{name}" for name in PROJECT_FILES]
-        if self.user_file is not None:
-            looked_for.append(str(self.user_file))
-        raise ConfigError(
-            "there is no configuration file",
-            hint="write one: des-admin init; or name it: --config FILE or DES_ADMIN_CONFIG",
-            looked_for=", ".join(looked_for),
-        )
+        """The file that was named or found."""
+        from des_core.settings.found import find_config
 
-    @property
-    def user_file(self) -> Path | None:
-        """The user's own file; its keys fill in what the project's file leaves out."""
-        home = self.env.get("XDG_CONFIG_HOME") or (
-            f"{self.env['HOME']}/.config" if self.env.get("HOME") else None
-        )
-        return None if home is None else Path(home) / "des-admin" / "config.yaml"
+        return find_config(self.options.config, self.env)
 
     # Databases ------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from des_admin.context import PROJECT_FILES, Context
+from des_admin.context import Context
 from des_admin.help_text import examples
 from des_core.basics.errors import ConfigError, Refused
 from des_core.basics.object_config import is_object_url
@@ -28,7 +28,7 @@ def register(root: typer.Typer) -> None:
 def init(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="The file to write.", show_default=True)] = Path(
-        PROJECT_FILES[0]
+        "des-admin.yaml"
     ),
     url: Annotated[
         str | None,

@@ -25,6 +25,14 @@ class Engine(StrEnum):
     DASK = "dask"
 
 
+class LogFormat(StrEnum):
+    """What a line of the log looks like."""
+
+    TEXT = "text"
+    KEYVALUE = "keyvalue"
+    JSON = "json"
+
+
 class Mode(StrEnum):
     """How long it goes on."""
 
@@ -73,6 +81,12 @@ def run(
         str | None,
         typer.Option(metavar="ADDRESS", help="The Dask scheduler, like tcp://host:8786."),
     ] = None,
+    log_file: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The log file, instead of logging.file.")
+    ] = None,
+    log_format: Annotated[
+        LogFormat | None, typer.Option(help="The form of a log line, instead of logging.format.")
+    ] = None,
 ) -> None:
     """Pack what lies between watermark and target, then move the watermark.
 
@@ -86,6 +100,8 @@ def run(
         "packer.scheduler": scheduler,
         "database.shard_id": shard_id,
         "database.shards_total": shards_total,
+        "logging.file": log_file,
+        "logging.format": None if log_format is None else log_format.value,
     }
     context.overrides |= {key: value for key, value in given.items() if value is not None}
     if dry_run:

@@ -69,8 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config",
         type=Path,
-        default=os.environ.get("DES_ADMIN_CONFIG"),
-        help="configuration file (default: DES_ADMIN_CONFIG)",
+        help="configuration file (default: DES_ADMIN_CONFIG, then ./des-admin.yaml)",
+    )
+    parser.add_argument(
+        "--profile",
+        metavar="NAME",
+        help="section of `profiles` to use (default: DES_ADMIN_PROFILE)",
     )
     parser.add_argument(
         "--mode",
@@ -79,6 +83,9 @@ def _parser() -> argparse.ArgumentParser:
         help="one cycle, or one every --interval seconds until SIGTERM (default: %(default)s)",
     )
     parser.add_argument("--interval", type=float, default=300.0, metavar="SECONDS")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes, instead of packer.workers"
+    )
     parser.add_argument(
         "--shard-id",
         type=int,
@@ -114,18 +121,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace, voice: _Voice) -> int:
-    from des_core.basics.errors import ConfigError, ExitCode
+    from des_core.basics.errors import ExitCode
     from des_core.process.logs import open_logs
     from des_core.process.secrets import secrets_of
-    from des_core.settings.config_file import load_settings
+    from des_core.settings.found import load_found
     from watermark_orchestrator.archive import open_archive
     from watermark_orchestrator.cycle import plan_cycle
     from watermark_orchestrator.reporting import describe_plan, describe_report, narrator
     from watermark_orchestrator.running import RunOptions, run_program
 
-    if options.config is None:
-        raise ConfigError("no configuration named", hint="--config FILE, or set DES_ADMIN_CONFIG")
     given = {
+        "packer.workers": options.workers,
         "database.shard_id": options.shard_id,
         "database.shards_total": options.shards_total,
         "packer.engine": options.engine,
@@ -134,7 +140,9 @@ def _run(options: argparse.Namespace, voice: _Voice) -> int:
         "logging.format": options.log_format,
     }
     overrides = {key: value for key, value in given.items() if value is not None}
-    settings = load_settings(Path(options.config), env=os.environ, overrides=overrides).settings
+    settings = load_found(
+        options.config, env=os.environ, profile=options.profile, overrides=overrides
+    ).settings
     secrets = secrets_of(settings)
     voice.learn(secrets)
     if options.dry_run:

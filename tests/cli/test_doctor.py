@@ -273,3 +273,13 @@ def test_a_role_counts_by_what_it_grants(archive: Archive, program: Program, pro
             assert "privileges" not in problems(program("doctor", "--output", "json").json)
     finally:
         source.execute(f"DROP ROLE {role}")
+
+
+def test_a_lag_that_does_not_count_is_named(sqlite_archive: Archive, program: Program) -> None:
+    program("run")
+    program("watermark", "lag", "9", "--yes")
+    found = problems(program("doctor", "--output", "json").json)["watermark"]
+    assert "lag 9 days; database.lag_days says 7" in found["detail"]
+    assert found["hint"] == "set database.lag_days to 9; or: des-admin watermark lag 7"
+    program("watermark", "lag", "7", "--yes")
+    assert "watermark" not in problems(program("doctor", "--output", "json").json)

@@ -80,3 +80,18 @@ def test_the_template_names_every_key_with_its_default(template: str, tmp_path: 
     )
     said, default = (load_settings(path, env={}).settings for path in (file, bare))
     assert said == default
+
+
+def option_names(lines: str) -> set[str]:
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", lines))
+
+
+def test_the_runner_has_the_same_options_by_both_its_names() -> None:
+    module = subprocess.run(
+        [sys.executable, "-m", "watermark_orchestrator", "--help"], capture_output=True, text=True
+    )
+    golden = ROOT / "tests" / "cli" / "golden"
+    command = option_names((golden / "des-admin-run.txt").read_text())
+    whole = command | option_names((golden / "des-admin.txt").read_text())
+    assert option_names(module.stdout) >= command - {"--help"}
+    assert option_names(module.stdout) <= whole

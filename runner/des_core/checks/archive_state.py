@@ -33,6 +33,14 @@ def check_watermark(patient: Patient) -> Check:
     behind = patient.target - mark.archived_until
     if behind > FAR_BEHIND:
         return warning("watermark", f"{at} is {behind.days} days behind", "des-admin run --dry-run")
+    configured = patient.settings.database.lag_days
+    if configured != mark.lag_days:
+        return warning(
+            "watermark",
+            f"{at}, lag {mark.lag_days} days; database.lag_days says {configured}, "
+            "and does not count",
+            f"set database.lag_days to {mark.lag_days}; or: des-admin watermark lag {configured}",
+        )
     return ok("watermark", f"{at}, lag {mark.lag_days} days")
 
 

@@ -39,7 +39,6 @@ CAUSE_OF_REASON = {
     "not_regular": "location",
     "outside_roots": "location",
     "bad_location": "location",
-    "too_large": "too_large",
     "bad_uid": "uid",
     "duplicate_uid": "uid",
     "late": "late",
