@@ -30,7 +30,6 @@ from des_core.basics.identifiers import TableName, parse_table
 from des_core.settings.config import DatabaseSettings
 
 ROLE_SOURCE = "source"
-ROLE_CONFIG = "config"
 
 
 @dataclass(frozen=True)

@@ -99,10 +99,3 @@ def change_state(database: Database, name: str, expected: str, state: str, now: 
     with database.write() as connection:
         statement = config_statement(database.dialect, "job_change_state")
         return run(connection, statement, values).rowcount == 1
-
-
-def unfinished_jobs(database: Database) -> list[str]:
-    """The names of the jobs that are running, paused or were cut off."""
-    with database.read() as connection:
-        rows = run(connection, config_statement(database.dialect, "job_unfinished"))
-        return [str(row.name) for row in rows]

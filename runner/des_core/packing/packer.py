@@ -7,7 +7,7 @@ shard's fsync overlap with the next shard, small enough to keep all workers busy
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from types import TracebackType
@@ -44,14 +44,12 @@ class Packer:
         config: PackerConfig,
         *,
         run_id: str | None = None,
-        start_engine: Callable[[WorkerSetup, int], Engine] | None = None,
     ) -> None:
         self._cancelled: DesError | None = None
         self.run_id = run_id or new_run_id()
         self.config = config
         self.storage = open_storage(config, self.run_id, self._check)
         self._workers = config.workers or usable_processors()
-        self._start_engine = start_engine or _start_engine
         self._engine: Engine | None = None
 
     def __enter__(self) -> Self:
@@ -117,7 +115,7 @@ class Packer:
 
     def _started_engine(self) -> Engine:
         if self._engine is None:
-            self._engine = self._start_engine(WorkerSetup(self.config, self.run_id), self._workers)
+            self._engine = _start_engine(WorkerSetup(self.config, self.run_id), self._workers)
         return self._engine
 
     def _run_batches(self, engine: Engine, batches: Iterator[Batch]) -> Iterator[TaskOutcome]:

@@ -136,20 +136,6 @@ class ShardWriter:
         self._pending += stored
         self._count(sum(lengths), sum(sizes))
 
-    def add_compressed(
-        self,
-        uid: str,
-        frame: Payload,
-        uncompressed_size: int,
-        codec: Codec,
-        *,
-        meta: Mapping[str, object] | None = None,
-    ) -> None:
-        """Add what a `PayloadEncoder` has made elsewhere; it is stored as it comes."""
-        if codec == Codec.NONE and len(frame) != uncompressed_size:
-            raise DesError("raw bytes have another size than declared", uid=uid)
-        self._append(self._check(uid), codec, bytes(frame), uncompressed_size, _encode_meta(meta))
-
     def add_bigfile(
         self, uid: str, sha256: str, size: int, *, meta: Mapping[str, object] | None = None
     ) -> None:

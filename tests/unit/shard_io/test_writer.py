@@ -75,17 +75,6 @@ def test_frames_carry_checksum_and_content_size() -> None:
     assert parameters.content_size == len(TEXT)
 
 
-def test_what_was_compressed_elsewhere_gives_the_same_shard() -> None:
-    here, there = io.BytesIO(), io.BytesIO()
-    writer, assembler = ShardWriter(here), ShardWriter(there)
-    for uid, content in TEXTS.items():
-        writer.add(uid, content)
-        codec, frame = PayloadEncoder(Compression()).encode(content)
-        assembler.add_compressed(uid, memoryview(frame), len(content), codec)
-    assert writer.finish() == assembler.finish()
-    assert here.getvalue() == there.getvalue()
-
-
 def test_a_payload_buffer_may_be_used_again() -> None:
     file, buffer = io.BytesIO(), bytearray(NOISE)
     writer = ShardWriter(file)
@@ -118,8 +107,6 @@ def test_a_refused_uid_leaves_the_shard_as_it_was() -> None:
     for uid in ("", "x" * 65_536, "\ud800", "good"):
         with pytest.raises(UnusableUid):
             writer.add(uid, TEXT)
-        with pytest.raises(UnusableUid):
-            writer.add_compressed(uid, TEXT, len(TEXT), Codec.NONE)
         with pytest.raises(UnusableUid):
             writer.add_bigfile(uid, BIG_SHA256, 1)
     assert writer.finish() == expected
@@ -230,8 +217,6 @@ def test_misuse_is_refused() -> None:
     writer = ShardWriter(io.BytesIO())
     with pytest.raises(DesError):
         writer.add_bigfile("u", "../../etc/passwd", 1)
-    with pytest.raises(DesError):
-        writer.add_compressed("u", b"abc", 4, Codec.NONE)
     with pytest.raises(UsageError):
         Compression(Codec.LZ4)
     writer.finish()

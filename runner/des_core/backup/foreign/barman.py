@@ -41,7 +41,7 @@ def read(answers: list[str], server: str, level: Level) -> ForeignAnswer:
     for tree in (parse_json(TOOL, text) for text in answers):
         about = tree.get(server) if isinstance(tree, dict) else None
         if about is None:
-            is_verified, found = _messages(tree, bool(backups))
+            is_verified, found = _messages(tree)
             findings += found
             checked |= frozenset((Level.L1, Level.L2)) if is_verified else frozenset()
         elif "backup_id" in about:
@@ -86,7 +86,7 @@ def _checks(tree: Any, server: str) -> Iterator[Finding]:
             yield error(Level.L0, "tool_says", message, f"barman check {server}")
 
 
-def _messages(tree: Any, has_backup: bool) -> tuple[bool, list[Finding]]:
+def _messages(tree: Any) -> tuple[bool, list[Finding]]:
     """Whether this is the answer of verify-backup, and what it, or a refusal, says."""
     words = tree if isinstance(tree, dict) else {}
     said = " ".join(map(str, words.get("_INFO", [])))
