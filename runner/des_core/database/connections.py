@@ -26,6 +26,8 @@ from des_core.database.errors import translate
 CONNECT_TIMEOUT_S = 10
 SQLITE_BUSY_TIMEOUT_S = 30.0
 APPLICATION_NAME = "des-admin"
+# On an error of SQLAlchemy: the label of the database that it came from.
+_ORIGIN = "des_database"
 # The pool logs a traceback for each connection that it finds dead; an error of ours says it.
 logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
@@ -80,7 +82,7 @@ class Database:
         try:
             yield
         except DBAPIError as exc:
-            raise translate(exc, self.label) from exc
+            raise translate(exc, getattr(exc, _ORIGIN, self.label)) from exc
 
 
 def run(
@@ -103,12 +105,14 @@ def open_database(url_text: str, *, create: bool = False) -> Database:
     else:
         arguments = {"connect_timeout": CONNECT_TIMEOUT_S, "charset": "utf8mb4"}
         arguments["program_name"] = APPLICATION_NAME
-    pool: dict[str, Any] = {"poolclass": NullPool} if dialect is Dialect.SQLITE else {}
+    options: dict[str, Any] = {"poolclass": NullPool} if dialect is Dialect.SQLITE else {}
+    if dialect is Dialect.MYSQL:
+        # Said to the engine, which says it again after a statement outside any transaction.
+        options = {"isolation_level": "READ COMMITTED"}
     engine = sa.create_engine(
-        url, connect_args=arguments, pool_pre_ping=dialect is not Dialect.SQLITE, **pool
+        url, connect_args=arguments, pool_pre_ping=dialect is not Dialect.SQLITE, **options
     )
-    _install_manners(engine, dialect)
-    return Database(engine, dialect, url_label(url))
+    return _mannered(engine, dialect, url_label(url))
 
 
 def wrap_connection(raw: Any) -> Database:
@@ -134,8 +138,10 @@ def wrap_connection(raw: Any) -> Database:
     elif dialect is Dialect.MYSQL:
         raw.autocommit(False)
     engine = sa.create_engine(f"{drivername}://", creator=lambda: raw, poolclass=StaticPool)
-    _install_manners(engine, dialect)
-    return Database(engine, dialect, f"{dialect} connection handed in", shared_connection=True)
+    if dialect is Dialect.MYSQL:
+        # Not said to the engine, which would commit what the connection is in the middle of.
+        sa.event.listen(engine, "connect", _read_committed)
+    return _mannered(engine, dialect, f"{dialect} connection handed in", shared_connection=True)
 
 
 def _require_sqlite_file(url: URL, *, create: bool) -> None:
@@ -150,6 +156,19 @@ def _require_sqlite_file(url: URL, *, create: bool) -> None:
         raise DatabaseUnreachable(
             "there is no SQLite database file here", hint="check database.url", path=str(path)
         )
+
+
+def _mannered(
+    engine: Engine, dialect: Dialect, label: str, *, shared_connection: bool = False
+) -> Database:
+    _install_manners(engine, dialect)
+
+    def name_origin(context: sa.ExceptionContext) -> None:
+        if context.sqlalchemy_exception is not None:
+            setattr(context.sqlalchemy_exception, _ORIGIN, label)
+
+    sa.event.listen(engine, "handle_error", name_origin)
+    return Database(engine, dialect, label, shared_connection)
 
 
 def _install_manners(engine: Engine, dialect: Dialect) -> None:
@@ -186,6 +205,10 @@ def _mysql_on_connect(raw: Any, _record: Any) -> None:
             "NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO',"
             "sql_select_limit = 18446744073709551615, sql_safe_updates = 0"
         )
+
+
+def _read_committed(raw: Any, _record: Any) -> None:
+    with raw.cursor() as cursor:
         cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
 
 

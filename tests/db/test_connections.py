@@ -1,0 +1,44 @@
+"""What a connection is like each time it is taken from the pool, and whose errors are whose."""
+
+import pytest
+import sqlalchemy as sa
+
+from des_core.basics.errors import DesError
+from des_core.database.connections import open_database
+from support.servers.database import TestDatabase
+
+ISOLATION = {
+    "postgres": "SELECT current_setting('transaction_isolation')",
+    "mysql": "SELECT @@transaction_isolation",
+}
+
+
+def isolation(database: TestDatabase, connection: sa.Connection) -> str:
+    name = ISOLATION[database.kind]
+    if database.server == "mariadb":
+        name = "SELECT @@tx_isolation"
+    return str(connection.exec_driver_sql(name).scalar_one()).upper().replace("-", " ")
+
+
+@pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
+def test_a_connection_that_ran_without_a_transaction_is_as_before(database: TestDatabase) -> None:
+    opened = open_database(database.url)
+    for _ in range(2):
+        with opened.read() as connection:
+            assert isolation(database, connection) == "READ COMMITTED"
+        with opened.autocommit() as connection:
+            connection.exec_driver_sql("SELECT 1")
+    opened.close()
+
+
+def test_an_error_names_the_database_that_it_came_from(
+    database: TestDatabase, config_database: TestDatabase
+) -> None:
+    """Also where it gets out through a block of another one."""
+    source = open_database(database.url, create=True)
+    config = open_database(config_database.url, create=True)
+    with pytest.raises(DesError) as caught, config.read(), source.engine.connect() as connection:
+        connection.exec_driver_sql("SELECT * FROM nowhere")
+    source.close()
+    config.close()
+    assert caught.value.facts["database"] == source.label
