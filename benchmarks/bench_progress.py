@@ -109,8 +109,8 @@ def fill_ledger(config: Database, until: datetime) -> None:
             )
             for n in range(SHARDS)
         ]
-        with config.write() as connection:
-            add_slice(connection, config.dialect, record, shards)
+        with config.write() as tx:
+            add_slice(tx, record, shards)
 
 
 Answers = dict[str, Callable[[], object]]
@@ -122,9 +122,9 @@ def open_answers(settings: Settings, stack: ExitStack) -> Answers:
     source = SourceReader(config, settings.database)
 
     def by_hand() -> None:
-        with config.read() as connection:
+        with config.read() as tx:
             for statement in BY_HAND:
-                connection.exec_driver_sql(statement).all()
+                tx.connection.exec_driver_sql(statement).all()
 
     return {
         "progress": lambda: read_progress(config, source),

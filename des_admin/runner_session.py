@@ -86,8 +86,8 @@ def waiting_files(context: Context) -> int | None:
         return None
     source = SourceReader(context.source, context.settings.database)
     config = context.config_database
-    with config.read() as connection:
-        watermark = read_watermark(connection, config.dialect)
+    with config.read() as tx:
+        watermark = read_watermark(tx)
     clock = source.clock()
     target = compute_target(clock.now, watermark.lag_days, clock.oldest_transaction)
     return count_waiting(source, watermark.archived_until, target).files

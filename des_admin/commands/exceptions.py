@@ -77,8 +77,8 @@ def list_open(
     found = list(islice(find_open(config, exception_filter(reason, uid)), limit))
     if not found:
         require_known_reasons(reason)
-    with config.read() as connection:
-        counts = count_open(connection, config.dialect)
+    with config.read() as tx:
+        counts = count_open(tx)
     sections = _sections(found, counts, is_filtered=bool(reason or uid))
     form = format_ or (Format.JSON if context.wants_json else Format.TABLE)
     if form is Format.JSON:

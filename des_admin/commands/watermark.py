@@ -78,8 +78,8 @@ def show(ctx: typer.Context) -> None:
 
     context = Context.of(ctx)
     config = context.config_database
-    with config.read() as connection:
-        now_is = read_watermark(connection, config.dialect)
+    with config.read() as tx:
+        now_is = read_watermark(tx)
     clock = SourceReader(context.source, context.settings.database).clock()
     target = compute_target(clock.now, now_is.lag_days, clock.oldest_transaction)
     behind = max(target - now_is.archived_until, target - target)
@@ -215,9 +215,9 @@ def history(
 
     context = Context.of(ctx)
     config = context.config_database
-    with config.read() as connection:
-        events = newest_events(connection, config.dialect, limit=limit)
-        chain = check_chain(connection, config.dialect) if check else None
+    with config.read() as tx:
+        events = newest_events(tx, limit=limit)
+        chain = check_chain(tx) if check else None
     payload: dict[str, Any] = {"events": [_event_json(e) for e in events], "chain": chain}
     context.emit("watermark-history", payload, lambda out: _draw_history(out, events, chain))
     if len(events) == limit and events[-1].event_id > 1:

@@ -65,8 +65,8 @@ class MoveRequest:
         from des_core.ledger.watermark import read_watermark
 
         config = context.config_database
-        with config.read() as connection:
-            base = read_watermark(connection, config.dialect).archived_until
+        with config.read() as tx:
+            base = read_watermark(tx).archived_until
         return parse_time(self.to, now=context.now, base=base)
 
     def _expected(self, context: Context) -> datetime | None:

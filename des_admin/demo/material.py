@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import canonical_text, floor_day
 from des_core.database.catalog import Catalog
-from des_core.database.connections import open_database, run
+from des_core.database.connections import open_database
 
 if TYPE_CHECKING:
     from des_core.settings.config import Settings
@@ -63,9 +63,9 @@ def create_table(settings: Settings) -> None:
     """The application's database, as it is before anything of ours."""
     database = open_database(settings.source_url, create=True)
     catalog = Catalog(Dialect.SQLITE, settings.database)
-    with database.write() as connection:
+    with database.write() as tx:
         for name in ("create_files.sql", "create_index.sql"):
-            run(connection, catalog.load("demo", name))
+            tx.run(catalog.load("demo", name))
     database.close()
 
 
@@ -82,8 +82,8 @@ def insert_rows(settings: Settings, files: Iterable[DemoFile]) -> None:
         }
         for file in files
     ]
-    with database.write() as connection:
-        connection.execute(statement.clause, rows)
+    with database.write() as tx:
+        tx.run_many(statement, rows)
     database.close()
 
 

@@ -12,7 +12,7 @@ from des_core.basics.errors import DamagedData
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import parse_stored
 from des_core.database.catalog import Catalog
-from des_core.database.connections import open_database, run
+from des_core.database.connections import open_database
 from des_core.ledger.exceptions import iterate_open
 from des_core.ledger.watermark import read_watermark
 from des_core.reading.retriever import Retriever
@@ -47,8 +47,8 @@ class Proof:
 def read_truth(settings: Settings) -> Truth:
     """Watermark and open exceptions as they are now."""
     database = open_database(settings.config_url)
-    with database.read() as connection:
-        watermark = read_watermark(connection, database.dialect)
+    with database.read() as tx:
+        watermark = read_watermark(tx)
     open_keys = {(item.uid, item.created_at) for page in iterate_open(database) for item in page}
     database.close()
     return Truth(watermark.archived_until, frozenset(open_keys))
@@ -75,8 +75,8 @@ def prove(settings: Settings, truth: Truth, files: Mapping[str, DemoFile]) -> Pr
 def _read_flags(settings: Settings) -> dict[str, tuple[datetime, bool]]:
     database = open_database(settings.source_url)
     statement = Catalog(Dialect.SQLITE, settings.database).load("demo", "read_flags.sql")
-    with database.read() as connection:
-        rows = run(connection, statement).all()
+    with database.read() as tx:
+        rows = tx.run(statement).all()
     database.close()
     return {row.uid: (parse_stored(row.created_at), bool(row.archived)) for row in rows}
 

@@ -27,16 +27,15 @@ def commit_window(run: Run, writer: Writer, packed: PackedSlice) -> Writer:
     config, actor, end = run.archive.config, run.archive.actor, packed.record.window_end
     now = datetime.now(UTC)
     run.lock.check()
-    with config.write() as connection:
-        writer.begin(connection, config.dialect)
-        slice_id = add_slice(connection, config.dialect, packed.record, packed.shards)
+    with config.write() as tx:
+        writer.begin(tx)
+        slice_id = add_slice(tx, packed.record, packed.shards)
         failed = _exceptions(packed.failures)
-        after = writer.close_window(connection, config.dialect, end, failed, actor=actor, now=now)
+        after = writer.close_window(tx, end, failed, actor=actor, now=now)
         # A static worker's progress is in its own row; what an auditor asks about is the watermark.
         if after.moved_from is not None:
             record_event(
-                connection,
-                config.dialect,
+                tx,
                 action="cycle",
                 actor=actor,
                 now=now,
@@ -63,17 +62,16 @@ def commit_retry(
     config = run.archive.config
     now = datetime.now(UTC)
     run.lock.check()
-    with config.write() as connection:
-        writer.begin(connection, config.dialect)
-        slice_id = add_slice(connection, config.dialect, packed.record, packed.shards)
+    with config.write() as tx:
+        writer.begin(tx)
+        slice_id = add_slice(tx, packed.record, packed.shards)
         for keys, resolution in ((resolved, "packed"), (gone, "row_deleted")):
-            resolve_exceptions(connection, config.dialect, keys, resolution=resolution, now=now)
+            resolve_exceptions(tx, keys, resolution=resolution, now=now)
         failed = _exceptions(packed.failures, attempts)
-        record_exceptions(connection, config.dialect, failed, now=now)
-        writer.confirm(connection, config.dialect, actor=run.archive.actor, now=now)
+        record_exceptions(tx, failed, now=now)
+        writer.confirm(tx, actor=run.archive.actor, now=now)
         record_event(
-            connection,
-            config.dialect,
+            tx,
             action="exceptions_retried",
             actor=run.archive.actor,
             now=now,

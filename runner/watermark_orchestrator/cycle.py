@@ -144,8 +144,8 @@ def _refuse_future(packed_until: datetime, now: datetime) -> None:
 
 def plan_cycle(archive: Archive) -> CyclePlan:
     """What a cycle would do now; changes nothing."""
-    with archive.config.read() as connection:
-        watermark = read_watermark(connection, archive.config.dialect)
+    with archive.config.read() as tx:
+        watermark = read_watermark(tx)
     archive.require_as_begun()
     share = archive.share
     packed_until = (

@@ -13,8 +13,6 @@ from typing import Any
 
 from des_core.basics.errors import DamagedShard, Refused, StorageError
 from des_core.basics.timestamps import LATEST, US_PER_DAY, from_us
-from des_core.database.catalog import config_statement
-from des_core.database.connections import run as execute
 from des_core.database.stored_time import day_to_stored, to_stored
 from des_core.ledger.exceptions import iterate_open, uid_digest
 from des_core.ledger.slices import KnownShard, known_shard
@@ -84,9 +82,10 @@ def find_due(archive: Archive, watermark: Watermark) -> DeletionPlan:
     grace = timedelta(days=archive.policy.grace_days)
     finished_before = datetime.now(UTC) - grace
     before_day = (watermark.archived_until + _TICK).astimezone(UTC).date()
-    statement = config_statement(archive.config.dialect, "shard_deletable_count")
-    with archive.config.read() as connection:
-        row = execute(connection, statement, due_values(archive, finished_before, before_day)).one()
+    with archive.config.read() as tx:
+        row = tx.run(
+            "shard_deletable_count", due_values(archive, finished_before, before_day)
+        ).one()
     return DeletionPlan(
         shards=int(row.shards),
         files=int(row.files),
@@ -190,13 +189,12 @@ class DeletionPass:
 
     def _due_shards(self) -> Iterator[KnownShard]:
         config = self.archive.config
-        statement = config_statement(config.dialect, "shard_deletable")
         values = due_values(self.archive, self.plan.finished_before, self.plan.before_day)
         after = ""
         while True:
             page = values | {"after_name": after, "page_size": PAGE_SIZE}
-            with config.read() as connection:
-                rows = execute(connection, statement, page).all()
+            with config.read() as tx:
+                rows = tx.run("shard_deletable", page).all()
             if not rows:
                 return
             yield from map(known_shard, rows)
@@ -291,9 +289,8 @@ class DeletionPass:
             "start_at": to_stored(from_us(day_us - 1), config.dialect),
             "end_at": to_stored(from_us(day_us + US_PER_DAY - 1), config.dialect),
         }
-        statement = config_statement(config.dialect, "exception_digests_of_range")
-        with config.read() as connection:
-            return {row.uid_sha256 for row in execute(connection, statement, values)}
+        with config.read() as tx:
+            return {row.uid_sha256 for row in tx.run("exception_digests_of_range", values)}
 
 
 def _require_as_recorded(reader: ShardReader, shard: KnownShard) -> None:

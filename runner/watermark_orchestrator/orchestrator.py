@@ -46,8 +46,8 @@ class WatermarkMigrationOrchestrator:
             *self._connections, self._source_config, self._packer_config
         )
         config = self._archive.config
-        with config.read() as connection:
-            read_watermark(connection, config.dialect)
+        with config.read() as tx:
+            read_watermark(tx)
 
     async def get_pending_stats(self) -> dict[str, Any]:
         """What a cycle would pack now.

@@ -14,12 +14,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from des_core.basics.errors import Refused, WrongSchema
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import floor_day
-from des_core.database.connections import Database, open_database, run
+from des_core.database.connections import Database, open_database
+from des_core.database.transaction import Transaction
 from des_core.locks.lock import hold_lock
 from des_core.packer_planner import PackerConfig
 from des_core.packing.packer import Packer
@@ -115,9 +115,9 @@ class _Job:
 
     def _first_pending(self, start: datetime, end: datetime) -> datetime | None:
         reader = self.reader
-        with reader.database.read() as connection:
+        with reader.database.read() as tx:
             values = reader.schema.window(start, end)
-            value = run(connection, reader.catalog.get("pending_first"), values).scalar()
+            value = tx.run(reader.catalog.get("pending_first"), values).scalar()
         return None if value is None else reader.schema.from_db(value)
 
     def _pack_day(
@@ -165,20 +165,20 @@ class _Job:
         is_postgres = reader.database.dialect is Dialect.POSTGRES
         if not is_postgres:  # where it is an array
             clause = clause.bindparams(sa.bindparam("uids", expanding=True))
-        with reader.database.write() as connection:
+        with reader.database.write() as tx:
             if is_postgres:
-                _plan_each_time(connection)
-            self.report.files_marked += connection.execute(clause, values).rowcount
+                _plan_each_time(tx)
+            self.report.files_marked += tx.connection.execute(clause, values).rowcount
         self.report.updates += 1
 
 
-def _plan_each_time(connection: Connection) -> None:
+def _plan_each_time(tx: Transaction) -> None:
     """Let PostgreSQL see the values when it plans.
 
     A prepared statement soon has a plan for any values, and for any window that is the index on
     created_at: each batch then reads all rows of the day and compares them with all its uids.
     """
-    raw: Any = connection.connection.driver_connection
+    raw: Any = tx.connection.connection.driver_connection
     raw.prepare_threshold = None
 
 

@@ -81,8 +81,8 @@ def look_for_late(
     on_day: Callable[[DayCount], None] = lambda _: None,
 ) -> RecheckReport:
     """Compare, and change nothing."""
-    with archive.config.read() as connection:
-        watermark = read_watermark(connection, archive.config.dialect)
+    with archive.config.read() as tx:
+        watermark = read_watermark(tx)
     report = RecheckReport(
         find_scope(archive.config, watermark.archived_until, since=since, until=until)
     )
@@ -224,13 +224,12 @@ def _commit(run: Run, writer: Writer, window: Window, late: list[SourceRow]) -> 
     config = run.archive.config
     now = datetime.now(UTC)
     run.lock.check()
-    with config.write() as connection:
-        writer.begin(connection, config.dialect)
-        record_exceptions(connection, config.dialect, _exceptions(late), now=now)
-        writer.confirm(connection, config.dialect, actor=run.archive.actor, now=now)
+    with config.write() as tx:
+        writer.begin(tx)
+        record_exceptions(tx, _exceptions(late), now=now)
+        writer.confirm(tx, actor=run.archive.actor, now=now)
         record_event(
-            connection,
-            config.dialect,
+            tx,
             action="late_rows_found",
             actor=run.archive.actor,
             now=now,

@@ -117,8 +117,8 @@ def _pack(settings: Settings) -> str:
 
 def _formula(migration: MigrationRun, rows: list[Row]) -> dict[Any, bool]:
     """What `archived` must read after the rollback, by uid and created_at."""
-    with migration.config.read() as connection:
-        until = read_watermark(connection, migration.config.dialect).archived_until
+    with migration.config.read() as tx:
+        until = read_watermark(tx).archived_until
     exceptions = {
         (item.uid, item.created_at): item.archived
         for page in iterate_open(migration.config)

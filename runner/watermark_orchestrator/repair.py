@@ -25,8 +25,6 @@ from itertools import chain, islice
 from des_core.basics.errors import Refused
 from des_core.basics.routing import parse_shard_name
 from des_core.basics.timestamps import from_us
-from des_core.database.catalog import config_statement
-from des_core.database.connections import run as execute
 from des_core.ledger.events import record_event
 from des_core.ledger.exceptions import NewException, record_exceptions
 from des_core.ledger.slices import KnownShard, find_shard
@@ -169,15 +167,13 @@ def _commit(run: Run, watermark: Watermark, item: _Bad, rows: list[SourceRow]) -
     verdict, known = item.verdict, item.known
     config, actor, now = run.archive.config, run.archive.actor, datetime.now(UTC)
     run.lock.check()
-    with config.write() as connection:
-        record_exceptions(connection, config.dialect, _exceptions(rows, verdict), now=now)
+    with config.write() as tx:
+        record_exceptions(tx, _exceptions(rows, verdict), now=now)
         if known is not None:
-            forget = config_statement(config.dialect, "shard_forget")
-            execute(connection, forget, {"name": verdict.shard})
-        confirm_watermark(connection, config.dialect, expected=watermark, actor=actor, now=now)
+            tx.run("shard_forget", {"name": verdict.shard})
+        confirm_watermark(tx, expected=watermark, actor=actor, now=now)
         record_event(
-            connection,
-            config.dialect,
+            tx,
             action="damage_set_aside",
             actor=actor,
             now=now,

@@ -112,9 +112,9 @@ def _pack_tasks(
     existing = run.archive.storage.list_shards(days)
     config = run.archive.config
     known: set[str] = set()
-    with config.read() as connection:
+    with config.read() as tx:
         for day in sorted(days):
-            known |= shard_names_of_day(connection, config.dialect, day)
+            known |= shard_names_of_day(tx, day)
     for outcome in run.packer.pack(spool.tasks(existing, known)):
         run.stop.check()
         tally.add(outcome)

@@ -17,8 +17,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from des_core.database.catalog import config_statement
-from des_core.database.connections import run as execute
 from des_core.database.stored_time import to_stored
 from des_core.ledger.events import record_event
 from des_core.ledger.slices import KnownShard
@@ -43,8 +41,8 @@ SHARDS_PER_EVENT = 50
 def plan_deletion(archive: Archive) -> DeletionPlan:
     """What `delete_sources` would look at now; ConfigError without roots, before it is asked."""
     require_roots(archive.packer_config.source_roots)
-    with archive.config.read() as connection:
-        watermark = read_watermark(connection, archive.config.dialect)
+    with archive.config.read() as tx:
+        watermark = read_watermark(tx)
     return find_due(archive, watermark)
 
 
@@ -53,8 +51,8 @@ def look_at_sources(
 ) -> DeletionReport:
     """Compare everything and delete nothing: what a deletion would come to."""
     stop = stop or StopRequest()
-    with archive.config.read() as connection:
-        watermark = read_watermark(connection, archive.config.dialect)
+    with archive.config.read() as tx:
+        watermark = read_watermark(tx)
     deletion = DeletionPass(archive, watermark, stop, progress, dry_run=True)
     return deletion.work(DeletionLimits(accept_gone=True), lambda _shard, _done: None)
 
@@ -71,8 +69,8 @@ def delete_now(
     stop = stop or StopRequest()
     with open_run(archive, stop, progress, "sources delete") as (run, watermark):
         if again:
-            with archive.config.write() as connection:
-                execute(connection, config_statement(archive.config.dialect, "shard_sources_again"))
+            with archive.config.write() as tx:
+                tx.run("shard_sources_again")
         return delete_sources(run, watermark, limits or DeletionLimits())
 
 
@@ -108,7 +106,6 @@ class _Book:
         done, self._done = self._done, []
         now = datetime.now(UTC)
         self._run.lock.check()
-        statement = config_statement(config.dialect, "shard_sources_deleted")
         rows = [
             {
                 "name": shard.record.name,
@@ -117,14 +114,11 @@ class _Book:
             }
             for shard, report in done
         ]
-        with config.write() as connection:
-            connection.execute(statement.clause, rows)
-            confirm_watermark(
-                connection, config.dialect, expected=self._watermark, actor=actor, now=now
-            )
+        with config.write() as tx:
+            tx.run_many("shard_sources_deleted", rows)
+            confirm_watermark(tx, expected=self._watermark, actor=actor, now=now)
             record_event(
-                connection,
-                config.dialect,
+                tx,
                 action="sources_deleted",
                 actor=actor,
                 now=now,

@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from des_core.basics.identifiers import Dialect
 from des_core.database.stored_time import to_stored
+from des_core.database.transaction import Transaction
 from des_core.ledger.exceptions import NewException, record_exceptions, resolve_range
 from des_core.ledger.watermark import Watermark, confirm_watermark, move_watermark, read_watermark
 from des_core.ledger.workers import WorkerPosition, advance_worker, confirm_worker
 from des_core.rows.share import Share
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    pass
 
 
 class Writer(Protocol):
@@ -45,13 +45,12 @@ class Writer(Protocol):
     def moved_from(self) -> datetime | None:
         """Where the watermark was before this writer's last commit; None if that left it there."""
 
-    def begin(self, connection: Connection, dialect: Dialect) -> None:
+    def begin(self, tx: Transaction) -> None:
         """First thing in a transaction: see to it that commits come one after another."""
 
     def close_window(
         self,
-        connection: Connection,
-        dialect: Dialect,
+        tx: Transaction,
         end: datetime,
         exceptions: Iterable[NewException],
         *,
@@ -60,9 +59,7 @@ class Writer(Protocol):
     ) -> Writer:
         """Everything of its own up to `end` is packed or in `exceptions`."""
 
-    def confirm(
-        self, connection: Connection, dialect: Dialect, *, actor: str, now: datetime
-    ) -> None:
+    def confirm(self, tx: Transaction, *, actor: str, now: datetime) -> None:
         """Something else was written; only see that this is still the writer."""
 
 
@@ -89,13 +86,12 @@ class SoleWriter:
     def lag_days(self) -> int:
         return self.state.lag_days
 
-    def begin(self, connection: Connection, dialect: Dialect) -> None:
+    def begin(self, tx: Transaction) -> None:
         """Nobody else commits."""
 
     def close_window(
         self,
-        connection: Connection,
-        dialect: Dialect,
+        tx: Transaction,
         end: datetime,
         exceptions: Iterable[NewException],
         *,
@@ -106,23 +102,20 @@ class SoleWriter:
         # either packed or recorded again just below.
         for archived in (True, False):
             resolve_range(
-                connection,
-                dialect,
+                tx,
                 start=self.packed_until,
                 end=end,
                 archived=archived,
                 resolution="packed",
                 now=now,
             )
-        record_exceptions(connection, dialect, exceptions, now=now)
-        move_watermark(connection, dialect, expected=self.state, to=end, actor=actor, now=now)
-        moved = replace(self.state, archived_until=end, raw=to_stored(end, dialect))
+        record_exceptions(tx, exceptions, now=now)
+        move_watermark(tx, expected=self.state, to=end, actor=actor, now=now)
+        moved = replace(self.state, archived_until=end, raw=to_stored(end, tx.dialect))
         return SoleWriter(moved, moved_from=self.packed_until)
 
-    def confirm(
-        self, connection: Connection, dialect: Dialect, *, actor: str, now: datetime
-    ) -> None:
-        confirm_watermark(connection, dialect, expected=self.state, actor=actor, now=now)
+    def confirm(self, tx: Transaction, *, actor: str, now: datetime) -> None:
+        confirm_watermark(tx, expected=self.state, actor=actor, now=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,28 +145,23 @@ class StaticWorker:
     def lag_days(self) -> int:
         return self.position.lag_days
 
-    def begin(self, connection: Connection, dialect: Dialect) -> None:
-        read_watermark(connection, dialect, statement="watermark_lock")
+    def begin(self, tx: Transaction) -> None:
+        read_watermark(tx, statement="watermark_lock")
 
     def close_window(
         self,
-        connection: Connection,
-        dialect: Dialect,
+        tx: Transaction,
         end: datetime,
         exceptions: Iterable[NewException],
         *,
         actor: str,
         now: datetime,
     ) -> StaticWorker:
-        watermark = confirm_worker(connection, dialect, self.position)
-        record_exceptions(connection, dialect, exceptions, now=now, held=True)
-        moved = advance_worker(
-            connection, dialect, self.position, watermark, to=end, actor=actor, now=now
-        )
+        watermark = confirm_worker(tx, self.position)
+        record_exceptions(tx, exceptions, now=now, held=True)
+        moved = advance_worker(tx, self.position, watermark, to=end, actor=actor, now=now)
         was_last = moved.watermark > watermark.archived_until
         return StaticWorker(moved, moved_from=watermark.archived_until if was_last else None)
 
-    def confirm(
-        self, connection: Connection, dialect: Dialect, *, actor: str, now: datetime
-    ) -> None:
-        confirm_worker(connection, dialect, self.position)
+    def confirm(self, tx: Transaction, *, actor: str, now: datetime) -> None:
+        confirm_worker(tx, self.position)

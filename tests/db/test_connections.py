@@ -24,10 +24,10 @@ def isolation(database: TestDatabase, connection: sa.Connection) -> str:
 def test_a_connection_that_ran_without_a_transaction_is_as_before(database: TestDatabase) -> None:
     opened = open_database(database.url)
     for _ in range(2):
-        with opened.read() as connection:
-            assert isolation(database, connection) == "READ COMMITTED"
-        with opened.autocommit() as connection:
-            connection.exec_driver_sql("SELECT 1")
+        with opened.read() as tx:
+            assert isolation(database, tx.connection) == "READ COMMITTED"
+        with opened.autocommit() as tx:
+            tx.connection.exec_driver_sql("SELECT 1")
     opened.close()
 
 

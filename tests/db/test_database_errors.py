@@ -25,8 +25,8 @@ def opened(url: str) -> Iterator[Database]:
 
 def said(url: str, sql: str) -> DesError:
     """The error of a statement that is meant to fail."""
-    with opened(url) as database, pytest.raises(DesError) as caught, database.write() as connection:
-        connection.exec_driver_sql(sql)
+    with opened(url) as database, pytest.raises(DesError) as caught, database.write() as tx:
+        tx.connection.exec_driver_sql(sql)
     return caught.value
 
 
@@ -102,11 +102,11 @@ def test_a_connection_that_was_closed_before_is_unreachable(make_database: MakeD
     with (
         opened(make_database("mariadb").url) as database,
         pytest.raises(DatabaseUnreachable),
-        database.autocommit() as connection,
+        database.autocommit() as tx,
     ):
-        assert connection.connection.dbapi_connection is not None
-        connection.connection.dbapi_connection.close()
-        connection.execute(sa.text("SELECT 1"))
+        assert tx.connection.connection.dbapi_connection is not None
+        tx.connection.connection.dbapi_connection.close()
+        tx.connection.execute(sa.text("SELECT 1"))
 
 
 @pytest.mark.parametrize(
@@ -124,10 +124,10 @@ def test_sqlite_that_takes_no_writes_or_is_full(
     with (
         opened(test_database.url) as database,
         pytest.raises(DatabaseUnreachable, match=words),
-        database.autocommit() as connection,
+        database.autocommit() as tx,
     ):
-        connection.exec_driver_sql(f"PRAGMA {setting}")
-        connection.exec_driver_sql(f"INSERT INTO t VALUES ({value})")
+        tx.connection.exec_driver_sql(f"PRAGMA {setting}")
+        tx.connection.exec_driver_sql(f"INSERT INTO t VALUES ({value})")
 
 
 def test_sqlite_that_is_damaged(make_database: MakeDatabase) -> None:

@@ -162,8 +162,8 @@ def _explain(migration: MigrationRun, statement: Statement) -> list[Any]:
         "actor": "test",
     }
     clause = sa.text(prefix + _bare(statement.escaped))
-    with migration.source.read() as connection:
-        rows = connection.execute(clause, {name: values[name] for name in statement.parameters})
+    with migration.source.read() as tx:
+        rows = tx.connection.execute(clause, {name: values[name] for name in statement.parameters})
         return list(rows.all())
 
 

@@ -105,8 +105,8 @@ def commit(config: Database, *, shards: int = 2, **changes: object) -> None:
         ShardRecord(f"{uuid4().hex}.des", FIRST_DAY.date(), n, 0, 5, 500, 200, "0" * 64)
         for n in range(shards)
     ]
-    with config.write() as connection:
-        add_slice(connection, config.dialect, record, made)
+    with config.write() as tx:
+        add_slice(tx, record, made)
 
 
 def test_every_exporter_metric_is_served_with_all_its_series(exporter: Exporter) -> None:
@@ -210,8 +210,8 @@ def test_open_exceptions_by_cause(exporter: Exporter, config: Database) -> None:
         NewException(f"u{n}", FIRST_DAY, None, archived=False, reason=reason)
         for n, reason in enumerate(reasons)
     ]
-    with config.write() as connection:
-        record_exceptions(connection, config.dialect, items, now=NOW)
+    with config.write() as tx:
+        record_exceptions(tx, items, now=NOW)
     read(exporter)
     found = {cause: value(exporter, "des_archive_exceptions_open", cause) for cause in CAUSES}
     assert {cause: count for cause, count in found.items() if count} == {
@@ -223,10 +223,9 @@ def test_open_exceptions_by_cause(exporter: Exporter, config: Database) -> None:
 
 def record_check(config: Database, name: str, result: str, finished: datetime) -> None:
     details = {"name": name, "result": result, "finished_at": finished.isoformat()}
-    with config.write() as connection:
+    with config.write() as tx:
         record_event(
-            connection,
-            config.dialect,
+            tx,
             action="backup_check",
             actor="t",
             now=NOW,

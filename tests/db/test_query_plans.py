@@ -86,8 +86,8 @@ def explain(reader: SourceReader, statement: Statement) -> list[Any]:
         if reader.database.dialect is not Dialect.POSTGRES:  # where it is an array
             clause = clause.bindparams(sa.bindparam("uids", expanding=True))
         values["uids"] = ["4000000000", "doc-0000001.json"]
-    with reader.database.read() as connection:
-        return list(connection.execute(clause, values).all())
+    with reader.database.read() as tx:
+        return list(tx.connection.execute(clause, values).all())
 
 
 def bad_steps(dialect: str, rows: list[Any]) -> list[str]:

@@ -92,8 +92,8 @@ def test_it_tells_when_a_row_came_back_different(
     def lossy(settings: Any) -> Any:
         report = genuine(settings)
         copy = open_target(settings.source_url).database
-        with copy.write() as connection:
-            connection.exec_driver_sql("UPDATE files SET size_bytes = 1 WHERE size_bytes <> 1")
+        with copy.write() as tx:
+            tx.connection.exec_driver_sql("UPDATE files SET size_bytes = 1 WHERE size_bytes <> 1")
         copy.close()
         return report
 

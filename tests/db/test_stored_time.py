@@ -6,7 +6,7 @@ import pytest
 
 from des_core.basics.identifiers import Dialect
 from des_core.database.catalog import Catalog
-from des_core.database.connections import open_database, run
+from des_core.database.connections import open_database
 from des_core.database.stored_time import day_from_stored, from_stored
 from support.servers.database import TestDatabase
 
@@ -23,12 +23,12 @@ def test_a_time_is_bound_as_our_tables_hold_it(database: TestDatabase) -> None:
     database.execute(f"CREATE TABLE held ({COLUMNS[database.kind]})")
     opened = open_database(database.url)
     add = Catalog(opened.dialect).parse("add", INSERT)
-    with opened.write() as connection:
-        run(connection, add, {"moment": MOMENT, "day": date(2024, 10, 31)})
-        connection.execute(add.clause, [{"moment": MOMENT, "day": None}] * 2)
+    with opened.write() as tx:
+        tx.run(add, {"moment": MOMENT, "day": date(2024, 10, 31)})
+        tx.connection.execute(add.clause, [{"moment": MOMENT, "day": None}] * 2)
     look = Catalog(opened.dialect).parse("look", "SELECT * FROM held WHERE moment = :moment")
-    with opened.read() as connection:
-        rows = run(connection, look, {"moment": MOMENT}).all()
+    with opened.read() as tx:
+        rows = tx.run(look, {"moment": MOMENT}).all()
     opened.close()
     assert [from_stored(row.moment) for row in rows] == [MOMENT] * 3
     assert day_from_stored(rows[0].day) == date(2024, 10, 31)
@@ -43,10 +43,8 @@ def test_a_naive_time_of_the_application_is_left_as_it_is(database: TestDatabase
     database.execute(f"CREATE TABLE held (moment {kind}, day DATE)")
     opened = open_database(database.url)
     naive = MOMENT.replace(tzinfo=None)
-    with opened.write() as connection:
-        run(
-            connection, Catalog(opened.dialect).parse("add", INSERT), {"moment": naive, "day": None}
-        )
+    with opened.write() as tx:
+        tx.run(Catalog(opened.dialect).parse("add", INSERT), {"moment": naive, "day": None})
     opened.close()
     assert database.value("SELECT moment FROM held") == naive
 

@@ -54,33 +54,31 @@ def config(
 
 
 def move(config: Database, to: datetime) -> None:
-    with config.write() as connection:
-        expected = read_watermark(connection, config.dialect)
-        move_watermark(connection, config.dialect, expected=expected, to=to, actor="test", now=NOW)
+    with config.write() as tx:
+        expected = read_watermark(tx)
+        move_watermark(tx, expected=expected, to=to, actor="test", now=NOW)
 
 
 def test_watermark_keeps_microseconds(config: Database) -> None:
     move(config, NOW)
-    with config.read() as connection:
-        found = read_watermark(connection, config.dialect)
+    with config.read() as tx:
+        found = read_watermark(tx)
     assert found.archived_until == NOW
     assert found.updated_by == "test"
     assert found.last_updated == NOW
 
 
 def test_move_from_a_stale_read_is_refused_and_writes_nothing(config: Database) -> None:
-    with config.read() as connection:
-        stale = read_watermark(connection, config.dialect)
+    with config.read() as tx:
+        stale = read_watermark(tx)
     move(config, NOW)
-    with pytest.raises(FenceLost) as error, config.write() as connection:
-        record_event(connection, config.dialect, action="test", actor="me", now=NOW)
-        move_watermark(
-            connection, config.dialect, expected=stale, to=NOW + US, actor="test", now=NOW
-        )
+    with pytest.raises(FenceLost) as error, config.write() as tx:
+        record_event(tx, action="test", actor="me", now=NOW)
+        move_watermark(tx, expected=stale, to=NOW + US, actor="test", now=NOW)
     assert "2024-03-01T12:00:00.123456Z" in str(error.value)
-    with config.read() as connection:
-        assert read_watermark(connection, config.dialect).archived_until == NOW
-        actions = [event.action for event in newest_events(connection, config.dialect, limit=9)]
+    with config.read() as tx:
+        assert read_watermark(tx).archived_until == NOW
+        actions = [event.action for event in newest_events(tx, limit=9)]
     assert "test" not in actions
 
 
@@ -88,36 +86,36 @@ def test_a_taken_fence_stops_the_older_writer(config: Database) -> None:
     older = take_fence(config)
     newer = take_fence(config)
     assert newer.fence == older.fence + 1
-    with pytest.raises(FenceLost), config.write() as connection:
-        move_watermark(connection, config.dialect, expected=older, to=NOW, actor="older", now=NOW)
-    with config.write() as connection:
-        move_watermark(connection, config.dialect, expected=newer, to=NOW, actor="newer", now=NOW)
+    with pytest.raises(FenceLost), config.write() as tx:
+        move_watermark(tx, expected=older, to=NOW, actor="older", now=NOW)
+    with config.write() as tx:
+        move_watermark(tx, expected=newer, to=NOW, actor="newer", now=NOW)
 
 
 def test_an_operators_own_sql_is_noticed(database: TestDatabase, config: Database) -> None:
     found = take_fence(config)
     # Task 3 of the guide, as an operator types it.
     database.execute("UPDATE des_archive_config SET archived_until = '2023-11-01 00:00:00'")
-    with pytest.raises(FenceLost), config.write() as connection:
-        move_watermark(connection, config.dialect, expected=found, to=NOW, actor="x", now=NOW)
-    with config.read() as connection:
-        value = read_watermark(connection, config.dialect).archived_until
+    with pytest.raises(FenceLost), config.write() as tx:
+        move_watermark(tx, expected=found, to=NOW, actor="x", now=NOW)
+    with config.read() as tx:
+        value = read_watermark(tx).archived_until
     assert value.date() == date(2023, 11, 1) or value.date() == date(2023, 10, 31)
 
 
 def test_lag_days_changes_by_compare_and_set(config: Database) -> None:
-    with config.read() as connection:
-        found = read_watermark(connection, config.dialect)
-    with config.write() as connection:
-        set_lag_days(connection, config.dialect, expected=found, lag_days=14, actor="me", now=NOW)
-    with pytest.raises(FenceLost), config.write() as connection:
-        set_lag_days(connection, config.dialect, expected=found, lag_days=15, actor="me", now=NOW)
+    with config.read() as tx:
+        found = read_watermark(tx)
+    with config.write() as tx:
+        set_lag_days(tx, expected=found, lag_days=14, actor="me", now=NOW)
+    with pytest.raises(FenceLost), config.write() as tx:
+        set_lag_days(tx, expected=found, lag_days=15, actor="me", now=NOW)
 
 
 def test_no_row_and_a_second_row_are_errors(database: TestDatabase, config: Database) -> None:
     database.execute("DELETE FROM des_archive_config")
-    with pytest.raises(WrongSchema, match="no watermark"), config.read() as connection:
-        read_watermark(connection, config.dialect)
+    with pytest.raises(WrongSchema, match="no watermark"), config.read() as tx:
+        read_watermark(tx)
 
 
 @pytest.mark.parametrize(
@@ -134,34 +132,33 @@ def test_target(now: datetime, lag_days: int, oldest: datetime | None, target: d
 
 
 def test_the_trail_is_sealed(database: TestDatabase, config: Database) -> None:
-    with config.write() as connection:
+    with config.write() as tx:
         for number in range(3):
             record_event(
-                connection,
-                config.dialect,
+                tx,
                 action="set",
                 actor="zażółć",
                 now=NOW + number * US,
                 reason='quotes " and \\ and 😀',
                 details={"n": number},
             )
-    with config.read() as connection:
-        check = check_chain(connection, config.dialect)
-        last = newest_events(connection, config.dialect, limit=1)[0]
+    with config.read() as tx:
+        check = check_chain(tx)
+        last = newest_events(tx, limit=1)[0]
     assert check.broken_at is None
     assert check.events >= 3
     database.execute(
         "UPDATE des_archive_event SET reason = 'other' WHERE event_id = :id",
         {"id": last.event_id - 1},
     )
-    with config.read() as connection:
-        check = check_chain(connection, config.dialect)
+    with config.read() as tx:
+        check = check_chain(tx)
     assert check.broken_at == last.event_id - 1
     database.execute(
         "DELETE FROM des_archive_event WHERE event_id = :id", {"id": last.event_id - 1}
     )
-    with config.read() as connection:
-        assert check_chain(connection, config.dialect).broken_at == last.event_id
+    with config.read() as tx:
+        assert check_chain(tx).broken_at == last.event_id
 
 
 def exception(uid: str, **fields: object) -> NewException:
@@ -178,25 +175,22 @@ def exception(uid: str, **fields: object) -> NewException:
 
 def test_exceptions_open_close_and_open_again(config: Database) -> None:
     uids = ["a", "zażółć", "x" * 70_000, "new\nline", "'; DROP", "A"]
-    with config.write() as connection:
-        record_exceptions(connection, config.dialect, map(exception, uids), now=NOW)
-        record_exceptions(connection, config.dialect, [exception("a", reason="changed")], now=NOW)
+    with config.write() as tx:
+        record_exceptions(tx, map(exception, uids), now=NOW)
+        record_exceptions(tx, [exception("a", reason="changed")], now=NOW)
     found = [item for page in iterate_open(config, page_size=2) for item in page]
     assert [item.uid for item in found] == uids
     assert (found[0].reason, found[0].attempts) == ("changed", 2)
     assert found[0].next_attempt is not None
-    with config.write() as connection:
-        resolve_exceptions(
-            connection, config.dialect, [("a", NOW), ("A", NOW)], resolution="packed", now=NOW
-        )
-    with config.read() as connection:
-        counts = count_open(connection, config.dialect)
+    with config.write() as tx:
+        resolve_exceptions(tx, [("a", NOW), ("A", NOW)], resolution="packed", now=NOW)
+    with config.read() as tx:
+        counts = count_open(tx)
     assert [(item.reason, item.files) for item in counts] == [("missing", 4)]
-    with config.write() as connection:
-        record_exceptions(connection, config.dialect, [exception("a")], now=NOW)
+    with config.write() as tx:
+        record_exceptions(tx, [exception("a")], now=NOW)
         closed = resolve_range(
-            connection,
-            config.dialect,
+            tx,
             start=NOW - US,
             end=NOW,
             archived=False,
@@ -232,13 +226,13 @@ def test_ledger_gives_back_what_was_written(config: Database) -> None:
     ]
     record = slice_record()
     assert not slice_is_recorded(config, record)
-    with config.write() as connection:
-        slice_id = add_slice(connection, config.dialect, record, shards)
+    with config.write() as tx:
+        slice_id = add_slice(tx, record, shards)
     assert slice_is_recorded(config, record)
     assert not slice_is_recorded(config, slice_record(run_id="s" * 32))
-    with config.read() as connection:
-        known = newest_slices(connection, config.dialect, limit=1)
-        names = shard_names_of_day(connection, config.dialect, date(2024, 2, 29))
+    with config.read() as tx:
+        known = newest_slices(tx, limit=1)
+        names = shard_names_of_day(tx, date(2024, 2, 29))
     assert known[0].record == record
     assert known[0].slice_id == slice_id
     pages = list(iterate_shards(config, page_size=5))

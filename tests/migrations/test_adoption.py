@@ -61,8 +61,8 @@ def test_the_value_stays_and_the_table_is_completed(
     assert (plan.seed.origin, plan.seed.lag_days) == ("adopted", 3)
     upgrade(settings, plan=plan)
     opened = open_database(settings.config_url)
-    with opened.read() as connection:
-        watermark = read_watermark(connection, opened.dialect)
+    with opened.read() as tx:
+        watermark = read_watermark(tx)
     opened.close()
     assert (watermark.archived_until, watermark.lag_days, watermark.fence) == (UNTIL, 3, 0)
     pending = {u for u, r in table.rows.items() if r.created_at <= UNTIL and not r.archived}

@@ -63,8 +63,8 @@ def explain(migration: MigrationRun, statement: Statement) -> str:
     """What the server says that it would do, in lower case."""
     prefix = "EXPLAIN QUERY PLAN " if migration.source.dialect is Dialect.SQLITE else "EXPLAIN "
     clause = sa.text(prefix + statement.escaped)
-    with migration.source.read() as connection:
-        rows = connection.execute(clause, values_for(migration, statement)).all()
+    with migration.source.read() as tx:
+        rows = tx.connection.execute(clause, values_for(migration, statement)).all()
     return "\n".join(" ".join(str(cell) for cell in row) for row in rows).lower()
 
 

@@ -37,8 +37,8 @@ def test_killed_up_and_down(
         assert "idx_files_created_archived" in index_names(database)
         assert "idx_files_created_at" not in index_names(database)
     config = open_database(settings_for(database).config_url)
-    with config.read() as connection:
-        assert check_chain(connection, config.dialect).broken_at is None
+    with config.read() as tx:
+        assert check_chain(tx).broken_at is None
     config.close()
 
 

@@ -299,8 +299,8 @@ def test_the_plan_names_the_share_and_what_reading_costs(
     assert plan.window == report.window
     with open_archive(as_worker(settings, 1, 3)) as archive:
         assert plan_cycle(archive).window.is_empty
-        with archive.config.read() as connection:
-            watermark = read_watermark(connection, archive.config.dialect)
+        with archive.config.read() as tx:
+            watermark = read_watermark(tx)
     assert watermark.archived_until == plan.window.start
 
 

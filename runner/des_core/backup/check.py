@@ -119,8 +119,8 @@ def _count_restored(stored: Stored, restored: Target) -> Numbers:
     if missing:
         raise WrongSchema(f"after the restore these tables are missing: {', '.join(missing)}")
     counted = counted.only(frozenset(numbers.table for numbers in manifest.tables))
-    with restored.database.read() as connection:
-        return read_numbers(connection, counted, restored.database)
+    with restored.database.read() as tx:
+        return read_numbers(tx, counted, restored.database)
 
 
 def _compare_numbers(stored: Stored, restored: Numbers) -> Iterator[Finding]:

@@ -12,10 +12,11 @@ from des_core.backup.statements import BackupCatalog
 from des_core.basics.database_urls import dialect_of, parse_url, url_label
 from des_core.basics.errors import DesError
 from des_core.basics.identifiers import Dialect, quote
-from des_core.database.connections import Database, open_database, run
+from des_core.database.connections import Database, open_database
+from des_core.database.transaction import Transaction
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import URL, Connection
+    from sqlalchemy.engine import URL
 
 LOCAL_HOSTS = (None, "", "localhost", "127.0.0.1", "::1")
 
@@ -90,9 +91,9 @@ def read_server(target: Target) -> LiveServer:
 
 def _read_postgres(target: Target) -> LiveServer:
     catalog = BackupCatalog(Dialect.POSTGRES)
-    with target.database.read() as connection:
-        row = run(connection, catalog.backup("server")).one()
-        host = _postgres_host(connection)
+    with target.database.read() as tx:
+        row = tx.run(catalog.backup("server")).one()
+        host = _postgres_host(tx)
     identity = ServerIdentity(
         dialect=Dialect.POSTGRES,
         product="PostgreSQL",
@@ -107,26 +108,26 @@ def _read_postgres(target: Target) -> LiveServer:
     )
 
 
-def _postgres_host(connection: Connection) -> str | None:
-    raw = connection.connection.driver_connection
+def _postgres_host(tx: Transaction) -> str | None:
+    raw = tx.connection.connection.driver_connection
     host = str(raw.info.host) if raw is not None else None
     return None if host is not None and host.startswith("/") else host
 
 
 def _postgres_directory(target: Target) -> Path | None:
     try:
-        with target.database.read() as connection:
+        with target.database.read() as tx:
             statement = BackupCatalog(Dialect.POSTGRES).backup("data_directory")
-            return Path(str(run(connection, statement).scalar_one()))
+            return Path(str(tx.run(statement).scalar_one()))
     except DesError:
         return None  # only members of pg_read_all_settings may know
 
 
 def _read_mysql(target: Target) -> LiveServer:
     catalog = BackupCatalog(Dialect.MYSQL)
-    with target.database.read() as connection:
-        rows = [tuple(row) for row in run(connection, catalog.backup("server"))]
-        size = run(connection, catalog.backup("size")).one()
+    with target.database.read() as tx:
+        rows = [tuple(row) for row in tx.run(catalog.backup("server"))]
+        size = tx.run(catalog.backup("size")).one()
     values = {str(name).lower(): str(value) for name, value in rows}
     is_mariadb = "mariadb" in (values["version"] + values.get("version_comment", "")).lower()
     unique = values.get("server_uuid") or values.get("server_uid")
@@ -149,8 +150,8 @@ def _read_mysql(target: Target) -> LiveServer:
 
 def _read_sqlite(target: Target) -> LiveServer:
     path = target.sqlite_path
-    with target.database.read() as connection:
-        version = str(run(connection, BackupCatalog(Dialect.SQLITE).backup("server")).scalar_one())
+    with target.database.read() as tx:
+        version = str(tx.run(BackupCatalog(Dialect.SQLITE).backup("server")).scalar_one())
     identity = ServerIdentity(
         dialect=Dialect.SQLITE,
         product="SQLite",

@@ -24,8 +24,8 @@ class Live:
 def read_live(target: Target, near: tuple[Path, ...] = ()) -> Live:
     """Ask the server; DatabaseUnreachable where it does not answer."""
     server = read_server(target)
-    with target.database.read() as connection:
-        has_version = sa.inspect(connection).has_table(VERSION_TABLE)
-        revision = read_revision(connection, target.database) if has_version else ()
+    with target.database.read() as tx:
+        has_version = sa.inspect(tx.connection).has_table(VERSION_TABLE)
+        revision = read_revision(tx) if has_version else ()
     places = (server.data_directory,) if server.data_directory is not None else ()
     return Live(target, server, revision, (*places, *near))

@@ -24,7 +24,6 @@ from des_core.backup.progress import Progress
 from des_core.backup.statements import BackupCatalog
 from des_core.basics.errors import CheckFailed, DamagedData, UsageError
 from des_core.basics.identifiers import Dialect
-from des_core.database.connections import run
 
 DATA_FILE = "data.sql"
 ROUTINES_FILE = "routines.sql"
@@ -96,8 +95,8 @@ class MySqlEngine:
         program = find_program("mariadb", "mysql", hint=_INSTALL)
         name = f"des_check_{secrets.token_hex(6)}"
         catalog = BackupCatalog(Dialect.MYSQL, scratch=name)
-        with target.database.autocommit() as connection:
-            run(connection, catalog.backup("scratch_create"))
+        with target.database.autocommit() as tx:
+            tx.run(catalog.backup("scratch_create"))
         try:
             option_file = _option_file(target, scratch)
             command = [program.path, f"--defaults-file={option_file}", "--batch", "--", name]
@@ -109,8 +108,8 @@ class MySqlEngine:
             finally:
                 restored.database.close()
         finally:
-            with target.database.autocommit() as connection:
-                run(connection, catalog.backup("scratch_drop"))
+            with target.database.autocommit() as tx:
+                tx.run(catalog.backup("scratch_drop"))
 
 
 def _find_dumper(server: LiveServer) -> Program:

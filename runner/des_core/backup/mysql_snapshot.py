@@ -29,10 +29,10 @@ from des_core.backup.progress import Progress
 from des_core.backup.statements import BackupCatalog
 from des_core.basics.errors import CheckFailed, Refused
 from des_core.basics.identifiers import Dialect
-from des_core.database.connections import run
+from des_core.database.transaction import Transaction
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    pass
 
 ATTEMPTS = 12
 DUMPER_START_S = 60.0
@@ -129,7 +129,7 @@ def _attempt(order: DumpOrder, command: list[str], path: Path) -> tuple[Numbers,
     with order.target.database.translated(), ExitStack() as stack:
         counting = stack.enter_context(_counting_connection(order))
         with _writers_held_off(order) as deadline:
-            run(counting, BackupCatalog(Dialect.MYSQL).backup("snapshot"))
+            counting.run(BackupCatalog(Dialect.MYSQL).backup("snapshot"))
             running = stack.enter_context(start(command, order.scratch, stdout=subprocess.PIPE))
             pump = Pump(output_pipe(running.process), path, order.jobs)
             pump.start()
@@ -147,15 +147,17 @@ def _attempt(order: DumpOrder, command: list[str], path: Path) -> tuple[Numbers,
 
 
 @contextmanager
-def _counting_connection(order: DumpOrder) -> Iterator[Connection]:
+def _counting_connection(order: DumpOrder) -> Iterator[Transaction]:
     """A connection of its own: its isolation level must not go back to the pool."""
-    with order.target.database.engine.connect() as connection:
+    database = order.target.database
+    with database.engine.connect() as connection:
         connection.detach()
+        tx = database.transaction(connection)
         catalog = BackupCatalog(Dialect.MYSQL)
-        run(connection, catalog.backup("isolation"))
+        tx.run(catalog.backup("isolation"))
         is_mariadb = order.server.identity.product == "MariaDB"
-        run(connection, catalog.backup("patience_mariadb" if is_mariadb else "patience_mysql"))
-        yield connection
+        tx.run(catalog.backup("patience_mariadb" if is_mariadb else "patience_mysql"))
+        yield tx
 
 
 @contextmanager
@@ -167,18 +169,20 @@ def _writers_held_off(order: DumpOrder) -> Iterator[float]:
         yield deadline + DUMPER_START_S
         return
     catalog = BackupCatalog(Dialect.MYSQL, locked=order.counted.tables)
-    with order.target.database.engine.connect() as connection:
+    database = order.target.database
+    with database.engine.connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT")
         connection.detach()
-        run(connection, catalog.backup("lock_wait"), {"seconds": timeout_s})
+        tx = database.transaction(connection)
+        tx.run(catalog.backup("lock_wait"), {"seconds": timeout_s})
         try:
-            run(connection, catalog.backup("lock_tables"))
+            tx.run(catalog.backup("lock_tables"))
         except OperationalError as exc:
             raise _lock_error(exc) from exc
         try:
             yield deadline
         finally:
-            run(connection, catalog.backup("unlock_tables"))
+            tx.run(catalog.backup("unlock_tables"))
 
 
 def _lock_error(exc: OperationalError) -> Exception:

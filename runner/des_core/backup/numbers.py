@@ -10,13 +10,14 @@ import sqlalchemy as sa
 from des_core.backup.manifest import SourceNames, TableNumbers, WatermarkNumbers
 from des_core.backup.statements import BackupCatalog
 from des_core.basics.identifiers import TableName
-from des_core.database.connections import Database, run
+from des_core.database.connections import Database
+from des_core.database.transaction import Transaction
 from des_core.ledger.watermark import read_watermark
 from des_core.rows.schema import SourceSchema, inspect_source, source_catalog
 from des_core.settings.config import DatabaseSettings
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    pass
 
 OUR_TABLES = (
     "des_admin_version",
@@ -89,24 +90,24 @@ def find_counted_tables(
     return CountedTables(settings, schema, ours, has_watermark, default_schema)
 
 
-def read_numbers(connection: Connection, counted: CountedTables, database: Database) -> Numbers:
+def read_numbers(tx: Transaction, counted: CountedTables, database: Database) -> Numbers:
     """Count everything in the transaction of `connection`. Reads each table once, whole."""
-    tables = [_count(connection, database, TableName(name)) for name in counted.ours]
+    tables = [_count(tx, TableName(name)) for name in counted.ours]
     rows = {numbers.table: numbers.rows for numbers in tables}
     if counted.schema is not None:
-        tables.insert(0, _count_files(connection, counted.settings, counted.schema))
+        tables.insert(0, _count_files(tx, counted.settings, counted.schema))
     has_watermark = counted.has_watermark and rows.get(WATERMARK_TABLE, 0) > 0
     return Numbers(
         tables=tuple(tables),
-        watermark=_read_watermark(connection, database) if has_watermark else None,
-        revision=read_revision(connection, database) if VERSION_TABLE in counted.ours else (),
+        watermark=_read_watermark(tx) if has_watermark else None,
+        revision=read_revision(tx) if VERSION_TABLE in counted.ours else (),
     )
 
 
-def read_revision(connection: Connection, database: Database) -> tuple[str, ...]:
+def read_revision(tx: Transaction) -> tuple[str, ...]:
     """The heads in des_admin_version, sorted; the table must be there."""
-    statement = BackupCatalog(database.dialect).backup("revision")
-    return tuple(sorted(str(row.version_num) for row in run(connection, statement)))
+    statement = BackupCatalog(tx.dialect).backup("revision")
+    return tuple(sorted(str(row.version_num) for row in tx.run(statement)))
 
 
 def settings_of(names: SourceNames) -> DatabaseSettings:
@@ -141,11 +142,9 @@ def names_of(counted: CountedTables) -> SourceNames:
     )
 
 
-def _count_files(
-    connection: Connection, settings: DatabaseSettings, schema: SourceSchema
-) -> TableNumbers:
+def _count_files(tx: Transaction, settings: DatabaseSettings, schema: SourceSchema) -> TableNumbers:
     statement = source_catalog(schema, settings).get("backup_numbers")
-    row = run(connection, statement).one()
+    row = tx.run(statement).one()
     return TableNumbers(
         table=str(settings.table),
         rows=int(row.files),
@@ -155,11 +154,11 @@ def _count_files(
     )
 
 
-def _count(connection: Connection, database: Database, table: TableName) -> TableNumbers:
-    statement = BackupCatalog(database.dialect, table=table).backup("count")
-    return TableNumbers(table=str(table), rows=int(run(connection, statement).scalar_one()))
+def _count(tx: Transaction, table: TableName) -> TableNumbers:
+    statement = BackupCatalog(tx.dialect, table=table).backup("count")
+    return TableNumbers(table=str(table), rows=int(tx.run(statement).scalar_one()))
 
 
-def _read_watermark(connection: Connection, database: Database) -> WatermarkNumbers:
-    watermark = read_watermark(connection, database.dialect)
+def _read_watermark(tx: Transaction) -> WatermarkNumbers:
+    watermark = read_watermark(tx)
     return WatermarkNumbers(watermark.archived_until, watermark.lag_days, watermark.fence)

@@ -28,10 +28,10 @@ from des_core.backup.progress import Progress
 from des_core.backup.statements import BackupCatalog
 from des_core.basics.errors import CheckFailed, UsageError
 from des_core.basics.identifiers import Dialect, parse_table
-from des_core.database.connections import run
+from des_core.database.transaction import Transaction
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    pass
 
 DATA_FILE = "data.dump"
 DATA_DIRECTORY = "data"
@@ -53,15 +53,15 @@ class PostgresEngine:
         """
         program = find_postgres_program("pg_dump", order.server.version)
         catalog = BackupCatalog(Dialect.POSTGRES)
-        with _open_snapshot(order) as connection:
-            run(connection, catalog.backup("patience"))
-            snapshot = str(run(connection, catalog.backup("snapshot")).scalar_one())
-            command = _dump_command(order, program, snapshot, connection)
+        with _open_snapshot(order) as tx:
+            tx.run(catalog.backup("patience"))
+            snapshot = str(tx.run(catalog.backup("snapshot")).scalar_one())
+            command = _dump_command(order, program, snapshot, tx)
             with (
                 start(command, order.scratch) as running,
                 watched(lambda: order.listener(_written(order))),
             ):
-                numbers = read_numbers(connection, order.counted, order.target.database)
+                numbers = read_numbers(tx, order.counted, order.target.database)
                 running.process.wait()
         hint = "mend what it says, then run the same command again"
         require_success(running, "pg_dump", hint)
@@ -98,8 +98,8 @@ class PostgresEngine:
         program = find_postgres_program("pg_restore", _dumped_by(stored))
         name = f"des_check_{secrets.token_hex(6)}"
         catalog = BackupCatalog(Dialect.POSTGRES, scratch=name)
-        with target.database.autocommit() as connection:
-            run(connection, catalog.backup("scratch_create"))
+        with target.database.autocommit() as tx:
+            tx.run(catalog.backup("scratch_create"))
         try:
             restored = target.scratch(name, stored.manifest.source.default_schema)
             try:
@@ -109,27 +109,25 @@ class PostgresEngine:
             finally:
                 restored.database.close()
         finally:
-            with target.database.autocommit() as connection:
-                run(connection, catalog.backup("scratch_drop"))
+            with target.database.autocommit() as tx:
+                tx.run(catalog.backup("scratch_drop"))
 
 
 @contextmanager
-def _open_snapshot(order: DumpOrder) -> Iterator[Connection]:
+def _open_snapshot(order: DumpOrder) -> Iterator[Transaction]:
     database = order.target.database
     with database.translated(), database.engine.connect() as connection:
         connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         try:
-            yield connection
+            yield database.transaction(connection)
         finally:
             connection.rollback()
 
 
-def _dump_command(
-    order: DumpOrder, program: Program, snapshot: str, connection: Connection
-) -> list[str]:
+def _dump_command(order: DumpOrder, program: Program, snapshot: str, tx: Transaction) -> list[str]:
     is_directory = order.layout is Layout.DIRECTORY
     output = order.directory / (DATA_DIRECTORY if is_directory else DATA_FILE)
-    raw: Any = connection.connection.driver_connection
+    raw: Any = tx.connection.connection.driver_connection
     conninfo = _conninfo(order.target, order.scratch, host=raw.info.host, port=raw.info.port)
     command = [
         program.path,
@@ -194,10 +192,10 @@ def _create_schemas(stored: Stored, restored: Target) -> None:
         return
     tables = [parse_table(name, None) for name in manifest.chosen_tables]
     schemas = {table.schema or manifest.source.default_schema or "public" for table in tables}
-    with restored.database.write() as connection:
+    with restored.database.write() as tx:
         for schema in sorted(schemas):
             catalog = BackupCatalog(Dialect.POSTGRES, schema=schema)
-            run(connection, catalog.backup("schema_create"))
+            tx.run(catalog.backup("schema_create"))
 
 
 def _restore(

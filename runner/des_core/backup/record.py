@@ -15,8 +15,7 @@ from des_core.backup.dump import Stored
 from des_core.backup.findings import CheckReport, Level
 from des_core.backup.manifest import ServerIdentity
 from des_core.basics.timestamps import format_utc, parse_stored
-from des_core.database.catalog import config_statement
-from des_core.database.connections import Database, run
+from des_core.database.connections import Database
 from des_core.database.stored_time import from_stored
 from des_core.ledger.events import record_event
 
@@ -144,12 +143,11 @@ def _read_checks(config: Database) -> Iterator[BackupEvidence]:
 
 def _read_events(config: Database, action: str) -> list[tuple[datetime, dict[str, Any]]]:
     """Newest first; [] without an audit trail."""
-    with config.read() as connection:
-        if not sa.inspect(connection).has_table(EVENT_TABLE):
+    with config.read() as tx:
+        if not sa.inspect(tx.connection).has_table(EVENT_TABLE):
             return []
-        statement = config_statement(config.dialect, "backup_events")
         values = {"action": action, "page_size": MAX_CHECKS}
-        rows = run(connection, statement, values).all()
+        rows = tx.run("backup_events", values).all()
     return [(from_stored(row.at), json.loads(row.details or "{}")) for row in rows]
 
 
@@ -185,13 +183,12 @@ def _record(
     name: str,
     details: Mapping[str, Any],
 ) -> bool:
-    with config.read() as connection:
-        if not sa.inspect(connection).has_table(EVENT_TABLE):
+    with config.read() as tx:
+        if not sa.inspect(tx.connection).has_table(EVENT_TABLE):
             return False
-    with config.write() as connection:
+    with config.write() as tx:
         record_event(
-            connection,
-            config.dialect,
+            tx,
             action=action,
             actor=actor,
             now=now,

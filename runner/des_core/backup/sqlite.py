@@ -22,10 +22,11 @@ from des_core.backup.progress import Progress
 from des_core.backup.statements import BackupCatalog
 from des_core.basics.errors import CheckFailed, DesError, StorageError, UsageError
 from des_core.basics.identifiers import Dialect
-from des_core.database.connections import Database, run, wrap_connection
+from des_core.database.connections import Database, wrap_connection
+from des_core.database.transaction import Transaction
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    pass
 
 DATA_FILE = "data.sqlite"
 HEADER_BYTES = 100
@@ -55,8 +56,8 @@ class SqliteEngine:
             watched(lambda: order.listener(_written(order, total))),
         ):
             before = _data_version(watching)
-            with database.autocommit() as connection:
-                run(connection, _CATALOG.backup("vacuum_into"), {"path": str(path)})
+            with database.autocommit() as tx:
+                tx.run(_CATALOG.backup("vacuum_into"), {"path": str(path)})
             path.chmod(0o600)
             numbers = _count_copy(path, order)
             rested = _compare_if_unchanged(order, numbers, before, watching)
@@ -128,16 +129,16 @@ def open_read_only(path: Path) -> Iterator[Database]:
 
 
 def _examine_content(database: Database, stored: Stored) -> Iterator[Finding]:
-    with database.read() as connection:
-        tables = {str(row.name) for row in run(connection, _CATALOG.backup("table_names"))}
+    with database.read() as tx:
+        tables = {str(row.name) for row in tx.run(_CATALOG.backup("table_names"))}
         if not tables:
             yield _error("no_tables", "the file holds no table at all")
         for name in stored.manifest.table_names.keys() - tables:
             yield _error("missing_table", f"the table {name} is missing")
-        answers = [str(row[0]) for row in run(connection, _CATALOG.backup("integrity_check"))]
+        answers = [str(row[0]) for row in tx.run(_CATALOG.backup("integrity_check"))]
         if answers != ["ok"]:
             yield _error("integrity", f"integrity_check: {'; '.join(answers[:5])}")
-        orphans = run(connection, _CATALOG.backup("foreign_key_check")).fetchmany(1)
+        orphans = tx.run(_CATALOG.backup("foreign_key_check")).fetchmany(1)
         if orphans:
             # The application may never have enforced them: then the live database is the same.
             message = f"rows of the table {orphans[0][0]} refer to rows that are missing"
@@ -146,17 +147,17 @@ def _examine_content(database: Database, stored: Stored) -> Iterator[Finding]:
 
 
 def _count_copy(path: Path, order: DumpOrder) -> Numbers:
-    with open_read_only(path) as database, database.read() as connection:
-        return read_numbers(connection, order.counted, database)
+    with open_read_only(path) as database, database.read() as tx:
+        return read_numbers(tx, order.counted, database)
 
 
 def _compare_if_unchanged(
-    order: DumpOrder, copied: Numbers, before: int, watching: Connection
+    order: DumpOrder, copied: Numbers, before: int, watching: Transaction
 ) -> bool:
     """Whether the live database could be compared; CheckFailed where it differs."""
     database = order.target.database
-    with database.read() as connection:
-        live = read_numbers(connection, order.counted, database)
+    with database.read() as tx:
+        live = read_numbers(tx, order.counted, database)
     if _data_version(watching) != before:
         return False
     if live != copied:
@@ -168,8 +169,8 @@ def _compare_if_unchanged(
     return True
 
 
-def _data_version(connection: Connection) -> int:
-    return int(run(connection, _CATALOG.backup("data_version")).scalar_one())
+def _data_version(tx: Transaction) -> int:
+    return int(tx.run(_CATALOG.backup("data_version")).scalar_one())
 
 
 def _require_space(order: DumpOrder) -> None:

@@ -53,8 +53,8 @@ def check_lock(patient: Patient) -> Check:
 def check_runner(patient: Patient) -> Check:
     """The last slice is young, or nothing waits."""
     config = patient.config
-    with config.read() as connection:
-        newest = newest_slices(connection, config.dialect, limit=1)
+    with config.read() as tx:
+        newest = newest_slices(tx, limit=1)
     waiting = count_waiting(patient.reader, patient.watermark.archived_until, patient.target)
     files = waiting.files or 0
     about = "" if waiting.precision == "exact" else "about "
@@ -69,8 +69,8 @@ def check_runner(patient: Patient) -> Check:
 
 def check_exceptions(patient: Patient) -> Check:
     """Open exceptions, by reason."""
-    with patient.config.read() as connection:
-        counts = count_open(connection, patient.config.dialect)
+    with patient.config.read() as tx:
+        counts = count_open(tx)
     total = sum(item.files for item in counts)
     if not total:
         return ok("exceptions", "none is open")
@@ -93,8 +93,8 @@ def check_backup(patient: Patient) -> Check:
 
 def check_trail(patient: Patient) -> Check:
     """The audit trail is whole."""
-    with patient.config.read() as connection:
-        chain = check_chain(connection, patient.config.dialect)
+    with patient.config.read() as tx:
+        chain = check_chain(tx)
     if chain.broken_at is not None:
         return failed(
             "audit trail",

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from des_core.basics.timestamps import format_utc
 from des_core.checks.check import Check, failed, ok, warning
 from des_core.checks.patient import Patient
-from des_core.database.connections import run
 from des_core.ledger.exceptions import count_open
 from des_core.migration.live_state import (
     CONFIG_TABLE,
@@ -72,10 +71,8 @@ def check_obstacles(patient: Patient) -> Check:
     """What hangs on the table; the gate refuses what would break, this names what to think of."""
     migration = patient.migration
     statement = migration.source_catalog.get("migration_obstacles")
-    with patient.source.read() as connection:
-        found = [
-            f"{row.kind} {row.name}" for row in run(connection, statement, table_values(migration))
-        ]
+    with patient.source.read() as tx:
+        found = [f"{row.kind} {row.name}" for row in tx.run(statement, table_values(migration))]
     if found:
         text = f"to think of before a change of the table: {'; '.join(found)}"
         return warning("obstacles", text, "docs/migrations.md says what each of them means")
@@ -118,8 +115,8 @@ def _numbers(patient: Patient) -> Numbers:
     migration = patient.migration
     rows = estimate_rows(migration) or 0
     if has_table(patient.config, EXCEPTION_TABLE):
-        with patient.config.read() as connection:
-            counts = count_open(connection, patient.config.dialect)
+        with patient.config.read() as tx:
+            counts = count_open(tx)
     else:
         counts = []
     reasons = {item.reason: item.files for item in counts}

@@ -10,7 +10,7 @@ from des_core.basics.timestamps import format_utc
 from des_core.checks.check import Check, failed, ok, skipped, warning
 from des_core.checks.patient import Patient
 from des_core.database.catalog import Catalog
-from des_core.database.connections import Database, run
+from des_core.database.connections import Database
 from des_core.ledger.revisions import (
     CREATED_AT_INDEX,
     DROP_ARCHIVED,
@@ -104,8 +104,8 @@ def check_times(patient: Patient) -> Check:
 def _find_nulls(patient: Patient) -> Check | None:
     reader = patient.reader
     statement = reader.catalog.get("migration_null_created_at")
-    with reader.database.read() as connection:
-        files = int(run(connection, statement, {"limit": COUNTED}).scalar_one())
+    with reader.database.read() as tx:
+        files = int(tx.run(statement, {"limit": COUNTED}).scalar_one())
     if not files:
         return None
     return failed(
@@ -190,14 +190,14 @@ def check_writes(patient: Patient) -> Check:
 def _settings(database: Database, name: str) -> dict[str, str]:
     """What a statement says of the server's settings, in lower case."""
     statement = Catalog(database.dialect).get(name)
-    with database.read() as connection:
-        return {str(row.name): str(row.setting).lower() for row in run(connection, statement)}
+    with database.read() as tx:
+        return {str(row.name): str(row.setting).lower() for row in tx.run(statement)}
 
 
 def _version(database: Database) -> str:
-    with database.read() as connection:
-        info = connection.dialect.server_version_info or ()
-        is_mariadb = bool(getattr(connection.dialect, "is_mariadb", False))
+    with database.read() as tx:
+        info = tx.connection.dialect.server_version_info or ()
+        is_mariadb = bool(getattr(tx.connection.dialect, "is_mariadb", False))
     names = {Dialect.POSTGRES: "PostgreSQL", Dialect.MYSQL: "MySQL", Dialect.SQLITE: "SQLite"}
     name = "MariaDB" if is_mariadb else names[database.dialect]
     return f"{name} {'.'.join(str(part) for part in info[:3])}"

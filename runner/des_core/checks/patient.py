@@ -55,8 +55,8 @@ class Patient:
 
     @cached_property
     def watermark(self) -> Watermark:
-        with self.config.read() as connection:
-            return read_watermark(connection, self.config.dialect)
+        with self.config.read() as tx:
+            return read_watermark(tx)
 
     @cached_property
     def target(self) -> datetime:

@@ -9,7 +9,7 @@ from des_core.basics.identifiers import Dialect
 from des_core.checks.check import Check, failed, ok, warning
 from des_core.checks.patient import Patient
 from des_core.database.catalog import config_statement
-from des_core.database.connections import Database, run
+from des_core.database.connections import Database
 from des_core.database.grants import read_table_needs
 from des_core.database.mysql_grants import (
     EVERY_TABLE,
@@ -67,8 +67,8 @@ def _missing_in_source(patient: Patient) -> list[str]:
         ]
     is_postgres = database.dialect is Dialect.POSTGRES
     values = {"table_name": table.quoted(Dialect.POSTGRES)} if is_postgres else {}
-    with database.read() as connection:
-        return [row.name for row in run(connection, statement, values) if not row.is_held]
+    with database.read() as tx:
+        return [row.name for row in tx.run(statement, values) if not row.is_held]
 
 
 def _missing_in_config(database: Database) -> list[str]:
@@ -79,8 +79,8 @@ def _missing_in_config(database: Database) -> list[str]:
             *_unusable_tables(grants, schema),
             *find_missing(grants, CONFIG_SCHEMA_NEEDS, schema, EVERY_TABLE),
         ]
-    with database.read() as connection:
-        missing = [row.name for row in run(connection, statement) if not row.is_held]
+    with database.read() as tx:
+        missing = [row.name for row in tx.run(statement) if not row.is_held]
     path = database.engine.url.database
     if database.dialect is Dialect.SQLITE and path and path != ":memory:":
         # The directory too: that is where the journal is made.

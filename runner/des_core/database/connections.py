@@ -6,7 +6,7 @@ Everything that speaks to a server goes through `Database`; driver errors leave 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,8 @@ from sqlalchemy.pool import NullPool, StaticPool
 from des_core.basics.database_urls import dialect_of, parse_url, url_label
 from des_core.basics.errors import ConfigError, DatabaseUnreachable
 from des_core.basics.identifiers import Dialect
-from des_core.database.catalog import Statement
 from des_core.database.errors import translate
+from des_core.database.transaction import Transaction
 
 CONNECT_TIMEOUT_S = 10
 SQLITE_BUSY_TIMEOUT_S = 30.0
@@ -42,14 +42,14 @@ class Database:
     shared_connection: bool = False
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> Iterator[Transaction]:
         """A transaction that only reads; rolled back at the end."""
         with self.translated(), self.engine.connect() as connection:
-            yield connection
+            yield self.transaction(connection)
             connection.rollback()
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self) -> Iterator[Transaction]:
         """One transaction, committed at the end or rolled back by any exception.
 
         On SQLite it takes the write lock at its beginning, so that it never fails half-way
@@ -59,13 +59,17 @@ class Database:
             if self.dialect is Dialect.SQLITE:
                 connection.execution_options(des_begin="IMMEDIATE")
             with connection.begin():
-                yield connection
+                yield self.transaction(connection)
 
     @contextmanager
-    def autocommit(self) -> Iterator[Connection]:
+    def autocommit(self) -> Iterator[Transaction]:
         """A connection outside any transaction, for statements that refuse to run inside one."""
         with self.translated(), self.engine.connect() as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield self.transaction(connection.execution_options(isolation_level="AUTOCOMMIT"))
+
+    def transaction(self, connection: Connection) -> Transaction:
+        """One that was opened in a way of its own."""
+        return Transaction(connection, self.dialect)
 
     def reach(self) -> None:
         """Connect once, to know early. `DatabaseUnreachable`."""
@@ -83,13 +87,6 @@ class Database:
             yield
         except DBAPIError as exc:
             raise translate(exc, getattr(exc, _ORIGIN, self.label)) from exc
-
-
-def run(
-    connection: Connection, statement: Statement, values: Mapping[str, Any] | None = None
-) -> sa.CursorResult[Any]:
-    """Execute one statement of the catalogue with bound values."""
-    return connection.execute(statement.clause, dict(values or {}))
 
 
 def open_database(url_text: str, *, create: bool = False) -> Database:

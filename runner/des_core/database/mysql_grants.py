@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from des_core.database.catalog import Statement
-from des_core.database.connections import Database, run
+from des_core.database.connections import Database
 
 _NAME = r"(?:`(?:[^`]|``)+`|\*)"
 _GRANT = re.compile(rf"GRANT (?P<held>.+?) ON (?P<schema>{_NAME})\.(?P<table>{_NAME}) TO ")
@@ -41,8 +41,8 @@ class Grant:
 
 def read_grants(database: Database, statement: Statement) -> list[Grant]:
     """What this user may do, as `statement`, a SHOW GRANTS, answers."""
-    with database.read() as connection:
-        return parse_grants(run(connection, statement).scalars())
+    with database.read() as tx:
+        return parse_grants(tx.run(statement).scalars())
 
 
 def parse_grants(lines: Iterable[str]) -> list[Grant]:

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import IntegrityError
 
 from des_core.basics.errors import Refused
-from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import canonical_text
-from des_core.database.catalog import config_statement
-from des_core.database.connections import run
 from des_core.database.stored_time import from_stored, to_stored
+from des_core.database.transaction import Transaction
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection, Row
+    from sqlalchemy.engine import Row
 
 NO_HASH = "0" * 64
 PAGE_SIZE = 1000
@@ -51,8 +49,7 @@ class ChainCheck:
 
 
 def record_event(
-    connection: Connection,
-    dialect: Dialect,
+    tx: Transaction,
     *,
     action: str,
     actor: str,
@@ -63,7 +60,7 @@ def record_event(
     details: Mapping[str, Any] | None = None,
 ) -> None:
     """Append one event in the caller's transaction: it is there exactly if the change is."""
-    last = run(connection, config_statement(dialect, "event_last")).first()
+    last = tx.run("event_last").first()
     values = {
         "actor": actor[:200],
         "action": action,
@@ -74,9 +71,9 @@ def record_event(
         "prev_hash": NO_HASH if last is None else last.hash,
     }
     values["hash"] = _seal(canonical_text(now), values)
-    values["at"] = to_stored(now, dialect)
+    values["at"] = to_stored(now, tx.dialect)
     try:
-        run(connection, config_statement(dialect, "event_add"), values)
+        tx.run("event_add", values)
     except IntegrityError as exc:
         raise Refused(
             "another event was recorded at the same moment; nothing was changed",
@@ -85,28 +82,26 @@ def record_event(
         ) from exc
 
 
-def newest_events(connection: Connection, dialect: Dialect, *, limit: int) -> list[Event]:
+def newest_events(tx: Transaction, *, limit: int) -> list[Event]:
     """The newest `limit` events, newest first."""
-    statement = config_statement(dialect, "event_newest")
-    return [_event(row) for row in run(connection, statement, {"page_size": limit})]
+    return [_event(row) for row in tx.run("event_newest", {"page_size": limit})]
 
 
-def iterate_events(connection: Connection, dialect: Dialect) -> Iterator[Event]:
+def iterate_events(tx: Transaction) -> Iterator[Event]:
     """All events, oldest first, in pages."""
-    statement = config_statement(dialect, "event_page")
     after_id = 0
     while True:
-        rows = run(connection, statement, {"after_id": after_id, "page_size": PAGE_SIZE}).all()
+        rows = tx.run("event_page", {"after_id": after_id, "page_size": PAGE_SIZE}).all()
         if not rows:
             return
         yield from map(_event, rows)
         after_id = rows[-1].event_id
 
 
-def check_chain(connection: Connection, dialect: Dialect) -> ChainCheck:
+def check_chain(tx: Transaction) -> ChainCheck:
     """Walk the whole trail and compute every seal again."""
     previous, count = NO_HASH, 0
-    for event in iterate_events(connection, dialect):
+    for event in iterate_events(tx):
         if event.prev_hash != previous:
             return ChainCheck(count, event.event_id, "an event before it is missing")
         if event.hash != _seal(canonical_text(event.at), _sealed_fields(event)):

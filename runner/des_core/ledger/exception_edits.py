@@ -66,13 +66,10 @@ def execute_resolve(config: Database, plan: ResolvePlan, *, actor: str, reason: 
     with hold_lock(config, "exceptions resolve"):
         _require_unchanged(config, plan)
         now: datetime = datetime.now(UTC)
-        with config.write() as connection:
-            resolve_exceptions(
-                connection, config.dialect, keys, resolution=RESOLVED_BY_HAND, now=now
-            )
+        with config.write() as tx:
+            resolve_exceptions(tx, keys, resolution=RESOLVED_BY_HAND, now=now)
             record_event(
-                connection,
-                config.dialect,
+                tx,
                 action="exceptions resolve",
                 actor=actor,
                 now=now,

@@ -9,22 +9,21 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from des_core.basics.identifiers import Dialect
-from des_core.database.catalog import config_statement
-from des_core.database.connections import Database, run
+from des_core.database.connections import Database
 from des_core.database.stored_time import (
     from_stored,
     optional_from_stored,
     optional_to_stored,
     to_stored,
 )
+from des_core.database.transaction import Transaction
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection, Row
+    from sqlalchemy.engine import Row
 
 RESOLVED_BY_HAND = "by operator"
 # The reason of files that an operator skipped by moving the watermark forward.
 SKIPPED = "skipped"
-BATCH_SIZE = 500
 PAGE_SIZE = 1000
 FIRST_RETRY_AFTER = timedelta(minutes=10)
 LONGEST_RETRY_AFTER = timedelta(days=1)
@@ -88,8 +87,7 @@ def retry_after(attempts: int) -> timedelta:
 
 
 def record_exceptions(
-    connection: Connection,
-    dialect: Dialect,
+    tx: Transaction,
     items: Iterable[NewException],
     *,
     now: datetime,
@@ -100,43 +98,32 @@ def record_exceptions(
     `held` ones lie above the watermark, where an open exception would read as archived: they stay
     closed until `open_held` finds the watermark above them.
     """
-    statement = config_statement(dialect, "exception_hold" if held else "exception_record")
-    total = 0
-    for batch in _in_batches(exception_values(items, dialect, now)):
-        connection.execute(statement.clause, batch)
-        total += len(batch)
-    return total
+    name = "exception_hold" if held else "exception_record"
+    return tx.run_many(name, exception_values(items, tx.dialect, now))
 
 
 def resolve_exceptions(
-    connection: Connection,
-    dialect: Dialect,
+    tx: Transaction,
     keys: Iterable[tuple[str, datetime]],
     *,
     resolution: str,
     now: datetime,
 ) -> int:
     """Close the open exceptions with these (uid, created_at); how many were asked for."""
-    statement = config_statement(dialect, "exception_resolve")
     values = (
         {
             "uid_sha256": uid_digest(uid),
-            "created_at": to_stored(created_at, dialect),
+            "created_at": to_stored(created_at, tx.dialect),
             "resolution": resolution,
-            "now": to_stored(now, dialect),
+            "now": to_stored(now, tx.dialect),
         }
         for uid, created_at in keys
     )
-    total = 0
-    for batch in _in_batches(values):
-        connection.execute(statement.clause, batch)
-        total += len(batch)
-    return total
+    return tx.run_many("exception_resolve", values)
 
 
 def resolve_range(
-    connection: Connection,
-    dialect: Dialect,
+    tx: Transaction,
     *,
     start: datetime,
     end: datetime,
@@ -146,27 +133,27 @@ def resolve_range(
 ) -> int:
     """Close the open exceptions in `(start, end]` whose truth is `archived`; how many."""
     values = {
-        "start_at": to_stored(start, dialect),
-        "end_at": to_stored(end, dialect),
+        "start_at": to_stored(start, tx.dialect),
+        "end_at": to_stored(end, tx.dialect),
         "archived": archived,
         "resolution": resolution,
-        "now": to_stored(now, dialect),
+        "now": to_stored(now, tx.dialect),
     }
-    return run(connection, config_statement(dialect, "exception_resolve_range"), values).rowcount
+    return tx.run("exception_resolve_range", values).rowcount
 
 
-def open_held(connection: Connection, dialect: Dialect, *, end: datetime) -> int:
+def open_held(tx: Transaction, *, end: datetime) -> int:
     """Open what was held back up to and including `end`; how many."""
-    values = {"end_at": to_stored(end, dialect)}
-    return run(connection, config_statement(dialect, "exception_open_held"), values).rowcount
+    values = {"end_at": to_stored(end, tx.dialect)}
+    return tx.run("exception_open_held", values).rowcount
 
 
-def drop_held(connection: Connection, dialect: Dialect) -> int:
+def drop_held(tx: Transaction) -> int:
     """Give up what is held back, because its rows will be read again; how many."""
-    return run(connection, config_statement(dialect, "exception_drop_held")).rowcount
+    return tx.run("exception_drop_held").rowcount
 
 
-def count_open(connection: Connection, dialect: Dialect) -> list[ReasonCount]:
+def count_open(tx: Transaction) -> list[ReasonCount]:
     """Open exceptions by reason."""
     return [
         ReasonCount(
@@ -176,17 +163,16 @@ def count_open(connection: Connection, dialect: Dialect) -> list[ReasonCount]:
             oldest=from_stored(row.oldest),
             last_seen=from_stored(row.last_seen),
         )
-        for row in run(connection, config_statement(dialect, "exception_counts"))
+        for row in tx.run("exception_counts")
     ]
 
 
 def iterate_open(config: Database, *, page_size: int = PAGE_SIZE) -> Iterator[list[OpenException]]:
     """All open exceptions, in pages, each read in a short transaction of its own."""
-    statement = config_statement(config.dialect, "exception_page")
     after_id = 0
     while True:
-        with config.read() as connection:
-            rows = run(connection, statement, {"after_id": after_id, "page_size": page_size}).all()
+        with config.read() as tx:
+            rows = tx.run("exception_page", {"after_id": after_id, "page_size": page_size}).all()
         if not rows:
             return
         yield [_open_exception(row) for row in rows]
@@ -212,17 +198,6 @@ def exception_values(
             "now": to_stored(now, dialect),
             "next_attempt": optional_to_stored(due, dialect),
         }
-
-
-def _in_batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == BATCH_SIZE:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _open_exception(row: Row[Any]) -> OpenException:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from des_core.database.catalog import config_statement
-from des_core.database.connections import Database, run
+from des_core.database.connections import Database
 from des_core.database.stored_time import optional_from_stored, optional_to_stored, to_stored
+from des_core.database.transaction import Transaction
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    pass
 
 
 JOB_TABLE = "des_archive_job"
@@ -41,10 +41,8 @@ class Job:
 
 def read_job(database: Database, name: str) -> Job | None:
     """The job as it was last written, or None."""
-    with database.read() as connection:
-        row = run(
-            connection, config_statement(database.dialect, "job_read"), {"name": name}
-        ).first()
+    with database.read() as tx:
+        row = tx.run("job_read", {"name": name}).first()
     if row is None:
         return None
     return Job(
@@ -68,24 +66,24 @@ def write_job(database: Database, job: Job, now: datetime) -> None:
         "details": json.dumps(dict(job.details), sort_keys=True),
         "now": to_stored(now, database.dialect),
     }
-    with database.write() as connection:
-        run(connection, config_statement(database.dialect, "job_write"), values)
+    with database.write() as tx:
+        tx.run("job_write", values)
 
 
-def forget_job(connection: Connection, database: Database, name: str) -> None:
+def forget_job(tx: Transaction, name: str) -> None:
     """Drop the row, in the caller's transaction."""
-    run(connection, config_statement(database.dialect, "job_forget"), {"name": name})
+    tx.run("job_forget", {"name": name})
 
 
-def advance_job(connection: Connection, database: Database, job: Job, now: datetime) -> None:
+def advance_job(tx: Transaction, job: Job, now: datetime) -> None:
     """Record how far the job is, in the caller's transaction; that somebody paused it stays."""
     values = {
         "name": job.name,
-        "cursor_created_at": optional_to_stored(job.cursor, database.dialect),
+        "cursor_created_at": optional_to_stored(job.cursor, tx.dialect),
         "rows_done": job.rows_done,
-        "now": to_stored(now, database.dialect),
+        "now": to_stored(now, tx.dialect),
     }
-    run(connection, config_statement(database.dialect, "job_advance"), values)
+    tx.run("job_advance", values)
 
 
 def change_state(database: Database, name: str, expected: str, state: str, now: datetime) -> bool:
@@ -96,6 +94,5 @@ def change_state(database: Database, name: str, expected: str, state: str, now: 
         "state": state,
         "now": to_stored(now, database.dialect),
     }
-    with database.write() as connection:
-        statement = config_statement(database.dialect, "job_change_state")
-        return run(connection, statement, values).rowcount == 1
+    with database.write() as tx:
+        return tx.run("job_change_state", values).rowcount == 1

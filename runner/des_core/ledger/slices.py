@@ -10,8 +10,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from des_core.basics.identifiers import Dialect
-from des_core.database.catalog import config_statement
-from des_core.database.connections import Database, run
+from des_core.database.connections import Database
 from des_core.database.stored_time import (
     day_from_stored,
     day_to_stored,
@@ -19,13 +18,13 @@ from des_core.database.stored_time import (
     optional_from_stored,
     to_stored,
 )
+from des_core.database.transaction import Transaction
 from des_core.records import ShardRecord
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection, Row
+    from sqlalchemy.engine import Row
 
 
-BATCH_SIZE = 500
 PAGE_SIZE = 1000
 
 
@@ -71,22 +70,17 @@ class KnownSlice:
     record: SliceRecord
 
 
-def add_slice(
-    connection: Connection, dialect: Dialect, record: SliceRecord, shards: Iterable[ShardRecord]
-) -> int:
+def add_slice(tx: Transaction, record: SliceRecord, shards: Iterable[ShardRecord]) -> int:
     """Write one slice and its shards in the caller's transaction; the new slice_id."""
-    run(connection, config_statement(dialect, "slice_add"), _slice_values(record, dialect))
+    tx.run("slice_add", _slice_values(record, tx.dialect))
     key = {
         "run_id": record.run_id,
         "kind": record.kind,
-        "window_end": to_stored(record.window_end, dialect),
+        "window_end": to_stored(record.window_end, tx.dialect),
         "worker": record.worker,
     }
-    slice_id = int(run(connection, config_statement(dialect, "slice_id_of"), key).scalar_one())
-    rows = [_shard_values(shard, slice_id, dialect) for shard in shards]
-    statement = config_statement(dialect, "shard_add")
-    for start in range(0, len(rows), BATCH_SIZE):
-        connection.execute(statement.clause, rows[start : start + BATCH_SIZE])
+    slice_id = int(tx.run("slice_id_of", key).scalar_one())
+    tx.run_many("shard_add", (_shard_values(shard, slice_id, tx.dialect) for shard in shards))
     return slice_id
 
 
@@ -99,56 +93,49 @@ def slice_is_recorded(config: Database, record: SliceRecord) -> bool:
         "window_end": to_stored(record.window_end, config.dialect),
         "worker": record.worker,
     }
-    with config.read() as connection:
-        found = run(connection, config_statement(config.dialect, "slice_find"), key).first()
+    with config.read() as tx:
+        found = tx.run("slice_find", key).first()
     return found is not None
 
 
-def newest_slices(connection: Connection, dialect: Dialect, *, limit: int) -> list[KnownSlice]:
+def newest_slices(tx: Transaction, *, limit: int) -> list[KnownSlice]:
     """The newest `limit` slices, newest first."""
-    statement = config_statement(dialect, "slice_newest")
-    return [_known_slice(row) for row in run(connection, statement, {"page_size": limit})]
+    return [_known_slice(row) for row in tx.run("slice_newest", {"page_size": limit})]
 
 
-def iterate_slices_back(
-    connection: Connection, dialect: Dialect, *, page_size: int = PAGE_SIZE
-) -> Iterator[KnownSlice]:
+def iterate_slices_back(tx: Transaction, *, page_size: int = PAGE_SIZE) -> Iterator[KnownSlice]:
     """All slices, newest first, read in pages as far as somebody goes on asking."""
-    statement = config_statement(dialect, "slice_page_back")
     before_id = 2**62
     while True:
         values = {"before_id": before_id, "page_size": page_size}
-        rows = run(connection, statement, values).all()
+        rows = tx.run("slice_page_back", values).all()
         yield from map(_known_slice, rows)
         if len(rows) < page_size:
             return
         before_id = int(rows[-1].slice_id)
 
 
-def shard_names_of_day(connection: Connection, dialect: Dialect, day: date) -> set[str]:
+def shard_names_of_day(tx: Transaction, day: date) -> set[str]:
     """The names of the shards of one UTC day that the ledger knows."""
-    values = {"day": day_to_stored(day, dialect)}
-    return {
-        row.name for row in run(connection, config_statement(dialect, "shard_names_of_day"), values)
-    }
+    values = {"day": day_to_stored(day, tx.dialect)}
+    return {row.name for row in tx.run("shard_names_of_day", values)}
 
 
 def find_shard(config: Database, name: str) -> KnownShard | None:
     """One shard by its name, or None where the ledger does not know it."""
-    with config.read() as connection:
-        row = run(connection, config_statement(config.dialect, "shard_by_name"), {"name": name})
+    with config.read() as tx:
+        row = tx.run("shard_by_name", {"name": name})
         found = row.first()
     return None if found is None else known_shard(found)
 
 
 def iterate_shards(config: Database, *, page_size: int = PAGE_SIZE) -> Iterator[list[KnownShard]]:
     """All shards by name, in pages, each read in a short transaction of its own."""
-    statement = config_statement(config.dialect, "shard_page")
     after = ""
     while True:
-        with config.read() as connection:
+        with config.read() as tx:
             values = {"after_name": after, "page_size": page_size}
-            rows = run(connection, statement, values).all()
+            rows = tx.run("shard_page", values).all()
         if not rows:
             return
         yield [known_shard(row) for row in rows]
@@ -191,8 +178,8 @@ def known_shard(row: Row[Any]) -> KnownShard:
 
 def newest_versions(ledger: Database) -> dict[str, Any]:
     """What the newest slice says of how it was packed; empty where there is none, or nonsense."""
-    with ledger.read() as connection:
-        newest = newest_slices(connection, ledger.dialect, limit=1)
+    with ledger.read() as tx:
+        newest = newest_slices(tx, limit=1)
     with suppress(ValueError):
         versions = json.loads(newest[0].record.versions) if newest else {}
         return versions if isinstance(versions, dict) else {}

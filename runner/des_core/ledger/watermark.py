@@ -7,14 +7,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from des_core.basics.errors import FenceLost, WrongSchema
-from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import floor_day, format_utc
-from des_core.database.catalog import config_statement
-from des_core.database.connections import Database, run
+from des_core.database.connections import Database
 from des_core.database.stored_time import from_stored, optional_from_stored, to_stored
+from des_core.database.transaction import Transaction
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    pass
 
 MIGRATE_HINT = "create it: des-admin migrate up"
 
@@ -31,14 +30,12 @@ class Watermark:
     raw: object
 
 
-def read_watermark(
-    connection: Connection, dialect: Dialect, *, statement: str = "watermark_read"
-) -> Watermark:
+def read_watermark(tx: Transaction, *, statement: str = "watermark_read") -> Watermark:
     """The one row; WrongSchema where there is none, or another one beside it.
 
     `statement` may be `watermark_lock`, which keeps the row until the transaction ends.
     """
-    rows = run(connection, config_statement(dialect, statement)).all()
+    rows = tx.run(statement).all()
     if not rows:
         raise WrongSchema("des_archive_config is empty: there is no watermark", hint=MIGRATE_HINT)
     if len(rows) > 1 or rows[0].id != 1:
@@ -73,8 +70,7 @@ def compute_target(
 
 
 def move_watermark(
-    connection: Connection,
-    dialect: Dialect,
+    tx: Transaction,
     *,
     expected: Watermark,
     to: datetime,
@@ -86,23 +82,20 @@ def move_watermark(
     FenceLost where the row is no longer what `expected` saw: another writer, or an operator's
     own SQL. The caller's transaction must then roll back.
     """
-    _compare_and_set(connection, dialect, expected, to_stored(to, dialect), actor=actor, now=now)
+    _compare_and_set(tx, expected, to_stored(to, tx.dialect), actor=actor, now=now)
 
 
-def confirm_watermark(
-    connection: Connection, dialect: Dialect, *, expected: Watermark, actor: str, now: datetime
-) -> None:
+def confirm_watermark(tx: Transaction, *, expected: Watermark, actor: str, now: datetime) -> None:
     """Check value and fence by writing the watermark to itself, exactly as it is stored.
 
     FenceLost as from `move_watermark`. What is written in this transaction is true of that
     watermark, or not written at all.
     """
-    _compare_and_set(connection, dialect, expected, expected.raw, actor=actor, now=now)
+    _compare_and_set(tx, expected, expected.raw, actor=actor, now=now)
 
 
 def _compare_and_set(
-    connection: Connection,
-    dialect: Dialect,
+    tx: Transaction,
     expected: Watermark,
     to_value: object,
     *,
@@ -111,18 +104,17 @@ def _compare_and_set(
 ) -> None:
     values = {
         "to_value": to_value,
-        "now": to_stored(now, dialect),
+        "now": to_stored(now, tx.dialect),
         "actor": actor[:100],
         "expected": expected.raw,
         "fence": expected.fence,
     }
-    if run(connection, config_statement(dialect, "watermark_move"), values).rowcount != 1:
-        raise _lost(connection, dialect, expected)
+    if tx.run("watermark_move", values).rowcount != 1:
+        raise _lost(tx, expected)
 
 
 def set_lag_days(
-    connection: Connection,
-    dialect: Dialect,
+    tx: Transaction,
     *,
     expected: Watermark,
     lag_days: int,
@@ -132,13 +124,13 @@ def set_lag_days(
     """Change lag_days by compare-and-set, in the caller's transaction."""
     values = {
         "lag_days": lag_days,
-        "now": to_stored(now, dialect),
+        "now": to_stored(now, tx.dialect),
         "actor": actor[:100],
         "expected": expected.lag_days,
         "fence": expected.fence,
     }
-    if run(connection, config_statement(dialect, "watermark_set_lag"), values).rowcount != 1:
-        raise _lost(connection, dialect, expected)
+    if tx.run("watermark_set_lag", values).rowcount != 1:
+        raise _lost(tx, expected)
 
 
 def take_fence(config: Database) -> Watermark:
@@ -147,22 +139,22 @@ def take_fence(config: Database) -> Watermark:
     Static workers are forgotten with what they packed ahead of the watermark: whoever packs that
     range again finds their shards.
     """
-    with config.write() as connection:
-        watermark = raise_fence(connection, config.dialect)
+    with config.write() as tx:
+        watermark = raise_fence(tx)
         for name in ("worker_forget", "exception_drop_held"):
-            run(connection, config_statement(config.dialect, name))
+            tx.run(name)
         return watermark
 
 
-def raise_fence(connection: Connection, dialect: Dialect) -> Watermark:
+def raise_fence(tx: Transaction) -> Watermark:
     """A fence above all before, in the caller's transaction, which then has the row locked."""
-    read_watermark(connection, dialect)
-    run(connection, config_statement(dialect, "watermark_take_fence"))
-    return read_watermark(connection, dialect)
+    read_watermark(tx)
+    tx.run("watermark_take_fence")
+    return read_watermark(tx)
 
 
-def _lost(connection: Connection, dialect: Dialect, expected: Watermark) -> FenceLost:
-    found = read_watermark(connection, dialect)
+def _lost(tx: Transaction, expected: Watermark) -> FenceLost:
+    found = read_watermark(tx)
     return FenceLost(
         "the watermark was changed by somebody else; nothing was written",
         hint="see who: des-admin watermark history; then run the same command again",

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from des_core.basics.errors import FenceLost, Refused
 from des_core.basics.timestamps import format_utc, from_us
-from des_core.database.catalog import config_statement
-from des_core.database.connections import Database, run
+from des_core.database.connections import Database
 from des_core.database.stored_time import to_stored
+from des_core.database.transaction import Transaction
 from des_core.ledger.archive_table import require_same_table
 from des_core.ledger.events import record_event
 from des_core.ledger.exceptions import SKIPPED, NewException, record_exceptions, resolve_range
@@ -35,7 +35,7 @@ from des_core.locks.lock import hold_lock
 from des_core.rows.reader import SourceReader, WindowStats
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    pass
 
 
 class Direction(StrEnum):
@@ -105,8 +105,8 @@ def plan_move(
     future, another current value than expected, and more skipped files than can be recorded.
     """
     require_same_table(source.database, source.settings.table, config)
-    with config.read() as connection:
-        before = read_watermark(connection, config.dialect)
+    with config.read() as tx:
+        before = read_watermark(tx)
     _require_expected(before, expect_current)
     clock = source.clock()
     if to > clock.now:
@@ -126,9 +126,9 @@ def plan_move(
             limit=max_captured,
         )
     flips_when = direction is Direction.FORWARD
-    with config.read() as connection:
-        flipped = _count_flipped(connection, config, start, end, archived=flips_when)
-        shards = _count_shards(connection, config, start, end)
+    with config.read() as tx:
+        flipped = _count_flipped(tx, config, start, end, archived=flips_when)
+        shards = _count_shards(tx, start, end)
     return MovePlan(
         before=before,
         to=to,
@@ -155,23 +155,19 @@ def execute_move(
         mine = _take_over(config, plan.before)
         skipped = _skipped_rows(source, plan) if plan.records_skipped else []
         now = datetime.now(UTC)
-        with config.write() as connection:
-            move_watermark(
-                connection, config.dialect, expected=mine, to=plan.to, actor=actor, now=now
-            )
+        with config.write() as tx:
+            move_watermark(tx, expected=mine, to=plan.to, actor=actor, now=now)
             resolve_range(
-                connection,
-                config.dialect,
+                tx,
                 start=plan.start,
                 end=plan.end,
                 archived=plan.direction is Direction.FORWARD,
                 resolution=f"watermark {plan.direction}",
                 now=now,
             )
-            record_exceptions(connection, config.dialect, skipped, now=now)
+            record_exceptions(tx, skipped, now=now)
             record_event(
-                connection,
-                config.dialect,
+                tx,
                 action=f"watermark {action}",
                 actor=actor,
                 now=now,
@@ -180,15 +176,15 @@ def execute_move(
                 reason=reason,
                 details=_details(plan),
             )
-        with config.read() as connection:
-            return read_watermark(connection, config.dialect)
+        with config.read() as tx:
+            return read_watermark(tx)
 
 
 def plan_lag(config: Database, source: SourceReader, lag_days: int) -> LagPlan:
     """What another lag_days would let in or keep out; ConfigError for another table."""
     require_same_table(source.database, source.settings.table, config)
-    with config.read() as connection:
-        before = read_watermark(connection, config.dialect)
+    with config.read() as tx:
+        before = read_watermark(tx)
     clock = source.clock()
     old = compute_target(clock.now, before.lag_days, clock.oldest_transaction)
     new = compute_target(clock.now, lag_days, clock.oldest_transaction)
@@ -198,19 +194,17 @@ def plan_lag(config: Database, source: SourceReader, lag_days: int) -> LagPlan:
 
 def execute_lag(config: Database, plan: LagPlan, *, actor: str, reason: str | None) -> None:
     """Change lag_days and record it; refused while a runner is at work."""
-    with hold_lock(config, "watermark lag"), config.write() as connection:
+    with hold_lock(config, "watermark lag"), config.write() as tx:
         now = datetime.now(UTC)
         set_lag_days(
-            connection,
-            config.dialect,
+            tx,
             expected=plan.before,
             lag_days=plan.lag_days,
             actor=actor,
             now=now,
         )
         record_event(
-            connection,
-            config.dialect,
+            tx,
             action="watermark lag",
             actor=actor,
             now=now,
@@ -276,22 +270,20 @@ def _iterate_skipped(source: SourceReader, plan: MovePlan) -> Iterator[NewExcept
 
 
 def _count_flipped(
-    connection: Connection, config: Database, start: datetime, end: datetime, *, archived: bool
+    tx: Transaction, config: Database, start: datetime, end: datetime, *, archived: bool
 ) -> int:
     values = _range(config, start, end) | {"archived": archived}
-    statement = config_statement(config.dialect, "exception_count_flipped")
-    return int(run(connection, statement, values).scalar_one())
+    return int(tx.run("exception_count_flipped", values).scalar_one())
 
 
-def _count_shards(connection: Connection, config: Database, start: datetime, end: datetime) -> int:
+def _count_shards(tx: Transaction, start: datetime, end: datetime) -> int:
     from des_core.database.stored_time import day_to_stored
 
     values = {
-        "first_day": day_to_stored(start.astimezone(UTC).date(), config.dialect),
-        "last_day": day_to_stored(end.astimezone(UTC).date(), config.dialect),
+        "first_day": day_to_stored(start.astimezone(UTC).date(), tx.dialect),
+        "last_day": day_to_stored(end.astimezone(UTC).date(), tx.dialect),
     }
-    statement = config_statement(config.dialect, "shard_count_of_days")
-    return int(run(connection, statement, values).scalar_one())
+    return int(tx.run("shard_count_of_days", values).scalar_one())
 
 
 def _range(config: Database, start: datetime, end: datetime) -> dict[str, object]:

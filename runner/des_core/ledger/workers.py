@@ -18,20 +18,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from des_core.basics.errors import FenceLost
-from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import format_utc
-from des_core.database.catalog import Statement, config_statement
-from des_core.database.connections import Database, run
+from des_core.database.connections import Database
 from des_core.database.stored_time import from_stored, to_stored
+from des_core.database.transaction import Transaction
 from des_core.ledger.events import record_event
 from des_core.ledger.exceptions import drop_held, open_held, resolve_range
 from des_core.ledger.watermark import Watermark, move_watermark, raise_fence, read_watermark
 from des_core.rows.share import Share
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
-
-BATCH_SIZE = 500
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,7 @@ def recheck_job(share: Share) -> str:
     return f"recheck {share}"
 
 
-def read_layouts(connection: Connection, dialect: Dialect) -> list[Layout]:
+def read_layouts(tx: Transaction) -> list[Layout]:
     """What the table says; more than one only if somebody else wrote to it."""
     return [
         Layout(
@@ -84,23 +81,23 @@ def read_layouts(connection: Connection, dialect: Dialect) -> list[Layout]:
             workers=int(row.workers),
             all_packed_until=from_stored(row.all_packed_until),
         )
-        for row in run(connection, config_statement(dialect, "worker_layout"))
+        for row in tx.run("worker_layout")
     ]
 
 
 def find_other_layout(config: Database, share: Share) -> Layout | None:
     """A layout that must be given up before a worker with that share can begin."""
-    with config.read() as connection:
-        layouts = read_layouts(connection, config.dialect)
+    with config.read() as tx:
+        layouts = read_layouts(tx)
     return next((layout for layout in layouts if not layout.fits(share)), None)
 
 
 def read_position(config: Database, share: Share) -> datetime:
     """Where that worker would begin now; changes nothing."""
-    with config.read() as connection:
-        watermark = read_watermark(connection, config.dialect)
-        layouts = read_layouts(connection, config.dialect)
-        row = _read_row(connection, config.dialect, share)
+    with config.read() as tx:
+        watermark = read_watermark(tx)
+        layouts = read_layouts(tx)
+        row = _read_row(tx, share)
     if row is None or not _holds(layouts, share, watermark):
         return watermark.archived_until
     return from_stored(row.packed_until)
@@ -111,10 +108,10 @@ def change_layout(config: Database, share: Share, *, actor: str, now: datetime) 
 
     Nobody's work is lost: shards stay, and are found by whoever packs their range again.
     """
-    with config.write() as connection:
-        watermark = raise_fence(connection, config.dialect)
-        if not _holds(read_layouts(connection, config.dialect), share, watermark):
-            _begin_anew(connection, config.dialect, share, watermark, actor, now)
+    with config.write() as tx:
+        watermark = raise_fence(tx)
+        if not _holds(read_layouts(tx), share, watermark):
+            _begin_anew(tx, share, watermark, actor, now)
 
 
 def claim_worker(config: Database, share: Share, *, actor: str, now: datetime) -> WorkerPosition:
@@ -122,16 +119,15 @@ def claim_worker(config: Database, share: Share, *, actor: str, now: datetime) -
 
     FenceLost where the table now has another layout.
     """
-    dialect = config.dialect
-    with config.write() as connection:
-        watermark = raise_fence(connection, dialect)
-        layouts = read_layouts(connection, dialect)
+    with config.write() as tx:
+        watermark = raise_fence(tx)
+        layouts = read_layouts(tx)
         if any(not layout.fits(share) for layout in layouts):
             raise _other_layout(share, layouts)
         if not _holds(layouts, share, watermark):
-            _begin_anew(connection, dialect, share, watermark, actor, now)
-        run(connection, config_statement(dialect, "worker_claim"), _claim(share, watermark.fence))
-        row = _read_row(connection, dialect, share)
+            _begin_anew(tx, share, watermark, actor, now)
+        tx.run("worker_claim", _claim(share, watermark.fence))
+        row = _read_row(tx, share)
     return WorkerPosition(
         share=share,
         packed_until=from_stored(row.packed_until),
@@ -142,13 +138,13 @@ def claim_worker(config: Database, share: Share, *, actor: str, now: datetime) -
     )
 
 
-def confirm_worker(connection: Connection, dialect: Dialect, position: WorkerPosition) -> Watermark:
+def confirm_worker(tx: Transaction, position: WorkerPosition) -> Watermark:
     """Begin a transaction of that worker: the watermark, locked. FenceLost if it is not ours."""
-    watermark = read_watermark(connection, dialect, statement="watermark_lock")
-    row = _read_row(connection, dialect, position.share)
+    watermark = read_watermark(tx, statement="watermark_lock")
+    row = _read_row(tx, position.share)
     if row is None or int(row.fence) != position.fence or row.packed_until != position.raw:
         raise _not_mine(position)
-    if not _holds(read_layouts(connection, dialect), position.share, watermark):
+    if not _holds(read_layouts(tx), position.share, watermark):
         raise FenceLost(
             "the watermark was changed by somebody else; nothing was written",
             hint="see who: des-admin watermark history; then run the same command again",
@@ -159,8 +155,7 @@ def confirm_worker(connection: Connection, dialect: Dialect, position: WorkerPos
 
 
 def advance_worker(
-    connection: Connection,
-    dialect: Dialect,
+    tx: Transaction,
     position: WorkerPosition,
     watermark: Watermark,
     *,
@@ -173,22 +168,21 @@ def advance_worker(
     In the transaction that `confirm_worker` began, after its exceptions were recorded as held.
     """
     values = _key(position.share) | {
-        "to_value": to_stored(to, dialect),
-        "now": to_stored(now, dialect),
+        "to_value": to_stored(to, tx.dialect),
+        "now": to_stored(now, tx.dialect),
         "expected": position.raw,
         "fence": position.fence,
     }
-    if run(connection, config_statement(dialect, "worker_advance"), values).rowcount != 1:
+    if tx.run("worker_advance", values).rowcount != 1:
         raise _not_mine(position)
-    reached = min(layout.all_packed_until for layout in read_layouts(connection, dialect))
+    reached = min(layout.all_packed_until for layout in read_layouts(tx))
     if reached > watermark.archived_until:
-        _pass_over(connection, dialect, watermark, reached, actor=actor, now=now)
-    return replace(position, packed_until=to, raw=to_stored(to, dialect), watermark=reached)
+        _pass_over(tx, watermark, reached, actor=actor, now=now)
+    return replace(position, packed_until=to, raw=to_stored(to, tx.dialect), watermark=reached)
 
 
 def _pass_over(
-    connection: Connection,
-    dialect: Dialect,
+    tx: Transaction,
     watermark: Watermark,
     reached: datetime,
     *,
@@ -198,16 +192,15 @@ def _pass_over(
     """Move the watermark, and let the exceptions between tell the truth about its new place."""
     for archived in (True, False):
         resolve_range(
-            connection,
-            dialect,
+            tx,
             start=watermark.archived_until,
             end=reached,
             archived=archived,
             resolution="packed",
             now=now,
         )
-    open_held(connection, dialect, end=reached)
-    move_watermark(connection, dialect, expected=watermark, to=reached, actor=actor, now=now)
+    open_held(tx, end=reached)
+    move_watermark(tx, expected=watermark, to=reached, actor=actor, now=now)
 
 
 def _holds(layouts: list[Layout], share: Share, watermark: Watermark) -> bool:
@@ -219,33 +212,31 @@ def _holds(layouts: list[Layout], share: Share, watermark: Watermark) -> bool:
 
 
 def _begin_anew(
-    connection: Connection,
-    dialect: Dialect,
+    tx: Transaction,
     share: Share,
     watermark: Watermark,
     actor: str,
     now: datetime,
 ) -> None:
     """Every worker at the watermark. What was held back below it is true and opened."""
-    before = read_layouts(connection, dialect)
-    open_held(connection, dialect, end=watermark.archived_until)
-    dropped = drop_held(connection, dialect)
-    run(connection, config_statement(dialect, "worker_forget"))
+    before = read_layouts(tx)
+    open_held(tx, end=watermark.archived_until)
+    dropped = drop_held(tx)
+    tx.run("worker_forget")
     values = {
         "workers_total": share.workers_total,
         "n_bits": share.n_bits,
-        "packed_until": to_stored(watermark.archived_until, dialect),
+        "packed_until": to_stored(watermark.archived_until, tx.dialect),
         "fence": watermark.fence,
-        "now": to_stored(now, dialect),
+        "now": to_stored(now, tx.dialect),
     }
     rows: list[dict[str, object]] = [
         values | {"worker_id": worker_id} for worker_id in range(share.workers_total)
     ]
-    _write_many(connection, config_statement(dialect, "worker_add"), rows)
-    _forget_comparisons(connection, dialect, share, watermark, now)
+    tx.run_many("worker_add", rows)
+    _forget_comparisons(tx, share, watermark, now)
     record_event(
-        connection,
-        dialect,
+        tx,
         action="workers begin",
         actor=actor,
         now=now,
@@ -255,29 +246,20 @@ def _begin_anew(
     )
 
 
-def _forget_comparisons(
-    connection: Connection, dialect: Dialect, share: Share, watermark: Watermark, now: datetime
-) -> None:
+def _forget_comparisons(tx: Transaction, share: Share, watermark: Watermark, now: datetime) -> None:
     """Each worker is to look for late rows from here on; what an older layout compared is past."""
     values = {"state": "done", "rows_done": 0, "rows_total": None, "details": "{}"}
     values |= {
-        "cursor_created_at": to_stored(watermark.archived_until, dialect),
-        "now": to_stored(now, dialect),
+        "cursor_created_at": to_stored(watermark.archived_until, tx.dialect),
+        "now": to_stored(now, tx.dialect),
     }
     workers = (replace(share, worker_id=worker_id) for worker_id in range(share.workers_total))
     rows = [{**values, "name": recheck_job(worker)} for worker in workers]
-    _write_many(connection, config_statement(dialect, "job_write"), rows)
+    tx.run_many("job_write", rows)
 
 
-def _write_many(
-    connection: Connection, statement: Statement, rows: list[dict[str, object]]
-) -> None:
-    for start in range(0, len(rows), BATCH_SIZE):
-        connection.execute(statement.clause, rows[start : start + BATCH_SIZE])
-
-
-def _read_row(connection: Connection, dialect: Dialect, share: Share) -> Any:
-    return run(connection, config_statement(dialect, "worker_read"), _key(share)).first()
+def _read_row(tx: Transaction, share: Share) -> Any:
+    return tx.run("worker_read", _key(share)).first()
 
 
 def _key(share: Share) -> dict[str, object]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import canonical_text
 from des_core.database.catalog import config_statement
-from des_core.database.connections import SQLITE_BUSY_TIMEOUT_S, run
+from des_core.database.connections import SQLITE_BUSY_TIMEOUT_S
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
@@ -116,7 +116,7 @@ class Lease:
             driver.cursor().execute(f"PRAGMA busy_timeout={int(SQLITE_BUSY_TIMEOUT_S * 1000)}")
 
     def _run(self, statement: str, /, **values: object) -> Any:
-        return run(self._connection, config_statement(Dialect.SQLITE, statement), values)
+        return self._connection.execute(config_statement(Dialect.SQLITE, statement).clause, values)
 
 
 def _times(now: datetime) -> dict[str, str]:

@@ -117,8 +117,8 @@ def hold_worker_lock(
 
 def lock_holder(config: Database) -> str | None:
     """Who holds the lock, in words; None where nobody does."""
-    with config.read() as connection:
-        return _keeper(config, connection, "", None).holder()
+    with config.read() as tx:
+        return _keeper(config, tx.connection, "", None).holder()
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from des_core.basics.identifiers import Dialect
 from des_core.database.catalog import config_statement
-from des_core.database.connections import run
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -84,7 +83,9 @@ class PostgresLock:
         return bool(value)
 
     def _run(self, statement: str, /, **values: object) -> Any:
-        return run(self._connection, config_statement(Dialect.POSTGRES, statement), values)
+        return self._connection.execute(
+            config_statement(Dialect.POSTGRES, statement).clause, values
+        )
 
 
 class MysqlLock:
@@ -153,4 +154,5 @@ class MysqlLock:
         return bool(value)
 
     def _run(self, statement: str, /, **values: object) -> Any:
-        return run(self._connection, config_statement(Dialect.MYSQL, statement), values)
+        clause = config_statement(Dialect.MYSQL, statement).clause
+        return self._connection.execute(clause, values)

@@ -10,11 +10,10 @@ import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import floor_day
-from des_core.database.catalog import config_statement
-from des_core.database.connections import Database, open_database, run
+from des_core.database.connections import Database, open_database
 from des_core.database.stored_time import from_stored
+from des_core.database.transaction import Transaction
 from des_core.ledger.watermark import Watermark, compute_target, read_watermark
 from des_core.metrics.backup_events import BackupEvents
 from des_core.metrics.definitions import cause_of
@@ -26,7 +25,7 @@ from des_core.rows.reader import SourceReader
 from des_core.settings.config import Settings
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    pass
 
 PENDING_LIMIT = 10_000
 EXCEPTION_LIMIT = 100_000
@@ -64,18 +63,18 @@ class ArchiveReader:
 
     def read_config(self) -> tuple[MetricValues, Watermark]:
         """Watermark, ledger, exceptions, backups and workers, from one transaction."""
-        values, dialect = MetricValues(), self._config.dialect
-        with self._config.read() as connection:
-            now = self._read_clock(connection, values)
-            watermark = read_watermark(connection, dialect)
+        values = MetricValues()
+        with self._config.read() as tx:
+            now = self._read_clock(tx, values)
+            watermark = read_watermark(tx)
             values.set("des_watermark_lag_days", watermark.lag_days)
             values.set_moment("des_watermark_timestamp_seconds", watermark.archived_until)
-            _set_totals(values, self._totals.read(connection, dialect, now=now))
-            _set_exceptions(values, connection, dialect)
-            values.update(read_workers(connection, dialect, self._settings.database.shards_total))
+            _set_totals(values, self._totals.read(tx, now=now))
+            _set_exceptions(values, tx)
+            values.update(read_workers(tx, self._settings.database.shards_total))
             workers = int(values.get("des_workers_expected") or 1)
-            _set_cycles(values, read_journals(connection, self._config), workers)
-            values.update(self._backups.read(connection, dialect, self._settings.backup))
+            _set_cycles(values, read_journals(tx), workers)
+            values.update(self._backups.read(tx, self._settings.backup))
         return values, watermark
 
     def read_source(self, watermark: Watermark) -> MetricValues:
@@ -96,11 +95,9 @@ class ArchiveReader:
         self._read_pending(values, watermark, target)
         return values
 
-    def _read_clock(self, connection: Connection, values: MetricValues) -> datetime:
+    def _read_clock(self, tx: Transaction, values: MetricValues) -> datetime:
         before = time.time()
-        now = from_stored(
-            run(connection, config_statement(self._config.dialect, "source_now")).scalar_one()
-        )
+        now = from_stored(tx.run("source_now").scalar_one())
         offset_s = now.timestamp() - (before + time.time()) / 2
         values.set("des_database_clock_offset_seconds", offset_s, "config")
         return now
@@ -111,8 +108,8 @@ class ArchiveReader:
         if reader is not None and watermark.archived_until < target:
             bounds = reader.schema.window(watermark.archived_until, target)
             bounds["row_limit"] = PENDING_LIMIT
-            with self._source.read() as connection:
-                row = run(connection, reader.catalog.get("metrics_pending"), bounds).one()
+            with self._source.read() as tx:
+                row = tx.run(reader.catalog.get("metrics_pending"), bounds).one()
             files = int(row.files)
             oldest = None if row.oldest is None else reader.schema.from_db(row.oldest)
         values.set("des_migration_pending_files", files)
@@ -141,10 +138,9 @@ def _set_totals(values: MetricValues, totals: Totals) -> None:
     values.set_moment("des_migration_last_progress_timestamp_seconds", totals.last_progress)
 
 
-def _set_exceptions(values: MetricValues, connection: Connection, dialect: Dialect) -> None:
-    statement = config_statement(dialect, "metrics_exceptions")
+def _set_exceptions(values: MetricValues, tx: Transaction) -> None:
     values.zero("des_archive_exceptions_open")
-    for row in run(connection, statement, {"row_limit": EXCEPTION_LIMIT}):
+    for row in tx.run("metrics_exceptions", {"row_limit": EXCEPTION_LIMIT}):
         values.add("des_archive_exceptions_open", int(row.files), cause_of(row.reason))
 
 

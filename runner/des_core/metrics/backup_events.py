@@ -7,15 +7,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from des_core.backup.record import GOOD
-from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import parse_stored
-from des_core.database.catalog import config_statement
-from des_core.database.connections import run
+from des_core.database.transaction import Transaction
 from des_core.metrics.values import MetricValues
 from des_core.settings.config import BackupSettings
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    pass
 
 NEWEST_CHECKS = 1000
 SECONDS_PER_HOUR = 3600
@@ -29,16 +27,14 @@ class BackupEvents:
         self._read_until = 0
         self._finished: dict[BackupKey, datetime | None] = {}
 
-    def read(
-        self, connection: Connection, dialect: Dialect, settings: BackupSettings
-    ) -> MetricValues:
+    def read(self, tx: Transaction, settings: BackupSettings) -> MetricValues:
         """The backup metrics. The limit is 0 where no backup was configured or ever checked."""
-        newest_id = run(connection, config_statement(dialect, "metrics_newest_ids")).one().event_id
+        newest_id = tx.run("metrics_newest_ids").one().event_id
         upto = int(newest_id or 0)
         if upto < self._read_until:
             self._read_until, self._finished = 0, {}
         if upto > self._read_until:
-            self._read_new(connection, dialect, upto)
+            self._read_new(tx, upto)
         wanted = settings.dir is not None or bool(self._finished)
         newest = max(filter(None, self._finished.values()), default=None)
         values = MetricValues()
@@ -46,9 +42,9 @@ class BackupEvents:
         values.set_moment("des_backup_last_success_timestamp_seconds", newest)
         return values
 
-    def _read_new(self, connection: Connection, dialect: Dialect, upto: int) -> None:
+    def _read_new(self, tx: Transaction, upto: int) -> None:
         span = {"after_id": self._read_until, "upto_id": upto, "page_size": NEWEST_CHECKS}
-        rows = run(connection, config_statement(dialect, "metrics_backups"), span).all()
+        rows = tx.run("metrics_backups", span).all()
         for row in reversed(rows):
             found = checked_backup(row.details)
             if found is not None:

@@ -13,15 +13,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from des_core.basics.errors import DesError, ExitCode, WrongSchema
-from des_core.database.catalog import config_statement
-from des_core.database.connections import Database, run
+from des_core.database.connections import Database
 from des_core.database.stored_time import from_stored, to_stored
+from des_core.database.transaction import Transaction
 from des_core.ledger.slices import SliceRecord
 from des_core.metrics.definitions import STATUSES, cycle_status, cycle_succeeded
 from des_core.process.logs import get_logger
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    pass
 
 _PREFIX = "cycle-"
 _NO_NEWS = ("locked", "stopped")
@@ -95,8 +95,8 @@ class JournaledMetrics:
 
     def _write(self, code: ExitCode, now: datetime, duration_s: float) -> None:
         dialect = self._config.dialect
-        with self._config.write() as connection:
-            before = _find(connection, self._config, self._name)
+        with self._config.write() as tx:
+            before = _find(tx, self._name)
             journal = before.after(code, now=now, duration_s=duration_s)
             values = {
                 "name": self._name,
@@ -104,17 +104,16 @@ class JournaledMetrics:
                 "now": to_stored(now, dialect),
                 "details": _to_json(journal),
             }
-            run(connection, config_statement(dialect, "metrics_cycle_record"), values)
+            tx.run("metrics_cycle_record", values)
 
 
-def read_journals(connection: Connection, config: Database) -> list[CycleJournal]:
+def read_journals(tx: Transaction) -> list[CycleJournal]:
     """The journals of all workers."""
-    statement = config_statement(config.dialect, "metrics_cycles")
-    return [_from_row(row) for row in run(connection, statement)]
+    return [_from_row(row) for row in tx.run("metrics_cycles")]
 
 
-def _find(connection: Connection, config: Database, name: str) -> CycleJournal:
-    journals = read_journals(connection, config)
+def _find(tx: Transaction, name: str) -> CycleJournal:
+    journals = read_journals(tx)
     return next((journal for journal in journals if journal.name == name), CycleJournal(name))
 
 

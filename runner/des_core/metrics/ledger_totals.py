@@ -12,13 +12,11 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from des_core.basics.identifiers import Dialect
-from des_core.database.catalog import config_statement
-from des_core.database.connections import run
 from des_core.database.stored_time import from_stored
+from des_core.database.transaction import Transaction
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    pass
 
 PAGE_SIZE = 5000
 SETTLED_AFTER = timedelta(minutes=10)
@@ -61,28 +59,27 @@ class LedgerTotals:
         self._settled = Totals()
         self._settled_id = 0
 
-    def read(self, connection: Connection, dialect: Dialect, *, now: datetime) -> Totals:
+    def read(self, tx: Transaction, *, now: datetime) -> Totals:
         """The totals now. A ledger that was emptied or restored is counted from its beginning."""
-        newest = run(connection, config_statement(dialect, "metrics_newest_ids")).one().slice_id
+        newest = tx.run("metrics_newest_ids").one().slice_id
         if int(newest or 0) < self._settled_id:
             self._settled, self._settled_id = Totals(), 0
-        tail = self._settle(connection, dialect, now - SETTLED_AFTER)
-        return self._with(connection, dialect, tail)
+        tail = self._settle(tx, now - SETTLED_AFTER)
+        return self._with(tx, tail)
 
-    def _settle(self, connection: Connection, dialect: Dialect, border: datetime) -> list[Any]:
+    def _settle(self, tx: Transaction, border: datetime) -> list[Any]:
         """Add up what was finished before `border`, page by page; the slices that were not."""
-        statement = config_statement(dialect, "metrics_slices")
         while True:
             values = {"after_id": self._settled_id, "page_size": PAGE_SIZE}
-            rows: list[Any] = list(run(connection, statement, values))
+            rows: list[Any] = list(tx.run("metrics_slices", values))
             old = list(takewhile(lambda row: from_stored(row.finished_at) < border, rows))
             if old:
-                self._settled = self._with(connection, dialect, old)
+                self._settled = self._with(tx, old)
                 self._settled_id = int(old[-1].slice_id)
             if len(old) < len(rows) or len(rows) < PAGE_SIZE:
                 return rows[len(old) :]
 
-    def _with(self, connection: Connection, dialect: Dialect, rows: list[Any]) -> Totals:
+    def _with(self, tx: Transaction, rows: list[Any]) -> Totals:
         """The settled totals and these slices, which follow them."""
         if not rows:
             return self._settled
@@ -90,5 +87,5 @@ class LedgerTotals:
         for row in rows:
             totals = totals.plus(row)
         span = {"after_id": self._settled_id, "upto_id": int(rows[-1].slice_id)}
-        shards = run(connection, config_statement(dialect, "metrics_shards"), span).scalar_one()
+        shards = tx.run("metrics_shards", span).scalar_one()
         return replace(totals, shards=totals.shards + int(shards))

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from des_core.basics.identifiers import Dialect
-from des_core.database.catalog import config_statement
-from des_core.database.connections import run
 from des_core.database.stored_time import from_stored
+from des_core.database.transaction import Transaction
 from des_core.metrics.values import MetricValues
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    pass
 
 
-def read_workers(connection: Connection, dialect: Dialect, configured: int | None) -> MetricValues:
+def read_workers(tx: Transaction, configured: int | None) -> MetricValues:
     """The worker metrics; rows of another number of workers than the expected one do not count.
 
     Workers may have their number from flags or from a pod's environment, where the exporter's own
     configuration does not say it. Then the table does: a single runner leaves no rows there.
     """
-    rows: list[Any] = list(run(connection, config_statement(dialect, "metrics_workers")))
+    rows: list[Any] = list(tx.run("metrics_workers"))
     expected = configured or 1
     if expected == 1:
         expected = max((int(row.workers_total) for row in rows), default=1)

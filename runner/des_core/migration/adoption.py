@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from des_core.basics.errors import WrongSchema
 from des_core.basics.identifiers import Dialect
 from des_core.database.catalog import config_statement
-from des_core.database.connections import run
 from des_core.database.stored_time import from_stored, to_stored
 from des_core.ledger.jobs import SEED_JOB, read_job
 from des_core.ledger.revisions import WATERMARK
@@ -40,9 +39,8 @@ def read_hand_made(migration: MigrationRun) -> HandMade | None:
     """The watermark that is there although no migration put it there; None where there is none."""
     if not has_table(migration.config, CONFIG_TABLE) or _was_seeded_by_us(migration):
         return None
-    with migration.config.read() as connection:
-        statement = config_statement(migration.config.dialect, "migration_hand_made")
-        rows: list[Any] = list(run(connection, statement))
+    with migration.config.read() as tx:
+        rows: list[Any] = list(tx.run("migration_hand_made"))
     if not rows:
         return None
     if len(rows) > 1 or rows[0].id != 1:
@@ -117,9 +115,9 @@ def _rebuild(migration: MigrationRun) -> None:
         return
     row = read_hand_made(migration)
     catalog = migration.config_catalog
-    with migration.config.write() as connection:
-        run(connection, get_step(catalog, UP, "adopt_set_aside").statement)
-        run(connection, get_step(catalog, UP, "create_config").statement)
+    with migration.config.write() as tx:
+        tx.run(get_step(catalog, UP, "adopt_set_aside").statement)
+        tx.run(get_step(catalog, UP, "create_config").statement)
         if row is not None:
             values = {
                 "archived_until": to_stored(row.archived_until, migration.config.dialect),
@@ -129,5 +127,5 @@ def _rebuild(migration: MigrationRun) -> None:
                 "fence": 0,
             }
             statement = config_statement(migration.config.dialect, "migration_seed_watermark")
-            run(connection, statement, values)
-        run(connection, get_step(catalog, UP, "adopt_drop_old").statement)
+            tx.run(statement, values)
+        tx.run(get_step(catalog, UP, "adopt_drop_old").statement)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from des_core.database.connections import run
 from des_core.migration.live_state import table_values
 from des_core.migration.run import MigrationRun
 
@@ -32,8 +31,8 @@ def find_blockers(migration: MigrationRun, query: str = "migration_blockers") ->
     `migration_own_waits` instead asks whom our own sessions are waiting for.
     """
     statement = migration.source_catalog.get(query)
-    with migration.source.read() as connection:
-        rows: list[Any] = list(run(connection, statement, table_values(migration)))
+    with migration.source.read() as tx:
+        rows: list[Any] = list(tx.run(statement, table_values(migration)))
     return [
         Blocker(
             session=None if row.session is None else int(row.session),

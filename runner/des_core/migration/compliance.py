@@ -60,8 +60,8 @@ def sync_flags(
 
 def _sync(migration: MigrationRun) -> ComplianceReport:
     require_lag_is_known(migration)
-    with migration.config.read() as connection:
-        until = read_watermark(connection, migration.config.dialect).archived_until
+    with migration.config.read() as tx:
+        until = read_watermark(tx).archived_until
     if read_archived_column(migration) is None:
         raise WrongSchema(
             "files has no column archived to keep in step",
@@ -71,10 +71,9 @@ def _sync(migration: MigrationRun) -> ComplianceReport:
     seed = read_job(migration.config, SEED_JOB)
     since = synced_until(migration) or (seed.cursor if seed else None)
     changed = write_formula(migration, until, since, COMPLIANCE_JOB)
-    with migration.config.write() as connection:
+    with migration.config.write() as tx:
         record_event(
-            connection,
-            migration.config.dialect,
+            tx,
             action="compliance.sync",
             actor=migration.actor,
             now=migration.now(),

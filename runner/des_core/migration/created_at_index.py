@@ -43,8 +43,8 @@ def downgrade(migration: MigrationRun) -> None:
     if was_built_by_us(migration):
         for step in steps_to_drop(migration):
             run_steps(migration, migration.source, DOWN, [step])
-        with migration.config.write() as connection:
-            forget_job(connection, migration.config, JOB_NAME)
+        with migration.config.write() as tx:
+            forget_job(tx, JOB_NAME)
 
 
 def steps_to_build(migration: MigrationRun) -> list[Step]:

@@ -38,12 +38,11 @@ def upgrade(migration: MigrationRun) -> None:
     findings = pass_gate(migration)
     backup = next(finding.text for finding in findings if finding.check == "backup")
     now = migration.now()
-    with migration.config.write() as connection:
+    with migration.config.write() as tx:
         for name in (COMPLIANCE_JOB, ROLLBACK_JOB):
-            forget_job(connection, migration.config, name)
+            forget_job(tx, name)
         record_event(
-            connection,
-            migration.config.dialect,
+            tx,
             action="migrate.drop_archived",
             actor=migration.actor,
             now=now,
@@ -103,8 +102,8 @@ def restore_archived_column(migration: MigrationRun) -> None:
 
 
 def _watermark(migration: MigrationRun) -> datetime:
-    with migration.config.read() as connection:
-        return read_watermark(connection, migration.config.dialect).archived_until
+    with migration.config.read() as tx:
+        return read_watermark(tx).archived_until
 
 
 def _reads_true(default: str | None) -> bool:

@@ -59,9 +59,9 @@ def run_environment(context: Any, env: Mapping[str, str]) -> None:
 def _run_step(migration: MigrationRun, step: Any) -> None:
     revision = BY_NAME[step.revision.revision]
     database = migration.database(revision.branch)
-    with database.autocommit() as connection:
+    with database.autocommit() as tx:
         context = MigrationContext.configure(
-            connection,
+            tx.connection,
             opts={
                 "version_table": VERSION_TABLE,
                 "transactional_ddl": False,
@@ -75,8 +75,8 @@ def _run_command(context: EnvironmentContext, migration: MigrationRun) -> None:
     from des_core.locks.lock import hold_lock
 
     heads = tuple(sorted(all_heads(migration)))
-    with migration.config.autocommit() as connection:
-        context.configure(connection=connection, version_table=VERSION_TABLE)
+    with migration.config.autocommit() as tx:
+        context.configure(connection=tx.connection, version_table=VERSION_TABLE)
         alembic_context = context.get_context()
         steps: list[Any] = list(alembic_context.opts["fn"](heads, alembic_context))
     if not steps:

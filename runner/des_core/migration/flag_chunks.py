@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import EARLIEST, LATEST
-from des_core.database.catalog import Statement, config_statement
-from des_core.database.connections import run
+from des_core.database.catalog import Statement
 from des_core.database.stored_time import from_stored, to_stored
+from des_core.database.transaction import Transaction
 from des_core.ledger.jobs import Job, advance_job
 from des_core.migration.live_state import read_indexes
 from des_core.migration.patience import patiently
 from des_core.migration.run import MigrationRun
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    pass
 
 # As `migration_flags_share` has it.
 SHARES = 4
@@ -68,8 +68,8 @@ class ChunkWriter:
         name = "migration_chunk_first" if key is None else "migration_chunk_next"
         values = {**self._bounds(), **(key or {}), "page_size": size}
         statement = self.migration.source_catalog.get(name)
-        with self.migration.source.read() as connection:
-            row = run(connection, statement, values).first()
+        with self.migration.source.read() as tx:
+            row = tx.run(statement, values).first()
         return None if row is None else dict(row._mapping)
 
     def parts(self, first: dict[str, Any] | None, last: dict[str, Any]) -> list[Part]:
@@ -103,20 +103,20 @@ class ChunkWriter:
         """
         migration = self.migration
 
-        def advance(connection: Connection, changed: int) -> Job:
+        def advance(tx: Transaction, changed: int) -> Job:
             advanced = job.advanced(part.cursor or job.cursor, changed)
-            advance_job(connection, migration.config, advanced, migration.now())
+            advance_job(tx, advanced, migration.now())
             return advanced
 
-        def work(connection: Connection) -> Job | int:
-            changed = self._write_flags(connection, part)
-            return advance(connection, changed) if migration.shares_database else changed
+        def work(tx: Transaction) -> Job | int:
+            changed = self._write_flags(tx, part)
+            return advance(tx, changed) if migration.shares_database else changed
 
         done = patiently(migration, migration.source, job.name, work)
         if isinstance(done, Job):
             return done
-        with migration.config.write() as connection:
-            return advance(connection, done)
+        with migration.config.write() as tx:
+            return advance(tx, done)
 
     def write(self, part: Part, job_name: str, *, give_up: threading.Event) -> int:
         """Write one part in a transaction of its own; how many rows changed."""
@@ -125,7 +125,7 @@ class ChunkWriter:
             migration,
             migration.source,
             job_name,
-            lambda connection: self._write_flags(connection, part),
+            lambda tx: self._write_flags(tx, part),
             give_up=give_up,
         )
 
@@ -133,10 +133,10 @@ class ChunkWriter:
         """created_at of the row that a key is of."""
         return self.migration.schema.from_db(key["page_created_at"])
 
-    def _write_flags(self, connection: Connection, part: Part) -> int:
-        changed = run(connection, part.statement, part.values).rowcount
+    def _write_flags(self, tx: Transaction, part: Part) -> int:
+        changed = tx.run(part.statement, part.values).rowcount
         for uid, created_at, archived in part.exceptions:
-            write_flag(self.migration, connection, uid, created_at, archived=archived)
+            write_flag(self.migration, tx, uid, created_at, archived=archived)
         return changed
 
     def _exceptions_between(
@@ -144,15 +144,14 @@ class ChunkWriter:
     ) -> list[tuple[str, datetime, bool]]:
         config = self.migration.config
         margin = resume_margin(self.migration)
-        statement = config_statement(config.dialect, "migration_exceptions_between")
         values = {
             "start_at": to_stored(max(low - margin, EARLIEST), config.dialect),
             "end_at": to_stored(high + margin, config.dialect),
         }
-        with config.read() as connection:
+        with config.read() as tx:
             return [
                 (row.uid, from_stored(row.created_at), bool(row.archived))
-                for row in run(connection, statement, values)
+                for row in tx.run("migration_exceptions_between", values)
             ]
 
     def _bounds(self) -> dict[str, Any]:
@@ -166,7 +165,7 @@ def resume_margin(migration: MigrationRun) -> timedelta:
 
 def write_flag(
     migration: MigrationRun,
-    connection: Connection,
+    tx: Transaction,
     uid: str,
     created_at: datetime,
     *,
@@ -179,4 +178,4 @@ def write_flag(
         return
     values = migration.schema.window(created_at - _MICROSECOND, created_at)
     values |= {"uid": key, "archived": archived}
-    run(connection, migration.source_catalog.get("migration_flag_one"), values)
+    tx.run(migration.source_catalog.get("migration_flag_one"), values)

@@ -17,9 +17,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from des_core.basics.timestamps import EARLIEST, from_us
-from des_core.database.catalog import config_statement
-from des_core.database.connections import run
 from des_core.database.stored_time import from_stored, to_stored
+from des_core.database.transaction import Transaction
 from des_core.ledger.exceptions import iterate_open
 from des_core.ledger.jobs import Job, advance_job, write_job
 from des_core.migration.flag_chunks import ChunkWriter, resume_margin, write_flag
@@ -39,7 +38,6 @@ from des_core.migration.throttle import Turns
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from sqlalchemy.engine import Connection
 
 CHUNK_TIME_S = 0.05
 FIRST_CHUNK_ROWS = 1000
@@ -110,8 +108,8 @@ def _write_together(writer: ChunkWriter, job: Job, progress: Progress, turns: Tu
                 continue
             written = ahead.popleft().result()
             job = job.advanced(written.until, written.changed)
-            with migration.config.write() as connection:
-                advance_job(connection, migration.config, job, migration.now())
+            with migration.config.write() as tx:
+                advance_job(tx, job, migration.now())
             migration.report(progress.notice(job))
             turns.wait()
             size = _next_size(size, written.slowest_s)
@@ -136,20 +134,19 @@ def _write_exceptions(migration: MigrationRun, watermark: datetime, job: Job) ->
 def _write_page(
     migration: MigrationRun, job_name: str, page: list[tuple[str, datetime, bool]]
 ) -> None:
-    def work(connection: Connection) -> None:
+    def work(tx: Transaction) -> None:
         for uid, created_at, archived in page:
-            write_flag(migration, connection, uid, created_at, archived=archived)
+            write_flag(migration, tx, uid, created_at, archived=archived)
 
     patiently(migration, migration.source, job_name, work)
 
 
 def _resolved(migration: MigrationRun, base: datetime) -> Iterator[list[tuple[str, datetime]]]:
     dialect = migration.config.dialect
-    statement = config_statement(dialect, "migration_exceptions_resolved")
     values = {"after_id": 0, "end_at": to_stored(base, dialect), "page_size": PAGE_SIZE}
     while True:
-        with migration.config.read() as connection:
-            rows: list[Any] = list(run(connection, statement, values))
+        with migration.config.read() as tx:
+            rows: list[Any] = list(tx.run("migration_exceptions_resolved", values))
         if not rows:
             return
         yield [(row.uid, from_stored(row.created_at)) for row in rows]
@@ -158,4 +155,4 @@ def _resolved(migration: MigrationRun, base: datetime) -> Iterator[list[tuple[st
 
 def _write_unseen(migration: MigrationRun, job_name: str) -> None:
     statement = migration.source_catalog.get("migration_flags_unseen")
-    patiently(migration, migration.source, job_name, lambda connection: run(connection, statement))
+    patiently(migration, migration.source, job_name, lambda tx: tx.run(statement))

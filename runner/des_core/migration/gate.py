@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from des_core.backup.evidence import judge_backup
 from des_core.backup.identity import Target
 from des_core.basics.errors import Refused
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import format_utc
-from des_core.database.catalog import CREATED_ARCHIVED_INDEX, config_statement
-from des_core.database.connections import run
+from des_core.database.catalog import CREATED_ARCHIVED_INDEX
 from des_core.database.mysql_grants import EVERY_TABLE, default_schema, find_missing, read_grants
 from des_core.database.stored_time import to_stored
+from des_core.database.transaction import Transaction
 from des_core.ledger.exceptions import uid_digest
 from des_core.ledger.jobs import SEED_JOB, read_job
 from des_core.ledger.watermark import read_watermark
@@ -99,8 +99,8 @@ def backup_is_good(migration: MigrationRun) -> GateFinding:
 
 def nothing_archived_above(migration: MigrationRun) -> GateFinding:
     """A TRUE above the watermark means that the per-record packer is still at work."""
-    with migration.config.read() as connection:
-        watermark = read_watermark(connection, migration.config.dialect).archived_until
+    with migration.config.read() as tx:
+        watermark = read_watermark(tx).archived_until
     count = count_archived_above(migration, watermark, limit=1000)
     if count.rows:
         return GateFinding(
@@ -118,9 +118,9 @@ def holes_are_exceptions(migration: MigrationRun) -> GateFinding:
     if seed is None or seed.cursor is None:
         return GateFinding("below", False, "the seed is not known", "run: des-admin migrate up")
     strays: list[str] = []
-    with migration.config.read() as connection:
-        for page in iterate_holes(migration, seed.cursor, connection):
-            strays += _unknown_to_ledger(migration, connection, page)
+    with migration.config.read() as tx:
+        for page in iterate_holes(migration, seed.cursor, tx):
+            strays += _unknown_to_ledger(migration, tx, page)
             if len(strays) >= SHOWN:
                 break
     if strays:
@@ -140,9 +140,9 @@ def nothing_uses_column(migration: MigrationRun) -> GateFinding:
         "column_name": migration.settings.database.archived_column or "archived",
         "own_index": CREATED_ARCHIVED_INDEX,
     }
-    with migration.source.read() as connection:
+    with migration.source.read() as tx:
         statement = migration.source_catalog.get("migration_column_users")
-        users = [f"{row.kind} {row.name}" for row in run(connection, statement, values)]
+        users = [f"{row.kind} {row.name}" for row in tx.run(statement, values)]
     if users:
         return GateFinding(
             "users",
@@ -209,16 +209,14 @@ CHECKS: Sequence[GateCheck] = (
 
 
 def _unknown_to_ledger(
-    migration: MigrationRun, connection: Any, page: list[NewException]
+    migration: MigrationRun, tx: Transaction, page: list[NewException]
 ) -> list[str]:
-    dialect: Dialect = migration.config.dialect
-    statement = config_statement(dialect, "migration_exception_known")
     strays = []
     for item in page:
         key = {
             "uid_sha256": uid_digest(item.uid),
-            "created_at": to_stored(item.created_at, dialect),
+            "created_at": to_stored(item.created_at, tx.dialect),
         }
-        if run(connection, statement, key).first() is None:
+        if tx.run("migration_exception_known", key).first() is None:
             strays.append(item.uid[:80])
     return strays

@@ -10,7 +10,6 @@ from typing import Any
 
 from des_core.basics.errors import DesError
 from des_core.basics.identifiers import Dialect
-from des_core.database.connections import run
 from des_core.migration.blockers import find_blockers
 from des_core.migration.live_state import table_values
 from des_core.migration.run import MigrationRun
@@ -35,8 +34,8 @@ class IndexBuild:
 def find_builds(migration: MigrationRun) -> list[IndexBuild]:
     """Builds of indexes on `files`, ours and those of others."""
     statement = migration.source_catalog.get("migration_index_builds")
-    with migration.source.read() as connection:
-        rows: list[Any] = list(run(connection, statement, table_values(migration)))
+    with migration.source.read() as tx:
+        rows: list[Any] = list(tx.run(statement, table_values(migration)))
     return [IndexBuild(int(r.session), r.phase, int(r.done), int(r.total)) for r in rows]
 
 

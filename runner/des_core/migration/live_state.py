@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from des_core.basics.identifiers import Dialect
-from des_core.database.connections import Database, run
+from des_core.database.connections import Database
 from des_core.migration.run import MigrationRun
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ def table_values(migration: MigrationRun) -> dict[str, object]:
 
 def read_indexes(migration: MigrationRun) -> list[IndexState]:
     """All indexes of `files`, by name."""
-    with migration.source.read() as connection:
+    with migration.source.read() as tx:
         statement = migration.source_catalog.get("migration_indexes")
-        rows: list[Any] = list(run(connection, statement, table_values(migration)))
+        rows: list[Any] = list(tx.run(statement, table_values(migration)))
     return [_index(list(group)) for _name, group in groupby(rows, key=lambda row: str(row.name))]
 
 
@@ -87,9 +87,9 @@ def serves_windows(migration: MigrationRun) -> bool:
 
 def estimate_rows(migration: MigrationRun) -> int | None:
     """How many rows the catalogue believes `files` to have; None where it does not know."""
-    with migration.source.read() as connection:
+    with migration.source.read() as tx:
         statement = migration.source_catalog.get("estimated_rows")
-        row = run(connection, statement, table_values(migration)).first()
+        row = tx.run(statement, table_values(migration)).first()
     return None if row is None or row.estimated_rows is None else int(row.estimated_rows)
 
 

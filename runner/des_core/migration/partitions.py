@@ -18,7 +18,6 @@ from typing import Any
 from des_core.basics.errors import Refused
 from des_core.basics.identifiers import Dialect, TableName, quote
 from des_core.database.catalog import CREATED_AT_INDEX, Catalog
-from des_core.database.connections import run
 from des_core.migration.live_state import table_values
 from des_core.migration.run import MigrationRun
 from des_core.migration.steps import Step, get_step
@@ -244,5 +243,5 @@ def _read_indexes(migration: MigrationRun) -> list[PartitionIndex]:
 
 def _rows(migration: MigrationRun, query: str) -> list[Any]:
     statement = migration.source_catalog.get(query)
-    with migration.source.read() as connection:
-        return list(run(connection, statement, table_values(migration)))
+    with migration.source.read() as tx:
+        return list(tx.run(statement, table_values(migration)))

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from des_core.basics.errors import DesError, Refused
 from des_core.basics.identifiers import Dialect
-from des_core.database.connections import Database, run
+from des_core.database.connections import Database
 from des_core.database.errors import is_busy
+from des_core.database.transaction import Transaction
 from des_core.migration.blockers import find_blockers
 from des_core.migration.run import MigrationRun
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
     from tenacity import RetryCallState
 
 PATIENCE_S = 600.0
@@ -33,7 +33,7 @@ def patiently(
     migration: MigrationRun,
     database: Database,
     what: str,
-    work: Callable[[Connection], T],
+    work: Callable[[Transaction], T],
     *,
     in_transaction: bool = True,
     timeout_s: float | None = None,
@@ -51,9 +51,9 @@ def patiently(
 
     def attempt() -> T:
         opened = database.write() if in_transaction else database.autocommit()
-        with opened as connection:
-            set_lock_timeout(connection, database, limit, in_transaction=in_transaction)
-            return work(connection)
+        with opened as tx:
+            set_lock_timeout(tx, limit, in_transaction=in_transaction)
+            return work(tx)
 
     def before_sleep(state: RetryCallState) -> None:
         blockers = _describe_blockers(migration, database)
@@ -84,15 +84,11 @@ def patiently(
         ) from exc
 
 
-def set_lock_timeout(
-    connection: Connection, database: Database, timeout_s: float, *, in_transaction: bool
-) -> None:
+def set_lock_timeout(tx: Transaction, timeout_s: float, *, in_transaction: bool) -> None:
     """Bound how long the next statements of this connection wait for a lock."""
-    from des_core.database.catalog import config_statement
-
     name = "migration_lock_timeout" if in_transaction else "migration_lock_timeout_session"
     values = {"timeout_ms": round(timeout_s * 1000), "timeout_s": max(1, math.ceil(timeout_s))}
-    run(connection, config_statement(database.dialect, name), values)
+    tx.run(name, values)
 
 
 def _describe_blockers(migration: MigrationRun, database: Database) -> str:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from des_core.basics.errors import Refused
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import format_utc
-from des_core.database.connections import run
 from des_core.ledger.revisions import (
     BY_NAME,
     CREATED_AT_INDEX,
@@ -188,8 +187,8 @@ def _hash(
 
 
 def _number(migration: MigrationRun, query: str, column: str) -> int | None:
-    with migration.source.read() as connection:
+    with migration.source.read() as tx:
         statement = migration.source_catalog.get(query)
-        row = run(connection, statement, table_values(migration)).first()
+        row = tx.run(statement, table_values(migration)).first()
     value = None if row is None else getattr(row, column)
     return None if value is None else int(value)

@@ -135,11 +135,9 @@ def _formula(
     migration: MigrationRun, revision: Revision, state: str | None
 ) -> Iterator[PlannedStatement]:
     """`tail`: the column comes back TRUE; `kept`: it was right up to the seed; None: unknown."""
-    with migration.config.read() as connection:
-        watermark = read_watermark(connection, migration.config.dialect).archived_until
-        exceptions = sum(
-            reason.files for reason in count_open(connection, migration.config.dialect)
-        )
+    with migration.config.read() as tx:
+        watermark = read_watermark(tx).archived_until
+        exceptions = sum(reason.files for reason in count_open(tx))
     base = EARLIEST
     if state == "tail" and migration.source.dialect is not Dialect.SQLITE:
         base = watermark

@@ -221,8 +221,8 @@ def _watermark_up(migration: MigrationRun, config: _Writer, source: _Writer) -> 
 def _seed_literals(migration: MigrationRun, config: _Writer, plan: SeedPlan) -> Iterator[str]:
     now = migration.now()
     record = config_statement(config.dialect, "exception_record")
-    with migration.config.read() as connection:
-        for page in iterate_holes(migration, plan.archived_until, connection):
+    with migration.config.read() as tx:
+        for page in iterate_holes(migration, plan.archived_until, tx):
             for values in exception_values(page, config.dialect, now):
                 yield config.bound(record, values)
     values = {
@@ -266,8 +266,8 @@ def _writer(migration: MigrationRun, branch: Branch) -> _Writer:
 def _watermark_of(migration: MigrationRun) -> dict[str, object]:
     if not has_table(migration.config, CONFIG_TABLE):
         return {}
-    with migration.config.read() as connection:
-        watermark = read_watermark(connection, migration.config.dialect)
+    with migration.config.read() as tx:
+        watermark = read_watermark(tx)
     return {"watermark": migration.schema.to_db(watermark.archived_until)}
 
 

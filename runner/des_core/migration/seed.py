@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 from des_core.basics.errors import Refused
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import EARLIEST, floor_day, format_utc
-from des_core.database.catalog import config_statement
-from des_core.database.connections import run
 from des_core.database.errors import ODD_TIME_HINT
 from des_core.database.stored_time import to_stored
+from des_core.database.transaction import Transaction
 from des_core.ledger.archive_table import seed_details
 from des_core.ledger.events import record_event
 from des_core.ledger.exceptions import NewException, record_exceptions
@@ -33,7 +32,7 @@ from des_core.migration.steps import get_step
 from des_core.rows.schema import NOT_A_TIME, count_odd_times
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    pass
 
 UP = f"{WATERMARK.name}.up"
 ADOPTED = "adopted"
@@ -105,9 +104,9 @@ def count_archived_above(
 def count_rows(migration: MigrationRun, start: datetime, end: datetime) -> Count:
     """Rows of `(start, end]`, counted up to a limit."""
     values = {**migration.schema.window(start, end), "limit": COUNT_LIMIT + 1}
-    with migration.source.read() as connection:
+    with migration.source.read() as tx:
         statement = migration.source_catalog.get("migration_rows_between")
-        rows = int(run(connection, statement, values).one().files)
+        rows = int(tx.run(statement, values).one().files)
     return Count(min(rows, COUNT_LIMIT), is_exact=rows <= COUNT_LIMIT)
 
 
@@ -116,13 +115,13 @@ def write_seed(migration: MigrationRun, plan: SeedPlan, *, fence: int) -> int:
     now = migration.now()
     dialect = migration.config.dialect
     limit = migration.settings.migration.max_captured
-    with migration.config.write() as connection:
+    with migration.config.write() as tx:
         captured = 0
-        for page in iterate_holes(migration, plan.archived_until, connection):
+        for page in iterate_holes(migration, plan.archived_until, tx):
             captured += len(page)
             if captured > limit:
                 raise _too_many(migration, plan)
-            record_exceptions(connection, dialect, page, now=now)
+            record_exceptions(tx, page, now=now)
         values = {
             "archived_until": to_stored(plan.archived_until, dialect),
             "lag_days": plan.lag_days,
@@ -131,13 +130,12 @@ def write_seed(migration: MigrationRun, plan: SeedPlan, *, fence: int) -> int:
             "fence": fence,
         }
         if plan.origin != ADOPTED:
-            run(connection, config_statement(dialect, "migration_seed_watermark"), values)
+            tx.run("migration_seed_watermark", values)
         remember = get_step(migration.config_catalog, UP, "remember_seed").statement
         details = seed_details(migration.settings.database.table)
-        run(connection, remember, {"details": details})
+        tx.run(remember, {"details": details})
         record_event(
-            connection,
-            dialect,
+            tx,
             action="migrate.seed",
             actor=migration.actor,
             now=now,
@@ -149,7 +147,7 @@ def write_seed(migration: MigrationRun, plan: SeedPlan, *, fence: int) -> int:
 
 
 def iterate_holes(
-    migration: MigrationRun, seed: datetime, config_connection: Connection
+    migration: MigrationRun, seed: datetime, config_tx: Transaction
 ) -> Iterator[list[NewException]]:
     """Rows at or below `seed` that are not archived, as exceptions, in keyset pages.
 
@@ -163,7 +161,7 @@ def iterate_holes(
         values = {**_seed_values(migration, seed), "page_size": HOLE_PAGE_SIZE}
         name = f"migration_{kind}_first"
         while True:
-            rows = _page(migration, name, values, config_connection)
+            rows = _page(migration, name, values, config_tx)
             yield [_hole(migration, row) for row in rows]
             if len(rows) < HOLE_PAGE_SIZE:
                 break
@@ -247,13 +245,13 @@ def _hole(migration: MigrationRun, row: Any) -> NewException:
 
 
 def _page(
-    migration: MigrationRun, name: str, values: dict[str, Any], connection: Connection | None
+    migration: MigrationRun, name: str, values: dict[str, Any], tx: Transaction | None
 ) -> list[Any]:
     statement = migration.source_catalog.get(name)
-    if connection is not None and migration.shares_database:
-        return list(run(connection, statement, values))
+    if tx is not None and migration.shares_database:
+        return list(tx.run(statement, values))
     with migration.source.read() as own:
-        return list(run(own, statement, values))
+        return list(own.run(statement, values))
 
 
 def oldest_row(migration: MigrationRun) -> datetime:
@@ -267,9 +265,9 @@ def newest_row(migration: MigrationRun) -> datetime:
 
 
 def _extreme(migration: MigrationRun, which: str) -> datetime | None:
-    with migration.source.read() as connection:
+    with migration.source.read() as tx:
         statement = migration.source_catalog.get(f"migration_{which}_row")
-        value = run(connection, statement).scalar()
+        value = tx.run(statement).scalar()
     return None if value is None else migration.schema.from_db(value)
 
 
@@ -277,9 +275,9 @@ def newest_archived(migration: MigrationRun) -> datetime | None:
     """created_at of the newest row that is marked archived; None where none is."""
     if read_archived_column(migration) is None:
         return None
-    with migration.source.read() as connection:
+    with migration.source.read() as tx:
         statement = migration.source_catalog.get("migration_newest_archived")
-        value = run(connection, statement).scalar()
+        value = tx.run(statement).scalar()
     return None if value is None else migration.schema.from_db(value)
 
 
@@ -288,8 +286,8 @@ def _count(migration: MigrationRun, name: str, seed: datetime, limit: int) -> Co
     if needs_column and read_archived_column(migration) is None:
         return Count(0)
     values = {**_seed_values(migration, seed), "limit": limit + 1}
-    with migration.source.read() as connection:
-        rows = int(run(connection, migration.source_catalog.get(name), values).one().files)
+    with migration.source.read() as tx:
+        rows = int(tx.run(migration.source_catalog.get(name), values).one().files)
     return Count(rows) if rows <= limit else Count(limit, is_exact=False)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from des_core.basics.identifiers import Dialect
-from des_core.database.connections import Database, run
+from des_core.database.connections import Database
 from des_core.migration.live_state import table_values
 from des_core.migration.run import MigrationRun
 
@@ -55,8 +55,8 @@ def read_row_versions(migration: MigrationRun) -> RowVersions | None:
     if version < (8, 0, 29):
         return RowVersions(None, limit)
     statement = migration.source_catalog.get("migration_row_versions")
-    with migration.source.read() as connection:
-        row = run(connection, statement, table_values(migration)).first()
+    with migration.source.read() as tx:
+        row = tx.run(statement, table_values(migration)).first()
     return RowVersions(None if row is None else int(row.used), limit)
 
 
@@ -71,9 +71,9 @@ def find_traps(dialect: Dialect, version: tuple[int, ...], *, is_mariadb: bool) 
 
 def server_version(database: Database) -> tuple[tuple[int, ...], bool]:
     """The version, and whether it is MariaDB."""
-    with database.read() as connection:
-        info = connection.dialect.server_version_info or ()
-        is_mariadb = bool(getattr(connection.dialect, "is_mariadb", False))
+    with database.read() as tx:
+        info = tx.connection.dialect.server_version_info or ()
+        is_mariadb = bool(getattr(tx.connection.dialect, "is_mariadb", False))
     return tuple(part for part in info if isinstance(part, int)), is_mariadb
 
 

@@ -6,14 +6,15 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from des_core.database.catalog import Catalog
-from des_core.database.connections import Database, run
+from des_core.database.connections import Database
+from des_core.database.transaction import Transaction
 from des_core.migration.index_build import watch_build
 from des_core.migration.patience import INDEX_LOCK_TIMEOUT_S, patiently
 from des_core.migration.run import MigrationRun
 from des_core.migration.steps import Step, get_step, load_steps
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    pass
 
 
 def run_all(migration: MigrationRun, database: Database, file_name: str) -> None:
@@ -30,12 +31,10 @@ def run_named(migration: MigrationRun, database: Database, file_name: str, *name
     run_steps(migration, database, file_name, steps)
 
 
-def execute_steps(
-    connection: Connection, catalog: Catalog, file_name: str, names: Iterable[str]
-) -> None:
+def execute_steps(tx: Transaction, catalog: Catalog, file_name: str, names: Iterable[str]) -> None:
     """Steps by name in the caller's transaction."""
     for name in names:
-        run(connection, get_step(catalog, file_name, name).statement)
+        tx.run(get_step(catalog, file_name, name).statement)
 
 
 def catalog_for(migration: MigrationRun, database: Database) -> Catalog:
@@ -48,9 +47,9 @@ def run_steps(
 ) -> None:
     """These steps in one transaction, or one that refuses to run inside any."""
 
-    def work(connection: Connection) -> None:
+    def work(tx: Transaction) -> None:
         for step in steps:
-            run(connection, step.statement)
+            tx.run(step.statement)
 
     what = ", ".join(step.name for step in steps)
     revision = file_name.partition(".")[0]

@@ -94,12 +94,12 @@ def _read(migration: MigrationRun) -> MigrationStatus:
 def _watermark(config: Database) -> Watermark | None:
     if not has_table(config, CONFIG_TABLE):
         return None
-    with config.read() as connection:
-        return read_watermark(connection, config.dialect)
+    with config.read() as tx:
+        return read_watermark(tx)
 
 
 def _exceptions(config: Database) -> tuple[ReasonCount, ...]:
     if not has_table(config, "des_archive_exception"):
         return ()
-    with config.read() as connection:
-        return tuple(count_open(connection, config.dialect))
+    with config.read() as tx:
+        return tuple(count_open(tx))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from des_core.basics.errors import DatabaseUnreachable, DesError, Refused, UsageError
 from des_core.basics.identifiers import Dialect
-from des_core.database.connections import run
 from des_core.ledger.jobs import read_job
 from des_core.migration.run import MigrationRun
 
@@ -99,8 +98,8 @@ class Turns:
 
 def _read_replicas(migration: MigrationRun) -> tuple[float, int]:
     """The greatest lag in seconds, and how many replicas hide theirs."""
-    with migration.source.read() as connection:
-        row = run(connection, migration.source_catalog.get("migration_replica_lag")).one()
+    with migration.source.read() as tx:
+        row = tx.run(migration.source_catalog.get("migration_replica_lag")).one()
     return float(row.lag_s or 0), int(row.hidden)
 
 
@@ -109,8 +108,8 @@ def _load(migration: MigrationRun, query: str) -> float:
     options = {"no_parameters": True}
     row: sa.Row[Any] | None = None
     try:
-        with migration.source.read() as connection:
-            result = connection.exec_driver_sql(query, None, options)
+        with migration.source.read() as tx:
+            result = tx.connection.exec_driver_sql(query, None, options)
             row = result.first() if result.returns_rows else None
         return float(row[0] or 0) if row is not None else 0.0
     except DatabaseUnreachable:

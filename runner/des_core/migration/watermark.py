@@ -16,8 +16,6 @@ from datetime import datetime
 
 from des_core.basics.errors import WrongSchema
 from des_core.basics.timestamps import format_utc
-from des_core.database.catalog import config_statement
-from des_core.database.connections import run
 from des_core.ledger.events import record_event
 from des_core.ledger.jobs import SEED_JOB, read_job
 from des_core.ledger.revisions import WATERMARK
@@ -78,9 +76,8 @@ def downgrade(migration: MigrationRun) -> None:
 
 def watermark_is_seeded(migration: MigrationRun) -> bool:
     """Whether the row is there. WrongSchema where there are several, or another id."""
-    with migration.config.read() as connection:
-        statement = config_statement(migration.config.dialect, "watermark_read")
-        ids = [row.id for row in run(connection, statement)]
+    with migration.config.read() as tx:
+        ids = [row.id for row in tx.run("watermark_read")]
     if ids not in ([], [1]):
         raise WrongSchema(
             "des_archive_config must hold exactly one row, with id 1",
@@ -97,8 +94,8 @@ def next_fence(migration: MigrationRun) -> int:
 
 
 def _roll_back(migration: MigrationRun) -> None:
-    with migration.config.read() as connection:
-        watermark = read_watermark(connection, migration.config.dialect)
+    with migration.config.read() as tx:
+        watermark = read_watermark(tx)
     seed = read_job(migration.config, SEED_JOB)
     column_was_kept = read_archived_column(migration) is not None
     base = seed.cursor if seed is not None and column_was_kept else None
@@ -119,11 +116,10 @@ def _write_formula_once(migration: MigrationRun, watermark: datetime, base: date
 
 
 def _retire(migration: MigrationRun, watermark: Watermark, changed: int) -> None:
-    with migration.config.write() as connection:
-        execute_steps(connection, migration.config_catalog, DOWN, RETIREMENT)
+    with migration.config.write() as tx:
+        execute_steps(tx, migration.config_catalog, DOWN, RETIREMENT)
         record_event(
-            connection,
-            migration.config.dialect,
+            tx,
             action="migrate.down",
             actor=migration.actor,
             now=migration.now(),

@@ -14,16 +14,16 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from des_core.basics.timestamps import floor_day, parse_stored
-from des_core.database.catalog import config_statement
-from des_core.database.connections import Database, run
+from des_core.database.connections import Database
 from des_core.database.stored_time import day_from_stored, day_to_stored
+from des_core.database.transaction import Transaction
 from des_core.ledger.events import newest_events
 from des_core.ledger.slices import SliceRecord, iterate_slices_back
 from des_core.ledger.watermark import compute_target
 from des_core.progress.now import Progress
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    pass
 
 DAY = timedelta(days=1)
 MOVES = frozenset({"watermark set", "watermark rewind", "watermark advance"})
@@ -50,9 +50,9 @@ class HistoryDay:
 def read_history(config: Database, progress: Progress, *, days: int) -> list[HistoryDay]:
     """The last `days` days up to today, oldest first."""
     first = floor_day(progress.now) - (days - 1) * DAY
-    with config.read() as connection:
-        slices = list(_slices_since(connection, config, first))
-        moves = _moves_by_hand(connection, config)
+    with config.read() as tx:
+        slices = list(_slices_since(tx, first))
+        moves = _moves_by_hand(tx)
     positions = sorted([*_positions(slices), *moves, _now_at(progress)])
     curve = _read_curve(config, progress, positions)
     by_day: dict[date, list[SliceRecord]] = {}
@@ -91,11 +91,9 @@ def _history_day(
     )
 
 
-def _slices_since(
-    connection: Connection, config: Database, first: datetime
-) -> Iterator[SliceRecord]:
+def _slices_since(tx: Transaction, first: datetime) -> Iterator[SliceRecord]:
     """Slices finished since `first`, newest first, and the window before them: it began there."""
-    for item in iterate_slices_back(connection, config.dialect):
+    for item in iterate_slices_back(tx):
         yield item.record
         if item.record.finished_at < first and item.record.kind == "window":
             return
@@ -115,8 +113,8 @@ def _positions(slices: Iterable[SliceRecord]) -> Iterator[Position]:
             yield record.finished_at, min(reached.values())
 
 
-def _moves_by_hand(connection: Connection, config: Database) -> Iterator[Position]:
-    events = newest_events(connection, config.dialect, limit=MOVES_READ)
+def _moves_by_hand(tx: Transaction) -> Iterator[Position]:
+    events = newest_events(tx, limit=MOVES_READ)
     return iter(
         [(e.at, parse_stored(e.to_value)) for e in events if e.action in MOVES and e.to_value]
     )
@@ -152,13 +150,13 @@ def _read_curve(config: Database, progress: Progress, positions: Sequence[Positi
     """Packed files by day up to the watermark, and what waits evenly above it."""
     mark = progress.watermark.archived_until
     first = min(position for _, position in positions)
-    with config.read() as connection:
+    with config.read() as tx:
         values = {
             "first_day": day_to_stored(first.astimezone(UTC).date(), config.dialect),
             "last_day": day_to_stored(mark.astimezone(UTC).date(), config.dialect),
             "page_size": max((progress.now - first).days, 0) + 2,
         }
-        rows = run(connection, config_statement(config.dialect, "ledger_days"), values).all()
+        rows = tx.run("ledger_days", values).all()
     points = [(datetime.min.replace(tzinfo=UTC), 0)]
     for row in reversed(rows):
         begin = datetime.combine(day_from_stored(row.day), time.min, UTC)

@@ -11,9 +11,9 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from des_core.basics.timestamps import EARLIEST, LATEST, floor_day
-from des_core.database.catalog import config_statement
-from des_core.database.connections import Database, run
+from des_core.database.connections import Database
 from des_core.database.stored_time import day_from_stored, day_to_stored, optional_from_stored
+from des_core.database.transaction import Transaction
 from des_core.ledger.exceptions import ReasonCount, count_open
 from des_core.ledger.slices import KnownSlice, newest_slices
 from des_core.ledger.watermark import Watermark, compute_target, read_watermark
@@ -23,7 +23,7 @@ from des_core.rows.amounts import Amount, Precision, count_waiting, exactly
 from des_core.rows.reader import SourceReader
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    pass
 
 CYCLE_SLICES = 1000
 LAST = 5
@@ -71,11 +71,11 @@ class Progress:
 
 def read_progress(config: Database, source: SourceReader, *, exact: bool = False) -> Progress:
     """The picture now. `exact` counts `files` by its index, which takes long on a large table."""
-    with config.read() as connection:
-        watermark = read_watermark(connection, config.dialect)
-        exceptions = count_open(connection, config.dialect)
-        newest = newest_slices(connection, config.dialect, limit=CYCLE_SLICES)
-        totals = _totals(connection, config)
+    with config.read() as tx:
+        watermark = read_watermark(tx)
+        exceptions = count_open(tx)
+        newest = newest_slices(tx, limit=CYCLE_SLICES)
+        totals = _totals(tx)
     clock = source.clock()
     target = compute_target(clock.now, watermark.lag_days, clock.oldest_transaction)
     pending = count_waiting(source, watermark.archived_until, target, exact=exact)
@@ -104,8 +104,8 @@ def read_days(
     From the ledger: what this program packed. `exact` counts the rows of `files` instead,
     which includes what was archived before the watermark came.
     """
-    with config.read() as connection:
-        watermark = read_watermark(connection, config.dialect)
+    with config.read() as tx:
+        watermark = read_watermark(tx)
     since = watermark.archived_until - timedelta(days=days)
     if exact:
         return _counted_days(source, since, watermark.archived_until)[:days]
@@ -114,8 +114,8 @@ def read_days(
         "last_day": day_to_stored(watermark.archived_until.date(), config.dialect),
         "page_size": days,
     }
-    with config.read() as connection:
-        rows = run(connection, config_statement(config.dialect, "ledger_days"), values).all()
+    with config.read() as tx:
+        rows = tx.run("ledger_days", values).all()
     return [
         DayProgress(
             day=day_from_stored(row.day),
@@ -155,8 +155,8 @@ def _archived(
     return Amount(max(all_rows - above, 0), None, Precision.ESTIMATED)
 
 
-def _totals(connection: Connection, config: Database) -> LedgerTotals:
-    row = run(connection, config_statement(config.dialect, "ledger_totals")).one()
+def _totals(tx: Transaction) -> LedgerTotals:
+    row = tx.run("ledger_totals").one()
     return LedgerTotals(
         slices=int(row.slices),
         files=int(row.files),

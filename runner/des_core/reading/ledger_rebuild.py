@@ -96,12 +96,11 @@ def execute_rebuild(config: Database, plan: RebuildPlan, *, actor: str, run_id: 
     with hold_lock(config, "ledger rebuild") as lock:
         for item in plan.slices:
             lock.check()
-            with config.write() as connection:
-                add_slice(connection, config.dialect, _record_of(item), item.shards)
-        with config.write() as connection:
+            with config.write() as tx:
+                add_slice(tx, _record_of(item), item.shards)
+        with config.write() as tx:
             record_event(
-                connection,
-                config.dialect,
+                tx,
                 action="ledger_rebuilt",
                 actor=actor,
                 now=datetime.now(UTC),

@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING
 
 from des_core.basics.errors import DamagedData
 from des_core.basics.timestamps import floor_day, from_us
-from des_core.database.catalog import config_statement
-from des_core.database.connections import Database, run
+from des_core.database.connections import Database
 from des_core.database.stored_time import (
     day_from_stored,
     day_to_stored,
     optional_from_stored,
     to_stored,
 )
+from des_core.database.transaction import Transaction
 from des_core.ledger.exceptions import RESOLVED_BY_HAND, uid_digest
 from des_core.ledger.slices import shard_names_of_day
 from des_core.packing.row_spool import RowSpool, decode_rows
@@ -42,7 +42,7 @@ from des_core.storage.directory import Storage
 from des_core.storage.layout import ShardsByBucket
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    pass
 
 _TICK = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
@@ -155,9 +155,8 @@ class Reconciler:
             "first_day": day_to_stored(scope.start.astimezone(UTC).date(), self.config.dialect),
             "last_day": day_to_stored(scope.end.astimezone(UTC).date(), self.config.dialect),
         }
-        statement = config_statement(self.config.dialect, "shard_files_of_days")
-        with self.config.read() as connection:
-            rows = run(connection, statement, values).all()
+        with self.config.read() as tx:
+            rows = tx.run("shard_files_of_days", values).all()
         return {day_from_stored(row.day): int(row.files) for row in rows}
 
     def _exceptions(self, part: DayScope) -> int:
@@ -166,14 +165,13 @@ class Reconciler:
             "end_at": to_stored(part.end, self.config.dialect),
             "archived": False,
         }
-        statement = config_statement(self.config.dialect, "exception_count_flipped")
-        with self.config.read() as connection:
-            return int(run(connection, statement, values).scalar_one())
+        with self.config.read() as tx:
+            return int(tx.run("exception_count_flipped", values).scalar_one())
 
     def _existing_shards(self, day: date, lost: Collection[str]) -> ShardsByBucket:
         # The ledger first: another worker's shard is published before it is recorded.
-        with self.config.read() as connection:
-            known = shard_names_of_day(connection, self.config.dialect, day)
+        with self.config.read() as tx:
+            known = shard_names_of_day(tx, day)
         existing = self.storage.list_shards({day})
         there = {name for names in existing.values() for name in names}
         missing = sorted(known - there - set(lost))
@@ -215,17 +213,16 @@ class Reconciler:
     def _without_exceptions(self, rows: list[SourceRow]) -> list[SourceRow]:
         if not rows:
             return []
-        with self.config.read() as connection:
-            return [row for row in rows if not self._is_accounted_for(connection, row)]
+        with self.config.read() as tx:
+            return [row for row in rows if not self._is_accounted_for(tx, row)]
 
-    def _is_accounted_for(self, connection: Connection, row: SourceRow) -> bool:
+    def _is_accounted_for(self, tx: Transaction, row: SourceRow) -> bool:
         """Whether it is an open exception, or one that somebody closed knowing what it means."""
         values = {
             "uid_sha256": uid_digest(row.uid),
             "created_at": to_stored(from_us(row.created_us), self.config.dialect),
         }
-        statement = config_statement(self.config.dialect, "exception_find")
-        found = run(connection, statement, values).first()
+        found = tx.run("exception_find", values).first()
         if found is None:
             return False
         if found.resolved_at is None:
@@ -253,7 +250,6 @@ def find_scope(
 
 def ledger_begin(config: Database) -> datetime | None:
     """Where the first window of the ledger begins; None for an empty ledger."""
-    statement = config_statement(config.dialect, "ledger_begin")
-    with config.read() as connection:
-        value = run(connection, statement, {"kind": "window"}).scalar()
+    with config.read() as tx:
+        value = tx.run("ledger_begin", {"kind": "window"}).scalar()
     return optional_from_stored(value)

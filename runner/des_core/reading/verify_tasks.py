@@ -10,8 +10,7 @@ from datetime import UTC, datetime, timedelta
 from zlib import crc32
 
 from des_core.basics.errors import UsageError
-from des_core.database.catalog import config_statement
-from des_core.database.connections import Database, run
+from des_core.database.connections import Database
 from des_core.database.stored_time import optional_from_stored, to_stored
 from des_core.storage.directory import Storage
 from des_core.storage.manifests import claimed_hashes, list_manifests
@@ -104,17 +103,16 @@ class VerificationLog:
         now = to_stored(datetime.now(UTC), self._config.dialect)
         rows = [{"name": name, "now": now} for name in sorted(self._names)]
         self._names.clear()
-        statement = config_statement(self._config.dialect, "shard_verified")
-        with self._config.write() as connection:
-            connection.execute(statement.clause, rows)
+        with self._config.write() as tx:
+            tx.run_many("shard_verified", rows)
 
 
 def _known_tasks(config: Database) -> Iterator[Task]:
-    statement = config_statement(config.dialect, "shard_verification_page")
     after = ""
     while True:
-        with config.read() as connection:
-            rows = run(connection, statement, {"after_name": after, "page_size": PAGE_SIZE}).all()
+        with config.read() as tx:
+            values = {"after_name": after, "page_size": PAGE_SIZE}
+            rows = tx.run("shard_verification_page", values).all()
         if not rows:
             return
         for row in rows:

@@ -19,7 +19,6 @@ from des_core.backup.statements import BackupCatalog
 from des_core.basics.errors import DesError, Refused
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import EARLIEST, floor_day
-from des_core.database.connections import run
 from des_core.migration.live_state import (
     estimate_rows,
     read_columns,
@@ -100,8 +99,8 @@ def _choose_days(migration: MigrationRun) -> list[datetime]:
 
 def _read(migration: MigrationRun, name: str, values: dict[str, Any], limit: int) -> list[Row]:
     statement = migration.source_catalog.load("rehearsal", f"{name}.sql")
-    with migration.source.read() as connection:
-        result = run(connection, statement, {**values, "row_limit": limit})
+    with migration.source.read() as tx:
+        result = tx.run(statement, {**values, "row_limit": limit})
         return [dict(row._mapping) for row in result]
 
 
@@ -111,14 +110,14 @@ def _make_table(migration: MigrationRun, scratch: Target) -> None:
     catalog = BackupCatalog(dialect, settings, scratch=name)
     statement = catalog.load("rehearsal", "table.sql")
     if dialect is Dialect.MYSQL:
-        with migration.source.autocommit() as connection:
-            run(connection, statement)
+        with migration.source.autocommit() as tx:
+            tx.run(statement)
         return
-    with migration.source.read() as connection:
-        made = [str(row.statement) for row in run(connection, statement, table_values(migration))]
-    with scratch.database.write() as connection:
+    with migration.source.read() as tx:
+        made = [str(row.statement) for row in tx.run(statement, table_values(migration))]
+    with scratch.database.write() as tx:
         for text in made:
-            connection.exec_driver_sql(text, None, {"no_parameters": True})
+            tx.connection.exec_driver_sql(text, None, {"no_parameters": True})
 
 
 def _insert(migration: MigrationRun, scratch: Target, rows: list[Row]) -> None:
@@ -143,8 +142,8 @@ def _insert(migration: MigrationRun, scratch: Target, rows: list[Row]) -> None:
     # Bound by position of the column, whose name may hold anything.
     marks: dict[str, Any] = {name: sa.bindparam(f"v{number}") for number, name in enumerate(kept)}
     numbered = [{f"v{n}": row[name] for n, name in enumerate(kept)} for row in values]
-    with scratch.database.write() as connection:
-        connection.execute(sa.insert(target).values(marks), numbered)
+    with scratch.database.write() as tx:
+        tx.connection.execute(sa.insert(target).values(marks), numbered)
 
 
 def _schema(migration: MigrationRun) -> str | None:

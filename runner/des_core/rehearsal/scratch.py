@@ -17,7 +17,6 @@ from des_core.backup.identity import Target
 from des_core.backup.statements import BackupCatalog
 from des_core.basics.errors import DesError, Refused
 from des_core.basics.identifiers import Dialect
-from des_core.database.connections import run
 
 PREFIX = "des_rehearsal_"
 LEFT_BEHIND_S = 86_400
@@ -52,8 +51,8 @@ def scratch_database(source: Target) -> Iterator[Target]:
 def remove_leftovers(source: Target) -> list[str]:
     """Drop what rehearsals of earlier days left behind; the names of those that went."""
     statement = BackupCatalog(source.dialect).load("rehearsal", "leftovers.sql")
-    with source.database.read() as connection:
-        names = [str(row.name) for row in run(connection, statement)]
+    with source.database.read() as tx:
+        names = [str(row.name) for row in tx.run(statement)]
     old = [name for name in names if _age_s(name) > LEFT_BEHIND_S]
     for name in old:
         with suppress(DesError):  # somebody else's: a rehearsal needs only its own
@@ -71,8 +70,8 @@ def _opened(source: Target, name: str) -> Iterator[Target]:
 
 def _run(source: Target, statement: str, name: str) -> None:
     catalog = BackupCatalog(source.dialect, scratch=name)
-    with source.database.autocommit() as connection:
-        run(connection, catalog.backup(statement))
+    with source.database.autocommit() as tx:
+        tx.run(catalog.backup(statement))
 
 
 def _age_s(name: str) -> float:

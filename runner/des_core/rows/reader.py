@@ -14,16 +14,17 @@ from des_core.basics.identifiers import Dialect
 from des_core.basics.routing import bucket_count
 from des_core.basics.timestamps import from_us, localize, to_us
 from des_core.database.catalog import Catalog, Statement
-from des_core.database.connections import Database, run
+from des_core.database.connections import Database
 from des_core.database.routing_sql import Filtering, filtering_of
 from des_core.database.stored_time import from_stored, optional_from_stored
+from des_core.database.transaction import Transaction
 from des_core.records import SourceRow
 from des_core.rows.schema import SourceSchema, inspect_source, source_catalog
 from des_core.rows.share import Share
 from des_core.settings.config import DatabaseSettings
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +100,18 @@ class SourceReader:
         """Count, oldest, newest and bytes of `(start, end]`, by the index on created_at."""
         if start >= end:
             return WindowStats(0, None, None, 0 if self.schema.has_size else None)
-        with self.database.read() as connection:
+        with self.database.read() as tx:
             values = self.schema.window(start, end)
-            row = run(connection, self.catalog.get("window_stats"), values).one()
+            row = tx.run(self.catalog.get("window_stats"), values).one()
         return self._stats_of(row)
 
     def count(self, start: datetime, end: datetime) -> int:
         """How many rows `(start, end]` has, by the index on created_at alone."""
         if start >= end:
             return 0
-        with self.database.read() as connection:
+        with self.database.read() as tx:
             values = self.schema.window(start, end)
-            return int(run(connection, self.catalog.get("window_count"), values).scalar_one())
+            return int(tx.run(self.catalog.get("window_count"), values).scalar_one())
 
     def _stats_of(self, row: Any) -> WindowStats:
         return WindowStats(
@@ -126,9 +127,9 @@ class SourceReader:
         All in one transaction: with a few rows in each, beginning one takes longer than reading.
         """
         statement = self.catalog.get("window_sample")
-        with self.database.read() as connection:
+        with self.database.read() as tx:
             return [
-                self._stats_of(run(connection, statement, values | {"sample_size": size}).one())
+                self._stats_of(tx.run(statement, values | {"sample_size": size}).one())
                 for values in (self.schema.window(start, end) for start, end in windows)
             ]
 
@@ -143,8 +144,8 @@ class SourceReader:
             values = {"schema_name": table.schema, "table_only": table.name}
         elif self.schema.row_key == self.settings.uid_column:
             return None  # a table without rowid
-        with self.database.read() as connection:
-            value = run(connection, statement, values).scalar()
+        with self.database.read() as tx:
+            value = tx.run(statement, values).scalar()
         return int(value) if value else None
 
     def last_created_at(self, start: datetime, end: datetime) -> datetime | None:
@@ -158,23 +159,23 @@ class SourceReader:
     def _edge(self, name: str, start: datetime, end: datetime) -> datetime | None:
         if start >= end:
             return None
-        with self.database.read() as connection:
+        with self.database.read() as tx:
             values = self.schema.window(start, end)
-            value = run(connection, self.catalog.get(name), values).scalar()
+            value = tx.run(self.catalog.get(name), values).scalar()
         return None if value is None else self.schema.from_db(value)
 
     def clock(self) -> SourceClock:
         """The server's time and its oldest open transaction."""
         try:
-            with self.database.read() as connection:
-                row = run(connection, self.catalog.get("source_clock")).one()
+            with self.database.read() as tx:
+                row = tx.run(self.catalog.get("source_clock")).one()
         except WrongSchema:
             raise
         except Exception as exc:
             if not _is_denied(exc):
                 raise
-            with self.database.read() as connection:
-                now = run(connection, self.catalog.get("source_now")).scalar_one()
+            with self.database.read() as tx:
+                now = tx.run(self.catalog.get("source_now")).scalar_one()
             return SourceClock(from_stored(now), None, hidden_sessions=1)
         return SourceClock(
             now=from_stored(row.now),
@@ -185,19 +186,19 @@ class SourceReader:
     def lookup(self, keys: Iterable[tuple[str, datetime]]) -> Iterator[SourceRow | None]:
         """The row of each (uid, created_at) as it is now, or None where there is none."""
         statement = self.catalog.get("row_by_key")
-        with self.database.read() as connection:
+        with self.database.read() as tx:
             for uid, created_at in keys:
-                yield self._lookup_one(connection, statement, uid, created_at)
+                yield self._lookup_one(tx, statement, uid, created_at)
 
     def _lookup_one(
-        self, connection: Connection, statement: Statement, uid: str, created_at: datetime
+        self, tx: Transaction, statement: Statement, uid: str, created_at: datetime
     ) -> SourceRow | None:
         try:
             values = self.schema.window(created_at, created_at)
             values |= {"uid": self.schema.uid_to_db(uid), "created_at": values.pop("end_at")}
         except ValueError:
             return None
-        row: Any = run(connection, statement, values).first()
+        row: Any = tx.run(statement, values).first()
         if row is None:
             return None
         return SourceRow(str(row.uid), to_us(created_at), row.location, _size(row.size_bytes))
@@ -207,8 +208,8 @@ class SourceReader:
     ) -> Iterator[list[SourceRow]]:
         sql = str(statement.clause.compile(dialect=self.database.engine.dialect))
         page: list[SourceRow] = []
-        with self.database.read() as connection:
-            cursor = connection.connection.cursor()
+        with self.database.read() as tx:
+            cursor = tx.connection.connection.cursor()
             with cursor.copy(f"COPY ({sql}) TO STDOUT", values) as copy:
                 copy.set_types(["text", "int8", "text", "int8"])
                 for row in copy.rows():
@@ -222,9 +223,9 @@ class SourceReader:
     def _streamed_rows(
         self, statement: Statement, values: dict[str, object]
     ) -> Iterator[list[SourceRow]]:
-        with self.database.read() as connection:
-            streaming = connection.execution_options(stream_results=True)
-            result = run(streaming, statement, values)
+        with self.database.read() as tx:
+            tx.connection.execution_options(stream_results=True)
+            result = tx.run(statement, values)
             rows: Any
             for rows in result.partitions(self.settings.page_size):
                 yield self._localized(
@@ -237,8 +238,8 @@ class SourceReader:
         values |= {"page_size": self.settings.page_size, "page_key": 0}
         values["page_created_at"] = values.pop("net_start")
         while True:
-            with self.database.read() as connection:
-                rows: Any = run(connection, statement, values).all()
+            with self.database.read() as tx:
+                rows: Any = tx.run(statement, values).all()
             if not rows:
                 return
             yield [SourceRow(str(r[0]), int(r[1]), r[2], _size(r[3])) for r in rows]

@@ -17,12 +17,12 @@ from des_core.basics.errors import ConfigError, Refused, WrongSchema
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import canonical_text, localize, naive_bound, parse_stored
 from des_core.database.catalog import Catalog
-from des_core.database.connections import Database, run
+from des_core.database.connections import Database
 from des_core.database.errors import ODD_TIME_HINT
 from des_core.settings.config import DatabaseSettings
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection, Inspector
+    from sqlalchemy.engine import Inspector
 
 # An offset in a stored text can move its first ten characters by a day; one more for the floor.
 NET_MARGIN = timedelta(days=2)
@@ -115,7 +115,7 @@ def inspect_source(database: Database, settings: DatabaseSettings) -> SourceSche
             for column in inspector.get_columns(table.name, schema=table.schema)
         }
         row_key = _row_key(inspector, database.dialect, settings, columns)
-        has_crc32 = _has_crc32(connection)
+        has_crc32 = _has_crc32(connection.dialect)
         uid_is_unique = _uid_is_unique(inspector, settings, database.dialect)
     required = [
         ("uid_column", settings.uid_column),
@@ -152,9 +152,9 @@ def inspect_source(database: Database, settings: DatabaseSettings) -> SourceSche
 
 def count_odd_times(database: Database, catalog: Catalog, limit: int) -> tuple[int, str]:
     """Rows whose created_at is no time, counted up to `limit` at either end, and an example."""
-    with database.read() as connection:
+    with database.read() as tx:
         statement = catalog.get("migration_odd_created_at")
-        row = run(connection, statement, {"limit": limit}).one()
+        row = tx.run(statement, {"limit": limit}).one()
     return int(row.files), str(row.example)[:80]
 
 
@@ -171,9 +171,8 @@ def source_catalog(schema: SourceSchema, settings: DatabaseSettings) -> Catalog:
     )
 
 
-def _has_crc32(connection: Connection) -> bool:
+def _has_crc32(dialect: sa.Dialect) -> bool:
     """Whether the server has CRC-32 of bytes: MySQL and MariaDB, and PostgreSQL since 18."""
-    dialect = connection.dialect
     if dialect.name == "mysql":
         return True
     version: tuple[int, ...] = getattr(dialect, "server_version_info", None) or (0,)

@@ -41,10 +41,10 @@ def settings_for(
 def advance(settings: Settings, days: int) -> None:
     """Move the watermark as a cycle does."""
     config = open_database(settings.config_url)
-    with config.write() as connection:
-        expected = read_watermark(connection, config.dialect)
+    with config.write() as tx:
+        expected = read_watermark(tx)
         to = expected.archived_until + timedelta(days=days)
-        move_watermark(connection, config.dialect, expected=expected, to=to, actor="test", now=to)
+        move_watermark(tx, expected=expected, to=to, actor="test", now=to)
     config.close()
 
 

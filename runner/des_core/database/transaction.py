@@ -1,0 +1,48 @@
+"""A transaction, by which every statement is run: it knows the statements of its dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from des_core.basics.identifiers import Dialect
+from des_core.database.catalog import Statement, config_statement
+
+if TYPE_CHECKING:
+    from sqlalchemy import CursorResult
+    from sqlalchemy.engine import Connection
+
+BATCH_SIZE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """An open transaction of one database.
+
+    `connection` is SQLAlchemy's, for what no named statement says: reflection, streams.
+    """
+
+    connection: Connection
+    dialect: Dialect
+
+    def run(
+        self, statement: str | Statement, values: Mapping[str, Any] | None = None
+    ) -> CursorResult[Any]:
+        """Execute a statement with bound values: one on our own tables by its name."""
+        return self.connection.execute(self._named(statement).clause, dict(values or {}))
+
+    def run_many(self, statement: str | Statement, rows: Iterable[dict[str, Any]]) -> int:
+        """Execute it for each row, some hundreds at a time; how many rows there were."""
+        clause = self._named(statement).clause
+        left, total = iter(rows), 0
+        while batch := list(islice(left, BATCH_SIZE)):
+            self.connection.execute(clause, batch)
+            total += len(batch)
+        return total
+
+    def _named(self, statement: str | Statement) -> Statement:
+        if isinstance(statement, str):
+            return config_statement(self.dialect, statement)
+        return statement
