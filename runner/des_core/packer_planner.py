@@ -30,6 +30,7 @@ class PackerConfig:
     `read_concurrency` bounds the reads in flight per worker when sources turn out to be slow.
     `output_dir` may be a URL of an object store; drafts then go to `scratch_dir`. With the address
     of a Dask `scheduler`, its workers pack instead of processes of ours.
+    Nothing in `own_places` is taken for a source: the output, backups, databases, configuration.
     `uids_repeat` where nothing keeps two rows from having one uid: what a shard has under a uid is
     then taken for a row's file only if the bytes agree.
     """
@@ -42,6 +43,7 @@ class PackerConfig:
     big_file_threshold: int = 10 * MIB
     skip_extensions: frozenset[str] = ALREADY_COMPRESSED
     source_roots: tuple[str, ...] = ()
+    own_places: tuple[str, ...] = ()
     workers: int | None = None
     read_concurrency: int = 64
     scratch_dir: str | None = None

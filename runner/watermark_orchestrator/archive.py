@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from des_core.basics.errors import ConfigError
+from des_core.basics.own_places import require_apart
 from des_core.database.connections import Database, open_database, wrap_connection
 from des_core.database_source import SourceDatabaseConfig
 from des_core.ledger.archive_table import require_same_table
@@ -93,7 +94,7 @@ def open_archive(settings: Settings, *, actor: str = "runner") -> Iterator[Archi
     try:
         config.reach()
         reader = SourceReader(source, settings.database)
-        packer_config = for_rows_of(reader, settings.packer.to_config())
+        packer_config = for_rows_of(reader, settings.packer_config)
         yield Archive(
             source=reader,
             config=config,
@@ -119,7 +120,9 @@ def archive_from_connections(
         source if config_connection is source_connection else wrap_connection(config_connection)
     )
     reader = SourceReader(source, source_config.to_settings())
-    packer_config = for_rows_of(reader, packer_config)
+    own = (packer_config.output_dir, *packer_config.own_places)
+    require_apart(packer_config.source_roots, own)
+    packer_config = for_rows_of(reader, replace(packer_config, own_places=own))
     return Archive(
         source=reader,
         config=config,

@@ -12,21 +12,25 @@ from itertools import groupby
 from typing import Any
 
 from des_core.basics.errors import DamagedShard, Refused, StorageError
-from des_core.basics.timestamps import LATEST, US_PER_DAY, from_us
+from des_core.basics.timestamps import US_PER_DAY, from_us
 from des_core.database.stored_time import day_to_stored, to_stored
-from des_core.ledger.exceptions import iterate_open, uid_digest
+from des_core.ledger.exceptions import uid_digest
 from des_core.ledger.slices import KnownShard, known_shard
 from des_core.ledger.watermark import Watermark
 from des_core.packing.row_spool import RowSpool, decode_rows
 from des_core.packing.tasks import ShardTask
+from des_core.process.logs import get_logger
 from des_core.reading.retriever import StorageBigFiles
 from des_core.records import SourceRow
 from des_core.shard_io import ShardReader, open_shard, verify_shard
-from des_core.sources.pending_locations import PendingLocations
+from des_core.sources.needed import NeededFiles
 from des_core.sources.removal import Kept, KeptSourceError, SourceRemover
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink
 from watermark_orchestrator.stopping import StopRequest
+from watermark_orchestrator.unproved_rows import unproved_locations
+
+log = get_logger("deletion")
 
 PAGE_SIZE = 1000
 # So many sources gone one after another look like a disk that is not mounted.
@@ -119,10 +123,11 @@ class DeletionPass:
         self.archive, self.watermark = archive, watermark
         self.stop, self.progress = stop, progress
         self.plan = find_due(archive, watermark)
+        packer = archive.packer_config
         self.remover = SourceRemover(
-            archive.packer_config.source_roots, dry_run=dry_run, check=stop.check
+            packer.source_roots, own=packer.own_places, dry_run=dry_run, check=stop.check
         )
-        self.pending = PendingLocations()
+        self.needed = NeededFiles()
         self.gone_in_a_row = 0
 
     def work(
@@ -141,7 +146,11 @@ class DeletionPass:
         record: Callable[[KnownShard, DeletionReport], None],
     ) -> None:
         began = time.monotonic()
-        self._learn_pending()
+        due = {shard.record.day for shard in self._due_shards()}
+        for locations in unproved_locations(self.archive, self.watermark, due, self.stop):
+            self.needed.add(locations)
+        if self.needed.undecided is not None:
+            log.warning("sources_undecided", location=self.needed.undecided)
         for shard, task in self._shards_with_rows():
             self.stop.check()
             if limits.is_over(time.monotonic() - began):
@@ -154,14 +163,6 @@ class DeletionPass:
             self.progress(
                 ProgressEvent("sources_deleted", files=report.files, bytes=report.size_bytes)
             )
-
-    def _learn_pending(self) -> None:
-        """Locations of rows that are not archived: above the watermark, and open exceptions."""
-        for page in self.archive.source.rows(self.watermark.archived_until, LATEST):
-            self.stop.check()
-            self.pending.add(row.location for row in page)
-        for items in iterate_open(self.archive.config):
-            self.pending.add(item.location for item in items)
 
     def _shards_with_rows(self) -> Iterator[tuple[KnownShard, ShardTask | None]]:
         for day, shards in groupby(self._due_shards(), key=lambda shard: shard.record.day):
@@ -253,8 +254,8 @@ class DeletionPass:
             self.stop.check()
             if uid_digest(row.uid) in exceptions:
                 done.kept[Kept.EXCEPTION] += 1
-            elif row.location in self.pending:
-                done.kept[Kept.STILL_NEEDED] += 1
+            elif self.needed.undecided is not None:
+                done.kept[Kept.UNDECIDED] += 1
             else:
                 self._delete_one(row, entry.size, reader.stream(entry), done)
                 self._refuse_unmounted(limits)
@@ -263,7 +264,7 @@ class DeletionPass:
         self, row: SourceRow, size: int, content: Iterator[bytes], done: DeletionReport
     ) -> None:
         try:
-            was_there = self.remover.remove(row.location, content)
+            was_there = self.remover.remove(row.location, content, self.needed.needs)
         except KeptSourceError as exc:
             done.kept[exc.reason] += 1
             return

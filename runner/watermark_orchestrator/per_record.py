@@ -92,7 +92,7 @@ class _Job:
 
     def run(self, cutoff: datetime) -> None:
         """Day by day, oldest first; a day that still has failures is left behind."""
-        packer_config = for_rows_of(self.reader, self.settings.packer.to_config())
+        packer_config = for_rows_of(self.reader, self.settings.packer_config)
         storage = open_storage(packer_config)
         storage.probe_writable()
         require_same_routing(storage, packer_config.n_bits)

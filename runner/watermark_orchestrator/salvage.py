@@ -116,7 +116,9 @@ def _pack(run: Run, watermark: Watermark, rows: list[SourceRow]) -> int:
         return 0
     moments = [_moment(row) for row in rows]
     window = Window(min(moments) - timedelta(microseconds=1), max(moments))
-    config = replace(archive.packer_config, source_roots=(), workers=1, scheduler=None)
+    config = replace(
+        archive.packer_config, source_roots=(), own_places=(), workers=1, scheduler=None
+    )
     with Packer(config) as packer:
         packed = pack_rows(
             replace(run, packer=packer), "exceptions", window, [rows], started_at=datetime.now(UTC)

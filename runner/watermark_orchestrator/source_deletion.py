@@ -5,8 +5,8 @@ Order of execution, which is the safety argument:
 1. Only shards of committed slices that are older than the grace period, and of days that lie
    wholly below the watermark. The lock is held, so nothing of this changes meanwhile.
 2. The shard is read whole and must be what the ledger says, to the last bit.
-3. A row is considered if it is archived by the formula and found in that shard. A location that
-   another row still needs stays.
+3. A row is considered if it is archived by the formula and found in that shard. A file that may be
+   needed by any row of which no shard is known stays; see `unproved_rows` and `needed_files`.
 4. The source is compared with the archive's copy, byte by byte, then unlinked; see
    `source_removal`.
 5. The directories are synced; only then the shard is recorded as done, by compare-and-set on
@@ -40,7 +40,7 @@ SHARDS_PER_EVENT = 50
 
 def plan_deletion(archive: Archive) -> DeletionPlan:
     """What `delete_sources` would look at now; ConfigError without roots, before it is asked."""
-    require_roots(archive.packer_config.source_roots)
+    require_roots(archive.packer_config.source_roots, archive.packer_config.own_places)
     with archive.config.read() as tx:
         watermark = read_watermark(tx)
     return find_due(archive, watermark)

@@ -120,8 +120,11 @@ def test_source_roots_and_files(program: Program, sqlite_archive: Archive, proje
         (r for r in sqlite_archive.table.rows.values() if r.created_at.day > 6),
         key=lambda row: row.created_at,
     )
-    Path(row.location).unlink()
     found = problems(program("doctor", "--output", "json", expect=4).json)
+    assert "outside packer.source_roots" in found["source files"]["detail"]
+    path.write_text(path.read_text().replace(f"{project}/empty", str(sqlite_archive.table.root)))
+    Path(row.location).unlink()
+    found = problems(program("doctor", "--output", "json", expect=0).json)
     assert "No such file" in found["source files"]["detail"]
 
 

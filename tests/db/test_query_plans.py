@@ -21,6 +21,7 @@ from support.servers.database import TestDatabase
 # Statements that read more than a window or a page: why, and that they only read. Each of them is
 # a plain SELECT, which makes no writer wait on any of the three databases.
 ONLINE_SCANS = {
+    "undated_rows": "on SQLite: times that are no times; before sources are deleted",
     "backup_numbers": "compares the whole table with the dump that was made of it",
     "migration_odd_created_at": "on SQLite: times that are no times; once, before the cutover",
     "migration_holes_count": "everything below the seed once, where no index knows the flag",

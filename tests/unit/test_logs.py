@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -225,3 +226,37 @@ def test_secrets_are_found_in_urls_and_beside_them() -> None:
 def test_a_redactor_of_many_secrets_masks_the_longest(file: Path) -> None:
     clean: Callable[[str], str] = Redactor(["abcd", "abcdef"]).clean
     assert clean("abcdef abcd") == "*** ***"
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "a",
+        "pass",
+        "a://b:",
+        "a://",
+        "@",
+        "password ",
+        "password=",
+        "'",
+        "://",
+        "a://b:c@",
+        "-a",
+        ".",
+    ],
+)
+def test_masking_takes_time_in_proportion_to_the_text(unit: str) -> None:
+    """A row of a file's name must not stop the process: 10 MB in seconds, however it repeats."""
+    text = unit * (10_000_000 // len(unit))
+    began = time.process_time()
+    Redactor(["sekrit"]).clean(text)
+    assert time.process_time() - began < 10
+
+
+def test_values_of_a_log_are_bounded() -> None:
+    value: object = "x" * 100_000
+    for _ in range(50_000):
+        value = [value]
+    redactor = Redactor()
+    assert len(str(redactor.clean_value(value))) < 100
+    assert len(redactor.clean_value("x" * 100_000)) < 5000

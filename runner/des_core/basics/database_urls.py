@@ -65,6 +65,17 @@ def dialect_of(url: str | URL) -> Dialect:
     return _DIALECTS[parsed.get_backend_name()]
 
 
+def sqlite_file(url_text: str) -> str | None:
+    """The file of an SQLite database; None where it is another database, or in memory."""
+    try:
+        url = parse_url(url_text)
+    except ConfigError:
+        return None
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return None
+    return url.database
+
+
 def is_same_place(one: str, other: str) -> bool:
     """Whether two URLs mean one database; two spellings of one SQLite file do."""
     first, second = parse_url(one), parse_url(other)

@@ -12,12 +12,14 @@ from des_core.checks.check import Check, failed, ok, skipped, warning
 from des_core.checks.patient import Patient
 from des_core.reading.archive_routing import require_same_routing
 from des_core.rows.amounts import count_waiting
+from des_core.sources.files import LocalSources
 from des_core.sources.objects import look_at
 from des_core.sources.roots import SourceFailure
 from des_core.storage.directory import open_storage
 
 MIN_FREE_SHARE = 0.05
 MIN_FREE_INODES = 10_000
+MAX_SHOWN = 300
 _TICK = timedelta(microseconds=1)
 
 
@@ -94,14 +96,14 @@ def check_oldest_file(patient: Patient) -> Check:
     location = row.location or ""
     if is_object_url(location):
         return _check_oldest_object(patient, location)
+    config = patient.settings.packer_config
+    sources = LocalSources(config.big_file_threshold, config.source_roots, own=config.own_places)
     try:
-        with Path(location).open("rb") as file:
-            file.read(1)
-    except (OSError, ValueError) as exc:
-        reason = getattr(exc, "strerror", None) or "not a path"
+        sources.look_at(row.location)
+    except SourceFailure as exc:
         return warning(
             "source files",
-            f"the oldest waiting file cannot be read: {location!r}: {reason}",
+            f"the oldest waiting file cannot be read: {_short(location)!r}: {exc.message}",
             "is the source mounted? des-admin run makes exceptions of such files",
         )
     return ok("source files", "the oldest waiting file can be read")
@@ -113,10 +115,14 @@ def _check_oldest_object(patient: Patient, location: str) -> Check:
     except SourceFailure as exc:
         return warning(
             "source files",
-            f"the oldest waiting object cannot be read: {location!r}: {exc.message}",
+            f"the oldest waiting object cannot be read: {_short(location)!r}: {exc.message}",
             "may this role read it? des-admin run makes exceptions of such objects",
         )
     return ok("source files", "the oldest waiting object can be read")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
 def _gib(size_bytes: int) -> str:

@@ -14,10 +14,14 @@ MASK = "***"
 # A shorter one would blacken ordinary words; the patterns below still catch it in its place.
 SHORTEST = 4
 _WORDS = r"pass(?:word|wd|phrase)?|pwd|secret|token|api_?key|access_?key"
-_URL_LOGIN = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^\s:/@\"']*:)[^\s@\"']*(?=@)", re.I)
+# Possessive, and with one start in each run of characters: time grows with the length of the text.
+_TO_AN_AT = re.compile(r"(?<![^\s\"'@])[^\s\"'@]++(?=@)")
 _ASSIGNED = re.compile(
-    rf"(?P<before>\b\w*(?:{_WORDS})\w*[\"']?\s*[=:]\s*[\"']?)(?P<value>[^\s\"'&,;}}]+)", re.I
+    rf"(?P<before>\b(?=\w*?(?:{_WORDS}))\w++[\"']?+\s*+[=:]\s*+[\"']?+)[^\s\"'&,;}}]++", re.I
 )
+# Of a value that goes into a log: no text is longer, and what is nested deeper is not shown.
+MAX_TEXT = 4096
+MAX_DEPTH = 16
 
 
 def secrets_of(section: BaseModel) -> frozenset[str]:
@@ -39,20 +43,45 @@ class Redactor:
         """The text without secrets."""
         if self._known is not None:
             text = self._known.sub(MASK, text)
-        text = _URL_LOGIN.sub(rf"\g<before>{MASK}", text)
+        if "://" in text:
+            text = _TO_AN_AT.sub(_mask_login, text)
         return _ASSIGNED.sub(rf"\g<before>{MASK}", text)
 
-    def clean_value(self, value: Any) -> Any:
-        """A value as plain numbers, texts, lists and dictionaries, without secrets."""
+    def clean_value(self, value: Any, depth: int = 0) -> Any:
+        """A value as plain numbers, texts, lists and dictionaries, bounded and without secrets."""
         if value is None or isinstance(value, bool | int | float):
             return value
+        if depth >= MAX_DEPTH:
+            return "…"
         if isinstance(value, Mapping):
-            return {self.clean(str(key)): self.clean_value(item) for key, item in value.items()}
+            return {
+                _shorten(self.clean(str(key))): self.clean_value(item, depth + 1)
+                for key, item in value.items()
+            }
         if isinstance(value, list | tuple | set | frozenset):
-            return [self.clean_value(item) for item in value]
+            return [self.clean_value(item, depth + 1) for item in value]
         if isinstance(value, bytes):
-            return self.clean(value.decode("utf-8", "backslashreplace"))
-        return self.clean(str(value))
+            value = value.decode("utf-8", "backslashreplace")
+        return _shorten(self.clean(str(value)))
+
+
+def _mask_login(match: re.Match[str]) -> str:
+    """`scheme://user:` and what follows up to an @, with the password masked."""
+    text = match[0]
+    at = text.find("://")
+    while at >= 0:
+        user = at + 3
+        colon, slash = text.find(":", user), text.find("/", user)
+        if colon >= 0 and (slash < 0 or colon < slash):
+            return f"{text[: colon + 1]}{MASK}"
+        at = text.find("://", user)
+    return text
+
+
+def _shorten(text: str) -> str:
+    if len(text) <= MAX_TEXT:
+        return text
+    return f"{text[:MAX_TEXT]}… ({len(text)} characters)"
 
 
 def _walk(section: BaseModel) -> Iterator[str]:

@@ -150,6 +150,24 @@ class Reconciler:
                 if late:
                     yield late
 
+    def find_unproved(self, part: DayScope) -> Iterator[list[SourceRow]]:
+        """The rows of one day of which no shard has the uid, whatever exceptions say of them.
+
+        Where uids repeat, so are all rows that share one file of the shards.
+        """
+        existing = self._existing_shards(part.day, ())
+        with RowSpool(self.n_bits, self.storage.scratch_dir) as spool:
+            for page in self.source.rows(part.start, part.end):
+                self.check()
+                spool.add(page)
+            for task in spool.tasks(existing):
+                self.check()
+                rows = decode_rows(task.rows)
+                missing = self._without_packed(rows, task.existing)
+                if not self.source.schema.uid_is_unique:
+                    missing += self._rivals(rows, {row.uid for row in missing})
+                yield missing
+
     def _packed(self, scope: Scope) -> dict[date, int]:
         values = {
             "first_day": day_to_stored(scope.start.astimezone(UTC).date(), self.config.dialect),

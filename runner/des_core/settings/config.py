@@ -6,14 +6,18 @@ dictionary. The text below each key is its line in docs/configuration.md.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, tzinfo
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
+from des_core.basics.database_urls import sqlite_file
 from des_core.basics.identifiers import TableName, parse_table
-from des_core.basics.object_config import ObjectStoreConfig
+from des_core.basics.object_config import ObjectStoreConfig, is_object_url
+from des_core.basics.own_places import require_apart
 from des_core.packer_planner import ALREADY_COMPRESSED, MIB, PackerConfig
 from des_core.settings.values import ColumnName, Moment, Seconds, Whole, ZoneName
 
@@ -288,6 +292,7 @@ class Settings(Section):
     metrics: MetricsSettings = MetricsSettings()
     backup: BackupSettings = BackupSettings()
     logging: LoggingSettings = LoggingSettings()
+    _files: tuple[str, ...] = PrivateAttr(())
 
     @model_validator(mode="after")
     def _check(self) -> Settings:
@@ -302,6 +307,32 @@ class Settings(Section):
         if not isinstance(tree, dict):
             return tree
         return {key: value for key, value in tree.items() if value is not None}
+
+    def read_from(self, files: Iterable[str]) -> Settings:
+        """The same, which knows the files that it was read from."""
+        self._files = tuple(files)
+        return self
+
+    @property
+    def own_places(self) -> tuple[str, ...]:
+        """Files and directories of ours on this machine: no source may be one of them."""
+        metrics = self.metrics
+        places = [
+            *(self.packer.output_dir, self.backup.dir, self.logging.file, metrics.textfile),
+            *(metrics.tls_cert_file, metrics.tls_key_file, metrics.tls_client_ca_file),
+            *self._files,
+        ]
+        for url in (self.source_url, self.config_url):
+            if file := sqlite_file(url):
+                places += [f"{file}{end}" for end in ("", "-wal", "-shm", "-journal")]
+        return tuple(dict.fromkeys(place for place in places if place and not is_object_url(place)))
+
+    @property
+    def packer_config(self) -> PackerConfig:
+        """What the packer wants to know; ConfigError where sources and ours are not apart."""
+        config = replace(self.packer.to_config(), own_places=self.own_places)
+        require_apart(config.source_roots, config.own_places)
+        return config
 
     @property
     def source_url(self) -> str:

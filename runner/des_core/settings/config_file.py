@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from des_core.basics.database_urls import parse_url
 from des_core.basics.errors import ConfigError
+from des_core.basics.own_places import require_apart
 from des_core.settings.config import Settings
 
 MAX_FILE_BYTES = 1 << 20
@@ -75,7 +76,10 @@ def load_settings(
     expanded = _expand(merged, env, origins, ())
     if adapt is not None:
         adapt(expanded)
-    return LoadedSettings(_validate(expanded, origins, str(path)), path, origins)
+    files = [str(path)] if user_file is None else [str(path), str(user_file)]
+    settings = _validate(expanded, origins, str(path)).read_from(files)
+    require_apart(settings.packer.source_roots, settings.own_places)
+    return LoadedSettings(settings, path, origins)
 
 
 def read_yaml(path: Path) -> Tree:

@@ -1,8 +1,6 @@
 """Reads the files that rows point to: whatever may stand at a location, nothing blocks or escapes.
 
-1. The name is opened without waiting for anything (a FIFO, a device). Without source roots
-   symlinks are followed, as the application that wrote the location does; with them, see
-   `source_roots`.
+1. The name is looked up without opening it, inside the source roots; see `source_roots`.
 2. Only a regular file of the size in its row is read.
 3. After reading, the open file is looked at again: had it changed meanwhile, it is read anew, and
    in the end refused.
@@ -12,15 +10,14 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import BinaryIO, Protocol
 
+from des_core.basics.own_places import OwnPlaces
 from des_core.basics.storage_errors import SYSTEMIC, storage_error
 from des_core.records import Reason, SourceRow
 from des_core.shard_io.bigfiles import BigFile, copy_hashed
-from des_core.sources.roots import OPEN_FLAGS, SourceFailure, SourceRoots
+from des_core.sources.roots import SourceFailure, SourceRoots
 
 READS_OF_A_CHANGING_FILE = 3
 
@@ -33,14 +30,6 @@ _REASONS = {
     errno.EISDIR: Reason.NOT_REGULAR,
     errno.EOPNOTSUPP: Reason.NOT_REGULAR,
 }
-_KINDS = (
-    (stat.S_ISDIR, "a directory"),
-    (stat.S_ISFIFO, "a FIFO"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISBLK, "a device"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISLNK, "a symlink"),
-)
 
 
 class BigSource(Protocol):
@@ -80,12 +69,16 @@ class LocalSources:
         big_file_threshold: int,
         source_roots: Sequence[str] = (),
         *,
+        own: Sequence[str] = (),
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        """`check` is called between the pieces of a big file, and raises to interrupt it."""
+        """Nothing in the places of `own` is read.
+
+        `check` is called between the pieces of a big file, and raises to interrupt it.
+        """
         self._threshold = big_file_threshold
         self._check = check
-        self._roots = SourceRoots(source_roots) if source_roots else None
+        self._roots = SourceRoots(source_roots, OwnPlaces(own))
 
     def read(self, location: str | None, size_bytes: int | None) -> bytes | BigSource:
         path = _check_location(location)
@@ -101,20 +94,16 @@ class LocalSources:
         Whatever is odd about a file is found out by `read`, from the beginning.
         """
         contents: list[Content] = []
-        opener: Callable[[str], int] = (
-            partial(os.open, flags=OPEN_FLAGS) if self._roots is None else self._roots.open
-        )
-        threshold, fstat, is_regular = self._threshold, os.fstat, stat.S_ISREG
+        opener, threshold = self._roots.open, self._threshold
         for _, _, path, wanted in rows:
             content = None
             try:
-                fd = opener(path if path and path[0] == "/" else _check_location(path))
+                fd, before = opener(path if path and path[0] == "/" else _check_location(path))
                 try:
-                    before = fstat(fd)
                     size = before.st_size
-                    if is_regular(before.st_mode) and size <= threshold and wanted in (None, size):
+                    if size <= threshold and wanted in (None, size):
                         content = os.read(fd, size + 1)
-                        if len(content) != size or _is_changed(before, fstat(fd)):
+                        if len(content) != size or _is_changed(before, os.fstat(fd)):
                             content = None
                 finally:
                     os.close(fd)
@@ -129,6 +118,14 @@ class LocalSources:
                 break
         return contents
 
+    def look_at(self, location: str | None) -> None:
+        """Open it and read nothing; `SourceFailure` if it cannot be packed as it is."""
+        path = _check_location(location)
+        try:
+            os.close(self._roots.open(path)[0])
+        except (OSError, ValueError) as exc:
+            raise _explain(exc, path) from exc
+
     def _read_or_fail(self, path: str | None, size_bytes: int | None) -> Content:
         try:
             return self.read(path, size_bytes)
@@ -136,16 +133,14 @@ class LocalSources:
             return failure
 
     def release(self) -> None:
-        if self._roots is not None:
-            self._roots.release()
+        self._roots.release()
 
     def _read_once(self, path: str, size_bytes: int | None) -> bytes | BigSource | None:
         """The content; None if it changed on the way."""
         fd = -1
         try:
-            fd = os.open(path, OPEN_FLAGS) if self._roots is None else self._roots.open(path)
-            before = os.fstat(fd)
-            _check_status(before, size_bytes)
+            fd, before = self._roots.open(path)
+            _check_size(before, size_bytes)
             size = before.st_size
             if size > self._threshold:
                 big = LocalBigSource(fd, before, self._check)
@@ -202,10 +197,7 @@ def _check_location(location: str | None) -> str:
     return location
 
 
-def _check_status(status: os.stat_result, size_bytes: int | None) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        what = next((text for is_kind, text in _KINDS if is_kind(status.st_mode)), "no file")
-        raise SourceFailure(Reason.NOT_REGULAR, f"{what}, not a regular file")
+def _check_size(status: os.stat_result, size_bytes: int | None) -> None:
     if size_bytes is not None and status.st_size != size_bytes:
         raise SourceFailure(
             Reason.SIZE_MISMATCH,

@@ -24,7 +24,9 @@ class MixedSources:
         """`check` is called between pieces and requests, and raises to interrupt."""
         self._config = config
         self._check = check
-        self._local = LocalSources(config.big_file_threshold, config.source_roots, check=check)
+        self._local = LocalSources(
+            config.big_file_threshold, config.source_roots, own=config.own_places, check=check
+        )
         self._objects: ObjectSources | None = None
 
     def read(self, location: str | None, size_bytes: int | None) -> bytes | BigSource:

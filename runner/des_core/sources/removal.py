@@ -1,7 +1,9 @@
 """Removes a source file after comparing every byte of it with what the archive holds.
 
-1. The directory of the location is opened; where it really is must be inside a root.
-2. The file is opened in it by its last name, following nothing. Only a regular file is touched.
+1. The directory of the location is opened; where it really is must be inside a root, and in no
+   place of ours; see `source_roots`.
+2. The file is found in it by its last name, following nothing. Only a regular file is touched, no
+   file of ours, and none that a row still needs, under whatever name.
 3. Every byte is compared with the archive's copy, to the end of both; the archive's own checksums
    are complete only then.
 4. The open file must be as it was before, and the name must still be a name of that very file.
@@ -17,8 +19,11 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 
 from des_core.basics.errors import ConfigError
+from des_core.basics.object_config import is_object_url
+from des_core.basics.own_places import EVERYWHERE, OwnPlaces, require_apart
 from des_core.basics.storage_errors import SYSTEMIC, storage_error
-from des_core.sources.roots import OPEN_FLAGS, SourceFailure, SourceRoots
+from des_core.sources.beneath import HANDLE
+from des_core.sources.roots import OPEN_FLAGS, Directory, OwnFile, SourceFailure, SourceRoots
 
 OPEN_DIRECTORIES = 256
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -37,6 +42,8 @@ class Kept(StrEnum):
     NOT_REMOVABLE = "not_removable"
     STILL_NEEDED = "still_needed"
     EXCEPTION = "exception"
+    OURS = "ours"
+    UNDECIDED = "undecided"
 
 
 class KeptSourceError(Exception):
@@ -47,14 +54,21 @@ class KeptSourceError(Exception):
         self.reason = reason
 
 
-def require_roots(roots: Sequence[str]) -> None:
-    """ConfigError where none are configured."""
-    if not roots:
+def require_roots(roots: Sequence[str], own: Sequence[str] = ()) -> None:
+    """ConfigError where none are configured, or one holds more than sources."""
+    problem = None
+    local = [root for root in roots if not is_object_url(root)]
+    if not local:
+        problem = "and none are configured"
+    elif any(os.path.realpath(root) == EVERYWHERE for root in local):
+        problem = "and / holds everything"
+    if problem:
         raise ConfigError(
-            "sources may be deleted only inside packer.source_roots, and none are configured",
-            hint="name the directories that hold the source files",
+            f"sources may be deleted only inside packer.source_roots, {problem}",
+            hint="name the directories that hold the source files, and nothing else",
             key="packer.source_roots",
         )
+    require_apart(local, own)
 
 
 class SourceRemover:
@@ -64,18 +78,25 @@ class SourceRemover:
         self,
         roots: Sequence[str],
         *,
+        own: Sequence[str] = (),
         dry_run: bool = False,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        """ConfigError without roots: they are what keeps a wrong location from being deleted."""
-        require_roots(roots)
-        self._roots = SourceRoots(roots)
+        """ConfigError unless there are roots, apart from the places of `own`."""
+        require_roots(roots, own)
+        self._own = OwnPlaces(own, deep=True)
+        self._roots = SourceRoots(roots, self._own)
         self._dry_run = dry_run
         self._check = check
-        self._directories: dict[str, int] = {}
+        self._directories: dict[str, Directory] = {}
         self._touched: set[str] = set()
 
-    def remove(self, location: str | None, content: Iterable[bytes]) -> bool:
+    def remove(
+        self,
+        location: str | None,
+        content: Iterable[bytes],
+        is_needed: Callable[[str, os.stat_result], bool] = lambda _location, _status: False,
+    ) -> bool:
         """Whether it was there and was removed; False if it is gone already.
 
         KeptSourceError if it stays, StorageError if no file can be opened at all. `content`
@@ -84,18 +105,22 @@ class SourceRemover:
         parent, name = _split(location)
         try:
             directory = self._open_directory(parent)
-            fd = os.open(name, OPEN_FLAGS | os.O_NOFOLLOW, dir_fd=directory)
+            handle = os.open(name, HANDLE | os.O_NOFOLLOW, dir_fd=directory.fd)
         except OSError as exc:
             if exc.errno in _GONE:
                 return False
             raise _kept(exc, parent) from exc
         try:
-            self._compare(fd, content)
-            self._require_same(fd, name, directory)
+            status = os.fstat(handle)
+            self._require_removable(status)
+            if is_needed(location or "", status):
+                raise KeptSourceError(Kept.STILL_NEEDED)
+            self._compare(handle, status, content)
+            _require_same(status, name, directory)
         except OSError as exc:
             raise _kept(exc, parent) from exc
         finally:
-            os.close(fd)
+            os.close(handle)
         if not self._dry_run:
             self._unlink(name, directory)
             self._touched.add(parent)
@@ -105,7 +130,7 @@ class SourceRemover:
         """Make the removals durable, and forget the directories. StorageError if that fails."""
         try:
             for parent in self._touched:
-                os.fsync(self._directories[parent])
+                _sync(self._directories[parent])
         except OSError as exc:
             raise storage_error("cannot make removals durable", exc) from exc
         finally:
@@ -113,59 +138,68 @@ class SourceRemover:
 
     def close(self) -> None:
         """Close what is open; harmless when repeated."""
-        for fd in self._directories.values():
-            os.close(fd)
         self._directories.clear()
         self._touched.clear()
+        self._own.refresh()
 
-    def _open_directory(self, parent: str) -> int:
-        fd = self._directories.get(parent)
-        if fd is None:
+    def _open_directory(self, parent: str) -> Directory:
+        directory = self._directories.get(parent)
+        if directory is None:
             if len(self._directories) >= OPEN_DIRECTORIES:
                 self.settle()
-            fd = os.open(parent, _DIRECTORY_FLAGS)
             try:
-                self._roots.check_inside(fd)
+                directory = self._roots.open_directory(parent)
             except SourceFailure as exc:
-                os.close(fd)
-                raise KeptSourceError(Kept.OUTSIDE_ROOTS) from exc
-            except BaseException:
-                os.close(fd)
-                raise
-            self._directories[parent] = fd
-        return fd
+                is_ours = isinstance(exc, OwnFile)
+                raise KeptSourceError(Kept.OURS if is_ours else Kept.OUTSIDE_ROOTS) from exc
+            self._directories[parent] = directory
+        return directory
 
-    def _compare(self, fd: int, content: Iterable[bytes]) -> None:
-        before = os.fstat(fd)
-        if not stat.S_ISREG(before.st_mode):
+    def _require_removable(self, status: os.stat_result) -> None:
+        if not stat.S_ISREG(status.st_mode):
             raise KeptSourceError(Kept.NOT_REGULAR)
-        is_equal = True
-        for piece in content:
-            self._check()
-            is_equal = is_equal and _read(fd, len(piece)) == piece
-        if not is_equal or _read(fd, 1):
-            raise KeptSourceError(Kept.DIFFERENT)
-        after = os.fstat(fd)
+        if self._own.has_file(status):
+            raise KeptSourceError(Kept.OURS)
+
+    def _compare(self, handle: int, before: os.stat_result, content: Iterable[bytes]) -> None:
+        fd = os.open(f"/proc/self/fd/{handle}", OPEN_FLAGS)
+        try:
+            is_equal = True
+            for piece in content:
+                self._check()
+                is_equal = is_equal and _read(fd, len(piece)) == piece
+            if not is_equal or _read(fd, 1):
+                raise KeptSourceError(Kept.DIFFERENT)
+            after = os.fstat(fd)
+        finally:
+            os.close(fd)
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise KeptSourceError(Kept.CHANGING)
 
     @staticmethod
-    def _require_same(fd: int, name: str, directory: int) -> None:
-        """The name must not have been given to another file meanwhile."""
-        mine = os.fstat(fd)
+    def _unlink(name: str, directory: Directory) -> None:
         try:
-            named = os.stat(name, dir_fd=directory, follow_symlinks=False)
-        except FileNotFoundError as exc:
-            raise KeptSourceError(Kept.CHANGING) from exc
-        if (mine.st_dev, mine.st_ino) != (named.st_dev, named.st_ino):
-            raise KeptSourceError(Kept.CHANGING)
-
-    @staticmethod
-    def _unlink(name: str, directory: int) -> None:
-        try:
-            os.unlink(name, dir_fd=directory)
+            os.unlink(name, dir_fd=directory.fd)
         except OSError as exc:
             raise KeptSourceError(Kept.NOT_REMOVABLE) from exc
+
+
+def _require_same(mine: os.stat_result, name: str, directory: Directory) -> None:
+    """The name must not have been given to another file meanwhile."""
+    try:
+        named = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
+    except FileNotFoundError as exc:
+        raise KeptSourceError(Kept.CHANGING) from exc
+    if not os.path.samestat(mine, named):
+        raise KeptSourceError(Kept.CHANGING)
+
+
+def _sync(directory: Directory) -> None:
+    fd = os.open(".", _DIRECTORY_FLAGS, dir_fd=directory.fd)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _split(location: str | None) -> tuple[str, str]:

@@ -1,11 +1,12 @@
 """Keeps the reading of sources inside the configured roots, also while names are being changed.
 
-1. The directory of a location is opened, and the kernel is asked where that open directory is.
-   It must be inside a root.
-2. The file is opened in that directory by its last name, without following a symlink. So
-   nothing that is renamed or replaced in between leads outside.
-3. A symlink as last name is allowed if what it leads to is a regular file inside a root; that
-   is found out on a handle that reads nothing, and then the same file is opened.
+1. The directory of a location is opened, through links but not through those of /proc, and the
+   kernel is asked where it is. That must be inside a root, and not in a place of ours.
+2. It is opened again from the root down, following nothing. Both must be the same directory: a
+   path is worth nothing in another mount namespace, or after a rename. Only this one is used.
+3. The file is found in it by its last name, on a handle that reads nothing. A symlink there is
+   followed by the same rules. What is no regular file is refused, and so is a file of ours;
+   only then that very file is opened for reading.
 """
 
 from __future__ import annotations
@@ -16,11 +17,24 @@ import stat
 from collections.abc import Sequence
 
 from des_core.basics.errors import DesError, StorageError
+from des_core.basics.object_config import is_object_url
+from des_core.basics.own_places import EVERYWHERE, OwnPlaces
 from des_core.records import Reason
+from des_core.sources.beneath import DIRECTORY, HANDLE, open_anywhere, open_beneath
 
 # O_NONBLOCK and O_NOCTTY matter for what is no file; a regular file is read the same.
 OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 OPEN_DIRECTORIES = 64
+
+_ELSEWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)
+_KINDS = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISLNK, "a symlink"),
+)
 
 
 class SourceFailure(DesError):
@@ -31,74 +45,106 @@ class SourceFailure(DesError):
         self.reason = reason
 
 
+class OwnFile(SourceFailure):
+    """A file of the archive itself, whatever a row calls it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(Reason.OUTSIDE_ROOTS, f"{what} of the archive itself")
+
+
 class SourceRoots:
     """Opens files inside the roots. May be used by several threads.
 
-    Directories stay open until `release`, which whoever packs calls after each shard.
+    Directories stay open until `release`, which whoever packs calls after each shard. No roots
+    at all are one root, `/`. Nothing in `own` is opened.
     """
 
-    def __init__(self, roots: Sequence[str]) -> None:
-        resolved = [os.path.realpath(root) for root in roots]
-        self._roots = frozenset(resolved)
-        self._prefixes = tuple(root.rstrip("/") + "/" for root in resolved)
-        self._directories: dict[str, _Directory] = {}
+    def __init__(self, roots: Sequence[str] = (), own: OwnPlaces | None = None) -> None:
+        local = [root for root in roots or (EVERYWHERE,) if not is_object_url(root)]
+        self._roots = tuple(os.path.realpath(root) for root in local)
+        self._own = own or OwnPlaces()
+        self._directories: dict[str, Directory] = {}
 
-    def open(self, path: str) -> int:
-        """A file descriptor; `SourceFailure` where the path leads outside, `OSError` as usual.
+    def open(self, path: str) -> tuple[int, os.stat_result]:
+        """A regular file that is open for reading, and its status before.
 
+        `SourceFailure` where the path leads outside or to no file, `OSError` as usual,
         `ValueError` if it cannot be a path, wherever its beginning leads.
         """
-        if b"\0" in os.fsencode(path):
-            raise ValueError("a path has no NUL")
-        parent, _, name = path.rpartition("/")
-        if name in ("", ".", ".."):
-            raise SourceFailure(Reason.NOT_REGULAR, "a directory, not a regular file")
-        directory = self._directories.get(parent)
-        if directory is None:
-            directory = self._open_directory(parent or "/")
-            if len(self._directories) >= OPEN_DIRECTORIES:
-                self._directories.clear()
-            self._directories[parent] = directory
+        parent, name = split_path(path)
+        directory = self._directories.get(parent) or self._keep(parent)
+        handle = os.open(name, HANDLE | os.O_NOFOLLOW, dir_fd=directory.fd)
         try:
-            return os.open(name, OPEN_FLAGS | os.O_NOFOLLOW, dir_fd=directory.fd)
-        except OSError as exc:
-            if exc.errno != errno.ELOOP:
-                raise
-        return self._open_link(name, directory)
+            status = os.fstat(handle)
+            if stat.S_ISLNK(status.st_mode):
+                return self._open_link(name, directory)
+            return self._open_regular(handle, status)
+        finally:
+            os.close(handle)
 
     def release(self) -> None:
         """Close the directories, so that the next shard sees where they are then."""
         self._directories.clear()
 
-    def _open_directory(self, path: str) -> _Directory:
-        directory = _Directory(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
-        self.check_inside(directory.fd)
+    def open_directory(self, path: str) -> Directory:
+        """The directory that a path leads to, opened from its root down."""
+        seen = _follow(path)
+        try:
+            return self._open_again(seen)
+        finally:
+            os.close(seen)
+
+    def _keep(self, parent: str) -> Directory:
+        directory = self.open_directory(parent)
+        if len(self._directories) >= OPEN_DIRECTORIES:
+            self._directories.clear()
+        self._directories[parent] = directory
         return directory
 
-    def _open_link(self, name: str, directory: _Directory) -> int:
-        handle = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=directory.fd)
+    def _open_again(self, seen: int) -> Directory:
+        real = _place_of(seen)
+        root = next((root for root in self._roots if _is_inside(real, root)), None)
+        if root is None:
+            raise SourceFailure(Reason.OUTSIDE_ROOTS, f"outside packer.source_roots: {real}")
+        if self._own.has_path(real):
+            raise OwnFile("a place")
+        top = Directory(os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
         try:
-            self.check_inside(handle)
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise SourceFailure(Reason.NOT_REGULAR, "a symlink to something that is no file")
-            return os.open(f"/proc/self/fd/{handle}", OPEN_FLAGS)
+            directory = Directory(open_beneath(top.fd, real[len(root) :].strip("/")))
+        except OSError as exc:
+            if exc.errno not in _ELSEWHERE:
+                raise
+            directory = None
+        if directory is None or not os.path.samestat(os.fstat(directory.fd), os.fstat(seen)):
+            raise SourceFailure(Reason.OUTSIDE_ROOTS, f"not where its path says: {real}")
+        return directory
+
+    def _open_link(self, name: str, directory: Directory) -> tuple[int, os.stat_result]:
+        seen = _follow(name, HANDLE, directory.fd)
+        try:
+            wanted = os.fstat(seen)
+            _require_regular(wanted)
+            parent, last = split_path(_place_of(seen))
+            place = self.open_directory(parent)
+            handle = os.open(last, HANDLE | os.O_NOFOLLOW, dir_fd=place.fd)
+        finally:
+            os.close(seen)
+        try:
+            status = os.fstat(handle)
+            if not os.path.samestat(status, wanted):
+                raise SourceFailure(Reason.CHANGED, "the link was changed while it was followed")
+            return self._open_regular(handle, status)
         finally:
             os.close(handle)
 
-    def check_inside(self, fd: int) -> None:
-        try:
-            real = os.readlink(f"/proc/self/fd/{fd}")
-        except OSError as exc:
-            raise StorageError(
-                "cannot tell where an open directory is",
-                hint="packer.source_roots needs /proc to be mounted",
-                reason=exc.strerror,
-            ) from exc
-        if real not in self._roots and not real.startswith(self._prefixes):
-            raise SourceFailure(Reason.OUTSIDE_ROOTS, f"outside packer.source_roots: {real}")
+    def _open_regular(self, handle: int, status: os.stat_result) -> tuple[int, os.stat_result]:
+        _require_regular(status)
+        if self._own.has_file(status):
+            raise OwnFile("a file")
+        return os.open(f"/proc/self/fd/{handle}", OPEN_FLAGS), status
 
 
-class _Directory:
+class Directory:
     """An open directory; closed with its last reference, so no thread finds its number reused."""
 
     __slots__ = ("fd",)
@@ -108,3 +154,47 @@ class _Directory:
 
     def __del__(self) -> None:
         os.close(self.fd)
+
+
+def split_path(path: str) -> tuple[str, str]:
+    """Directory and last name; `ValueError` if it cannot be a path."""
+    if b"\0" in os.fsencode(path):
+        raise ValueError("a path has no NUL")
+    parent, _, name = path.rpartition("/")
+    if name in ("", ".", ".."):
+        raise SourceFailure(Reason.NOT_REGULAR, "a directory, not a regular file")
+    return parent or "/", name
+
+
+def _follow(path: str, flags: int = DIRECTORY, directory: int | None = None) -> int:
+    try:
+        return open_anywhere(path, flags, directory)
+    except OSError as exc:
+        if exc.errno != errno.ELOOP:
+            raise
+        os.close(os.open(path, flags, dir_fd=directory))  # fails where it is a loop indeed
+        raise SourceFailure(Reason.OUTSIDE_ROOTS, "it leads through a link of /proc") from exc
+
+
+def _require_regular(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        what = next((text for is_kind, text in _KINDS if is_kind(status.st_mode)), "no file")
+        raise SourceFailure(Reason.NOT_REGULAR, f"{what}, not a regular file")
+
+
+def _place_of(fd: int) -> str:
+    """Where an open file is; what has no place, or one too long to be said, is not below a root."""
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    except OSError as exc:
+        if not os.path.isdir("/proc/self/fd"):
+            raise StorageError(
+                "cannot tell where an open directory is",
+                hint="/proc must be mounted",
+                reason=exc.strerror,
+            ) from exc
+        raise SourceFailure(Reason.OUTSIDE_ROOTS, f"it has no path: {exc.strerror}") from exc
+
+
+def _is_inside(real: str, root: str) -> bool:
+    return real == root or real.startswith(root.rstrip("/") + "/")
