@@ -23,9 +23,11 @@ venv: ## Make .venv with the project and its development tools
 test-tools:
 	@scripts/install-test-tools $(TEST_TOOLS)
 
+# In an environment of its own, with what the program needs and no tools of its developers.
 .PHONY: demo
-demo: venv ## Watch a whole cutover, and back, on SQLite with made-up files
-	$(BIN)/des-admin demo $(DEMO_ARGS)
+demo: ## Watch a whole cutover, and back, on SQLite with made-up files
+	@VENV=.venv-demo EXTRAS=. scripts/setup-venv
+	.venv-demo/bin/des-admin demo $(DEMO_ARGS)
 
 .PHONY: test
 test: venv test-tools ## Run all tests on SQLite, PostgreSQL and MariaDB
@@ -75,6 +77,6 @@ soak: venv test-tools ## Repeat the crash and scale proofs; ROUNDS=1000 times un
 
 .PHONY: clean
 clean: ## Remove environments, caches and built files
-	rm -rf $(VENV) .test-tools build dist demo-archive
+	rm -rf $(VENV) .venv-demo .test-tools build dist demo-archive
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
