@@ -40,6 +40,7 @@ def run_checks(session: BackupSession, request: CheckRequest) -> list[CheckRepor
     if request.tool is not None:
         return [check_with_tool(session, request)]
     directory = session.directory if request.names else session.require_directory()
+    session.take_up()
     entries = list_backups(directory) if directory else []
     if request.names:
         found = [load_entry(find_backup(directory, name)) for name in request.names]

@@ -9,12 +9,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from des_core.basics.errors import DatabaseUnreachable, UsageError
+from des_core.basics.errors import DatabaseUnreachable, DesError, UsageError
 from des_core.basics.object_config import is_object_url
 
 if TYPE_CHECKING:
     from des_admin.context import Context
     from des_core.backup.check import CheckOptions
+    from des_core.backup.dump import Stored
     from des_core.backup.findings import Level
     from des_core.backup.identity import Target
     from des_core.backup.live import Live
@@ -71,6 +72,15 @@ class BackupSession:
             )
         return self.directory
 
+    def take_up(self) -> None:
+        """Give their names to backups that were finished by a process that ended too early."""
+        from des_core.backup.store import take_up
+
+        directory = self.directory
+        if directory is not None and directory.is_dir():
+            for name in take_up(directory):
+                self.context.say(f"{name} was finished, but had no name yet: it has now")
+
     def places(self, which: Which) -> list[Place]:
         """The databases meant, each once."""
         from des_core.basics.database_urls import is_same_place
@@ -92,16 +102,31 @@ class BackupSession:
             self._opened[url_text] = target
         return self._opened[url_text]
 
-    def newest(self, place: Place, entries: list[Entry]) -> Entry | None:
-        """The newest backup of this database; what was never finished does not count."""
+    def of_place(self, place: Place, entries: list[Entry]) -> list[Stored]:
+        """The finished backups of this database, newest first."""
         from des_core.backup.identity import name_of_url
         from des_core.backup.store import is_of_database
 
         dialect, database = name_of_url(place.url_text)
-        for entry in entries:
-            if entry.stored and is_of_database(entry.stored.manifest, dialect, database):
-                return entry
-        return None
+        stored = (entry.stored for entry in entries if entry.stored is not None)
+        return [item for item in stored if is_of_database(item.manifest, dialect, database)]
+
+    def place_of(self, stored: Stored) -> Place:
+        """The configured database that this is a backup of; else the one of its role."""
+        from des_core.backup.identity import name_of_url
+
+        places = self.places(Which.ALL)
+        server = stored.manifest.server
+        for place in places:
+            if name_of_url(place.url_text) == (server.dialect, server.database):
+                return place
+        roles = set(stored.manifest.roles)
+        return next((place for place in places if roles & set(place.roles)), places[0])
+
+    def newest(self, place: Place, entries: list[Entry]) -> Entry | None:
+        """The newest backup of this database; what was never finished does not count."""
+        newest = next(iter(self.of_place(place, entries)), None)
+        return next((entry for entry in entries if entry.stored is newest and newest), None)
 
     def surroundings(
         self, entry: Entry, entries: list[Entry], *, max_age_hours: float | None, offline: bool
@@ -154,8 +179,9 @@ class BackupSession:
         """Write to the audit trail, where it can be reached and is there already."""
         try:
             was_recorded = write(self.open(self.context.settings.config_url).database)
-        except DatabaseUnreachable as exc:
-            self.context.warn(f"not recorded: {exc.message}")
+        except DesError as exc:
+            # What was made or checked is there all the same: it can be checked again.
+            self.context.warn(f"not recorded: {exc.message}; later run: des-admin backup check")
             return
         if not was_recorded:
             self.context.say(

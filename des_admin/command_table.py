@@ -65,7 +65,7 @@ PANELS: dict[str, tuple[Entry, ...]] = {
             "first.",
         ),
         Entry("reconcile", "Find rows below the watermark that no shard and no exception knows."),
-        _group("backup", "Make backups that can be trusted, check them, list them."),
+        _group("backup", "Make backups that can be trusted, check them, list them.", "backup_keep"),
         _group("ledger", "What was packed, as the database has it."),
         _group(
             "archive", "Read files back from the archive: has, get, ls, export (as des-retriever)."

@@ -121,6 +121,7 @@ def create(
             jobs=jobs,
             lock_timeout_s=context.settings.migration.lock_timeout,
         )
+        session.take_up()
         for place in session.places(database):
             stored = _create_one(session, place, options)
             if stored is not None:

@@ -221,3 +221,66 @@ def test_restores_are_tried_on_the_scratch_server(
     [report] = checked.json["backups"]
     assert (report["good_to_level"], report["levels"]["L3"]) == (2, "unknown")
     assert report["is_good"] is True
+
+
+def test_prune_is_planned_confirmed_and_recorded(
+    program: Program, project: Path, sqlite_archive: Archive, backups: Path
+) -> None:
+    _configure(project, sqlite_archive.source, backups)
+    program("migrate", "up", "--yes")
+    for _ in range(3):
+        program("backup", "create", "--database", "source")
+    (backups / "29990101T000000Z_x.unfinished").mkdir()
+    names = sorted(path.name for path in backups.iterdir())
+    line = ("backup", "prune", "--keep-last", "2")
+    planned = program(*line, "--dry-run", "--output", "json").json
+    fates = {item["name"]: item["fate"] for item in planned["backups"]}
+    assert (planned["done"], sorted(fates)) == (False, names)
+    assert [fates[name] for name in names] == ["removed", "kept", "kept", "left"]
+    assert "--yes" in program(*line, expect=4).err
+    assert sorted(path.name for path in backups.iterdir()) == names
+    assert "removed: 1" in program(*line, "--yes").out
+    assert sorted(path.name for path in backups.iterdir()) == names[1:]
+    event = program("watermark", "history", "--output", "json").json["events"][0]
+    assert (event["action"], event["details"]["removed"]) == ("backup_prune", names[:1])
+    again = program(*line, "--yes", "--output", "json").json
+    assert (again["done"], len(again["backups"])) == (False, 3)
+
+
+def test_backup_that_a_drop_relied_on_stays(
+    program: Program, project: Path, sqlite_archive: Archive, backups: Path
+) -> None:
+    _configure(project, sqlite_archive.source, backups)
+    program("migrate", "up", "--yes")
+    program("backup", "create", "--database", "source")
+    [relied_on] = [path.name for path in backups.iterdir()]
+    program("migrate", "up", "--drop-archived", "--yes")
+    program("backup", "create", "--database", "source")
+    program("backup", "create", "--database", "source")
+    planned = program("backup", "prune", "--keep-last", "1", "--yes", "--output", "json").json
+    why = {item["name"]: item["why"] for item in planned["backups"]}
+    assert "dropped on it" in why[relied_on]
+    assert len(list(backups.iterdir())) == 2 and (backups / relied_on).exists()
+
+
+def test_restore_plan_names_the_newest_that_is_good(
+    program: Program, project: Path, sqlite_archive: Archive, backups: Path
+) -> None:
+    _configure(project, sqlite_archive.source, backups)
+    program("backup", "create", "--database", "source")
+    [good] = [path.name for path in backups.iterdir()]
+    program("backup", "create", "--database", "source")
+    [newer] = [path.name for path in backups.iterdir() if path.name != good]
+    data = backups / newer / "data.sqlite"
+    data.write_bytes(data.read_bytes()[:-4096])
+    (backups / "29990101T000000Z_x.unfinished").mkdir()
+    done = program("backup", "restore-plan", "--database", "source")
+    assert f"{newer} is not used" in done.err
+    assert good in done.out and newer not in done.out
+    assert newer in program("backup", "restore-plan", newer).out
+    shutil.rmtree(backups / good)
+    assert "no good backup" in program("backup", "restore-plan", expect=4).err
+    assert (
+        "never finished"
+        in program("backup", "restore-plan", "29990101T000000Z_x.unfinished", expect=2).err
+    )

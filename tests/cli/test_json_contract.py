@@ -102,6 +102,7 @@ LINES = (
     ),
     *("migrate sql down", "migrate up --yes", "backup create --dir backups"),
     *("backup list --dir backups", "backup check --dir backups"),
+    *("backup prune --dir backups --dry-run", "backup restore-plan --dir backups"),
     "plan capacity --files-per-day 1000000 --mean-size 50000 --output-dir s3://",
     *("compliance sync", "migrate pause", "migrate resume"),
     *("migrate plan --drop-archived", "reconcile", "deploy render --to deployed"),

@@ -19,9 +19,10 @@ from des_core.backup.dump import (
 )
 from des_core.backup.engines import engine_for
 from des_core.backup.hashing import hash_files
-from des_core.backup.identity import LiveServer, Target, read_server
+from des_core.backup.identity import LiveServer, Target, read_locale, read_server
 from des_core.backup.manifest import FileEntry, Manifest, write_manifest
 from des_core.backup.numbers import CountedTables, find_counted_tables, names_of
+from des_core.backup.partitions import with_partitions
 from des_core.backup.private import private_directory
 from des_core.backup.progress import Listener, ignore
 from des_core.backup.store import load_entry, new_backup
@@ -64,6 +65,7 @@ def create_backup(
     counted = find_counted_tables(target.database, settings, with_files=ROLE_SOURCE in roles)
     if chosen is not None:
         counted = counted.only(frozenset(map(str, chosen)))
+        chosen = with_partitions(target, chosen)
     started_at = clock()
     with (
         private_directory() as scratch,
@@ -132,6 +134,8 @@ def _manifest(
         tables=result.numbers.tables,
         watermark=result.numbers.watermark,
         files=files,
+        locale=read_locale(order.target),
+        left_out=result.left_out,
     )
 
 

@@ -70,10 +70,11 @@ class DumpOrder:
 
 @dataclass(frozen=True)
 class DumpResult:
-    """The numbers of the dump's own snapshot, and how the tool ended."""
+    """The numbers of the dump's own snapshot, how the tool ended, and what it leaves out."""
 
     numbers: Numbers
     tool: ToolRun
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from des_core.backup.check import CheckOptions, check_backup
@@ -77,10 +77,8 @@ def _needed_level(evidence: BackupEvidence) -> Level:
 def _judge_evidence(
     settings: Settings, live: Live, evidence: BackupEvidence, now: datetime
 ) -> BackupVerdict:
-    allowed = timedelta(hours=settings.backup.max_age_hours)
-    age = evidence.age(now)
-    if age > allowed:
-        hours = age.total_seconds() / 3600
+    hours = evidence.age(now).total_seconds() / 3600
+    if hours > settings.backup.max_age_hours:
         text = f"the newest checked backup, {evidence.name}, is {hours:,.1f} hours old"
         return BackupVerdict(
             False, f"{text}; {settings.backup.max_age_hours:g} are allowed", MAKE_ONE

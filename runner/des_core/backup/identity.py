@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from des_core.backup.manifest import ServerIdentity
+from des_core.backup.manifest import DatabaseLocale, ServerIdentity
 from des_core.backup.programs import read_version
 from des_core.backup.statements import BackupCatalog
 from des_core.basics.database_urls import dialect_of, parse_url, url_label
@@ -87,6 +87,19 @@ def read_server(target: Target) -> LiveServer:
         Dialect.SQLITE: _read_sqlite,
     }
     return readers[target.dialect](target)
+
+
+def read_locale(target: Target) -> DatabaseLocale | None:
+    """How the database was made; None where that is no question."""
+    if target.dialect is Dialect.SQLITE:
+        return None
+    with target.database.read() as tx:
+        row = tx.run(BackupCatalog(target.dialect).backup("locale")).one()
+    if target.dialect is Dialect.MYSQL:
+        return DatabaseLocale(str(row.encoding), str(row.collation_name))
+    return DatabaseLocale(
+        *(str(row.encoding), row.collation_name, row.ctype, row.provider, row.provider_locale)
+    )
 
 
 def _read_postgres(target: Target) -> LiveServer:

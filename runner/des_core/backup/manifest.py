@@ -96,8 +96,25 @@ class SourceNames:
 
 
 @dataclass(frozen=True, slots=True)
+class DatabaseLocale:
+    """How the database was made: for MySQL and MariaDB encoding and `collate` are its defaults.
+
+    `provider` and `provider_locale` are PostgreSQL's letter and name for ICU and built-in ones.
+    """
+
+    encoding: str
+    collate: str | None = None
+    ctype: str | None = None
+    provider: str | None = None
+    provider_locale: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
-    """Everything that a check compares with. `tables` were counted in the dump's own snapshot."""
+    """Everything that a check compares with. `tables` were counted in the dump's own snapshot.
+
+    `left_out` says in words what of the database or its server is not in the backup.
+    """
 
     name: str
     des_admin: str
@@ -113,6 +130,8 @@ class Manifest:
     tables: tuple[TableNumbers, ...]
     watermark: WatermarkNumbers | None
     files: tuple[FileEntry, ...]
+    locale: DatabaseLocale | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def size_bytes(self) -> int:

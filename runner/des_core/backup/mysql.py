@@ -18,6 +18,7 @@ from des_core.backup.identity import LiveServer, Target
 from des_core.backup.manifest import ToolRun
 from des_core.backup.mysql_snapshot import Pump, dump_in_snapshot, output_pipe
 from des_core.backup.mysql_stream import examine_stream
+from des_core.backup.mysql_users import dump_users
 from des_core.backup.private import write_option_file
 from des_core.backup.programs import Program, find_program, require_success, start
 from des_core.backup.progress import Progress
@@ -27,6 +28,7 @@ from des_core.basics.identifiers import Dialect
 
 DATA_FILE = "data.sql"
 ROUTINES_FILE = "routines.sql"
+HISTORY_SINCE = (10, 11)
 _INSTALL = "install mariadb-client (or MySQL's own client), then run the same command again"
 _TLS_OPTIONS = {"ssl_ca": "ssl-ca", "ssl_cert": "ssl-cert", "ssl_key": "ssl-key"}
 _SUFFIXES = {
@@ -60,7 +62,8 @@ class MySqlEngine:
         """Tables and numbers in one snapshot, then routines and events, which have no snapshot."""
         program = _find_dumper(order.server)
         base = [program.path, f"--defaults-file={_option_file(order.target, order.scratch)}"]
-        common = [*_COMMON, *_flavour(program)]
+        history, left_out = _history(order, program)
+        common = [*_COMMON, *_flavour(program), *history]
         tables = [table.name for table in order.chosen or ()]
         suffix = _SUFFIXES[order.squeeze]
         command = [*base, *common, "--", order.target.name, *tables]
@@ -68,8 +71,11 @@ class MySqlEngine:
         if order.chosen is None:
             command = [*base, *common, *_ONLY_ROUTINES, "--", order.target.name]
             stderr += _dump_rest(order, command, order.directory / (ROUTINES_FILE + suffix))
+            left_out += dump_users(order.target, order.server, order.directory, suffix)
+        else:
+            left_out += ("everything but the chosen tables: users, routines, events",)
         tool = ToolRun(program.name, program.version_line, (*common, *tables), 0, stderr)
-        return DumpResult(numbers, tool)
+        return DumpResult(numbers, tool, left_out)
 
     def examine(self, stored: Stored, scratch: Path) -> Iterator[Finding]:
         """The closing line where only the dumper can have put it, and every required table."""
@@ -94,7 +100,7 @@ class MySqlEngine:
             raise UsageError("a restore needs a server", hint="leave out --offline")
         program = find_program("mariadb", "mysql", hint=_INSTALL)
         name = f"des_check_{secrets.token_hex(6)}"
-        catalog = BackupCatalog(Dialect.MYSQL, scratch=name)
+        catalog = BackupCatalog(Dialect.MYSQL, scratch=name, locale=stored.manifest.locale)
         with target.database.autocommit() as tx:
             tx.run(catalog.backup("scratch_create"))
         try:
@@ -128,6 +134,20 @@ def _flavour(program: Program) -> list[str]:
         "--set-gtid-purged=OFF",
         *(["--column-statistics=0"] if program.version >= (8,) else []),
     ]
+
+
+def _history(order: DumpOrder, program: Program) -> tuple[list[str], tuple[str, ...]]:
+    """The option that dumps what system-versioned tables keep; else what is left out."""
+    if order.server.identity.product != "MariaDB":
+        return [], ()
+    statement = BackupCatalog(Dialect.MYSQL).backup("versioned_tables")
+    with order.target.database.read() as tx:
+        tables = [str(row.table_name) for row in tx.run(statement)]
+    if not tables:
+        return [], ()
+    if program.is_mariadb and program.version >= HISTORY_SINCE:
+        return ["--dump-history"], ()
+    return [], (f"the history of system-versioned tables: {', '.join(tables)}",)
 
 
 def _option_file(target: Target, scratch: Path) -> Path:

@@ -13,6 +13,7 @@ from des_core.backup.findings import Finding, Level, Severity
 from des_core.backup.identity import Target
 from des_core.backup.manifest import ToolRun
 from des_core.backup.numbers import read_numbers
+from des_core.backup.postgres_globals import ROLES_FILE, TABLESPACES_FILE, dump_globals, is_whole
 from des_core.backup.private import write_pgpass
 from des_core.backup.programs import (
     Program,
@@ -67,7 +68,7 @@ class PostgresEngine:
         require_success(running, "pg_dump", hint)
         arguments = tuple(_without_connection(command[1:]))
         tool = ToolRun(program.name, program.version_line, arguments, 0, running.stderr)
-        return DumpResult(numbers, tool)
+        return DumpResult(numbers, tool, _dump_rest(order))
 
     def examine(self, stored: Stored, scratch: Path) -> Iterator[Finding]:
         """Magic, table of contents, and a full read that decompresses every table."""
@@ -76,6 +77,10 @@ class PostgresEngine:
         if _first_bytes(table_of_contents) != MAGIC:
             yield _error("not_a_dump", f"{table_of_contents.name} is no dump of PostgreSQL")
             return
+        for name in (ROLES_FILE, TABLESPACES_FILE):
+            path = stored.path / name
+            if path.exists() and not is_whole(path):
+                yield _error("truncated", f"{name} does not end as it was written: it is cut")
         program = find_postgres_program("pg_restore", _dumped_by(stored))
         list_path = scratch / "toc.list"
         arguments = ["--list", f"--file={list_path}", str(data)]
@@ -111,6 +116,14 @@ class PostgresEngine:
         finally:
             with target.database.autocommit() as tx:
                 tx.run(catalog.backup("scratch_drop"))
+
+
+def _dump_rest(order: DumpOrder) -> tuple[str, ...]:
+    """The cluster's globals beside the dump; returns what is in neither."""
+    if order.chosen is not None:
+        return ("everything but the chosen tables: roles, functions, types, large objects",)
+    conninfo = _conninfo(order.target, order.scratch)
+    return dump_globals(order.directory, conninfo, order.server.version, order.scratch)
 
 
 @contextmanager

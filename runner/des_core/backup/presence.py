@@ -100,8 +100,8 @@ def _age(stored: Stored, around: Surroundings) -> Iterator[Finding]:
     # The data is as of the beginning, however long the dump took.
     started_at = stored.manifest.started_at
     age = around.now - started_at
-    if age > timedelta(hours=around.max_age_hours):
-        hours = age.total_seconds() / 3600
+    hours = age.total_seconds() / 3600
+    if hours > around.max_age_hours:
         message = f"it is {hours:,.1f} hours old; {around.max_age_hours:g} are allowed"
         yield _error("too_old", message)
     if age < -CLOCK_TOLERANCE:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,8 +18,21 @@ from typing import IO, Any
 from des_core.basics.errors import CheckFailed, Refused
 
 STDERR_KEPT = 4000
+END_AFTER_S = 10.0
 CHUNK_BYTES = 1 << 20
 _POSTGRES_PLACES = (("/usr/lib/postgresql", "*/bin"), ("/usr", "pgsql-*/bin"))
+
+
+# A program of its own, because what runs between fork and exec in a process with threads may hang.
+# SIGTERM, because pg_dump then ends its workers and cancels what they asked the server for.
+_BOUND_TO_PARENT = """\
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit(143)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,22 +132,25 @@ def start(
     stdin: int | IO[bytes] = subprocess.DEVNULL,
     stdout: int | IO[bytes] = subprocess.DEVNULL,
 ) -> Iterator[Running]:
-    """Start a tool; on leaving the block by an exception it is killed, never left behind.
+    """Start a tool; on leaving the block by an exception it is ended, never left behind.
 
-    `scratch` is a private directory. What the tool writes, only its owner can read.
+    `scratch` is a private directory. What the tool writes, only its owner can read. Where this
+    process is killed, the kernel ends the tool: nothing writes on into a backup that is nobody's.
     """
     stderr_path = scratch / f"stderr-{Path(command[0]).name}-{len(list(scratch.iterdir()))}"
     with stderr_path.open("xb") as stderr:
         process = subprocess.Popen(
-            list(command), stdin=stdin, stdout=stdout, stderr=stderr, umask=0o077
+            [sys.executable, "-I", "-S", "-c", _BOUND_TO_PARENT, str(os.getpid()), *command],
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            umask=0o077,
         )
     try:
         yield Running(process, stderr_path)
         process.wait()
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        _end(process)
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 _close_quietly(pipe)
@@ -179,6 +197,15 @@ def written_bytes(directory: Path) -> int:
         with contextlib.suppress(FileNotFoundError):
             total += path.stat().st_size if path.is_file() else 0
     return total
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """First so that it can end workers and queries of its own."""
+    for stop in (process.terminate, process.kill):
+        if process.poll() is None:
+            stop()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=END_AFTER_S)
 
 
 def _close_quietly(pipe: Any) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+from tenacity.wait import wait_random_exponential
 
 from des_core.backup.dump import Stored
 from des_core.backup.findings import CheckReport, Level
 from des_core.backup.manifest import ServerIdentity
+from des_core.basics.errors import Refused
 from des_core.basics.timestamps import format_utc, parse_stored
 from des_core.database.connections import Database
 from des_core.database.stored_time import from_stored
@@ -21,10 +24,13 @@ from des_core.ledger.events import record_event
 
 CREATE = "backup_create"
 CHECK = "backup_check"
+PRUNE = "backup_prune"
+DROP = "migrate.drop_archived"
 EVENT_TABLE = "des_archive_event"
 OURS = "des-admin"
 GOOD, FAILED = "good", "failed"
 MAX_CHECKS = 1000
+RECORD_ATTEMPTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,7 @@ class BackupEvidence:
     database: str
     tables: tuple[str, ...] | None
     warnings: tuple[str, ...]
+    errors: tuple[str, ...] = ()
 
     def age(self, now: datetime) -> timedelta:
         """How old its data is."""
@@ -134,6 +141,19 @@ def made_hash(config: Database, name: str) -> str | None:
     return None
 
 
+def drop_events(config: Database) -> list[str]:
+    """What the drops of the column say of the backups that they relied on; newest first."""
+    return [str(details.get("backup")) for _at, details in _read_events(config, DROP)]
+
+
+def record_pruned(
+    config: Database, removed: Sequence[str], kept: Sequence[str], *, actor: str, now: datetime
+) -> bool:
+    """Record which backups were removed. False where there is no audit trail yet."""
+    details = {"removed": list(removed), "kept": list(kept)}
+    return _record(config, PRUNE, actor, now, f"{len(removed)} backups", details)
+
+
 def _read_checks(config: Database) -> Iterator[BackupEvidence]:
     for at, details in _read_events(config, CHECK):
         evidence = _evidence(details, at)
@@ -172,6 +192,7 @@ def _evidence(details: Mapping[str, Any], at: datetime) -> BackupEvidence | None
         database=str(details["database"]),
         tables=None if tables is None else tuple(map(str, tables)),
         warnings=tuple(details.get("warnings", ())),
+        errors=tuple(details.get("errors", ())),
     )
 
 
@@ -186,15 +207,22 @@ def _record(
     with config.read() as tx:
         if not sa.inspect(tx.connection).has_table(EVENT_TABLE):
             return False
-    with config.write() as tx:
-        record_event(
-            tx,
-            action=action,
-            actor=actor,
-            now=now,
-            to_value=name,
-            details={"name": name, "host": socket.gethostname(), **details},
-        )
+    # Two backups of two databases may end in the same moment: the trail takes one after the other.
+    for attempt in Retrying(
+        retry=retry_if_exception_type(Refused),
+        stop=stop_after_attempt(RECORD_ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.05, max=2),
+        reraise=True,
+    ):
+        with attempt, config.write() as tx:
+            record_event(
+                tx,
+                action=action,
+                actor=actor,
+                now=now,
+                to_value=name,
+                details={"name": name, "host": socket.gethostname(), **details},
+            )
     return True
 
 

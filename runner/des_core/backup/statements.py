@@ -5,12 +5,17 @@ They lie in `sql/<dialect>/backup/`, because no two dialects need the same ones.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cached_property
 
+from des_core.backup.manifest import DatabaseLocale
+from des_core.basics.errors import DamagedData
 from des_core.basics.identifiers import Dialect, TableName, quote
 from des_core.database.catalog import Catalog, Statement
 from des_core.settings.config import DatabaseSettings
+
+_WORD = re.compile(r"[A-Za-z0-9_]+")
 
 
 class BackupCatalog(Catalog):
@@ -26,6 +31,8 @@ class BackupCatalog(Catalog):
         scratch: str = "des_scratch",
         schema: str = "public",
         encoding: str = "UTF8",
+        account: str = "",
+        locale: DatabaseLocale | None = None,
     ) -> None:
         super().__init__(dialect, settings)
         self._more = {
@@ -34,6 +41,8 @@ class BackupCatalog(Catalog):
             "scratch": quote(scratch, dialect),
             "schema": quote(schema, dialect),
             "encoding": quote(encoding, dialect),
+            "account": account,
+            "defaults": _defaults(locale),
         }
 
     @cached_property
@@ -43,3 +52,13 @@ class BackupCatalog(Catalog):
     def backup(self, name: str) -> Statement:
         """The statement `sql/<dialect>/backup/NAME.sql`."""
         return self.load("backup", f"{name}.sql")
+
+
+def _defaults(locale: DatabaseLocale | None) -> str:
+    """Character set and collation of a database of MySQL or MariaDB; a manifest may name them."""
+    names = ("utf8mb4",) if locale is None else (locale.encoding, locale.collate)
+    kinds = ("CHARACTER SET", "COLLATE")
+    words = (f"{kind} {name}" for kind, name in zip(kinds, names, strict=False) if name)
+    if not all(name is None or _WORD.fullmatch(name) for name in names):
+        raise DamagedData("the manifest names a character set that is none", names=names)
+    return " ".join(words)

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from des_core.backup.claims import is_claimed, refuse_second, try_claim, whole_directory
 from des_core.backup.dump import Stored
-from des_core.backup.manifest import Manifest, read_manifest, sync_directory
+from des_core.backup.manifest import FILE_NAME, Manifest, read_manifest, sync_directory
 from des_core.basics.errors import DamagedData, Refused, UsageError
 
 UNFINISHED = ".unfinished"
+REMOVED = ".removed"
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
+_BEGUN = re.compile(r"\d{8}T\d{6}Z_(?P<label>.+?)(?:-\d+)?\.unfinished")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ def list_backups(directory: Path) -> list[Entry]:
 
 def load_entry(path: Path) -> Entry:
     """What is at `path`."""
+    if path.name.endswith((UNFINISHED, REMOVED)):
+        return Entry(path.name, path, None, _unfinished_problem(path))
     try:
         manifest, digest = read_manifest(path)
     except FileNotFoundError:
@@ -105,18 +110,64 @@ def new_backup(directory: Path, database: str, started_at: datetime) -> Iterator
 
     1. The block writes files and, last, the manifest, all synced. 2. The rename makes the backup
     appear. 3. The parent is synced. A crash before 2 leaves a directory that no check accepts.
+    LockHeld where a backup of this database is being made in `directory`.
     """
     _require_directory(directory)
-    name = f"{started_at.astimezone(UTC):%Y%m%dT%H%M%SZ}_{_UNSAFE.sub('-', database)[:80]}"
-    unfinished = _make_unfinished(directory, name)
-    final = unfinished.with_name(unfinished.name.removesuffix(UNFINISHED))
+    label = _UNSAFE.sub("-", database)[:80]
+    with whole_directory(directory):
+        _refuse_second(directory, label)
+        stamp = f"{started_at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+        unfinished = _make_unfinished(directory, f"{stamp}_{label}")
+        claim = try_claim(unfinished)
+    if claim is None:
+        raise refuse_second(unfinished)
     try:
         yield unfinished
-        unfinished.rename(final)
+        unfinished.rename(unfinished.with_name(unfinished.name.removesuffix(UNFINISHED)))
         sync_directory(directory)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
+    finally:
+        claim.release()
+
+
+def take_up(directory: Path) -> list[str]:
+    """Name what was finished by a process that ended before it could: the backups found so."""
+    found = []
+    with whole_directory(directory):
+        for path in sorted(directory.glob(f"*{UNFINISHED}")):
+            final = path.with_name(path.name.removesuffix(UNFINISHED))
+            if is_claimed(path) or final.exists() or not _is_finished(path, final.name):
+                continue
+            path.rename(final)
+            sync_directory(directory)
+            found.append(final.name)
+    return found
+
+
+def _is_finished(path: Path, name: str) -> bool:
+    try:
+        return read_manifest(path)[0].name == name
+    except (DamagedData, OSError):
+        return False
+
+
+def _refuse_second(directory: Path, label: str) -> None:
+    for path in directory.glob(f"*{UNFINISHED}"):
+        match = _BEGUN.fullmatch(path.name)
+        if match and match["label"] == label and is_claimed(path):
+            raise refuse_second(path)
+
+
+def _unfinished_problem(path: Path) -> str:
+    if path.name.endswith(REMOVED):
+        return "its removal was cut off: des-admin backup prune goes on with it"
+    if is_claimed(path):
+        return "it is being made"
+    if (path / FILE_NAME).exists():
+        return "it is finished, but was not given its name: des-admin backup check does that"
+    return "it was never finished: whoever made it ended too early"
 
 
 def _make_unfinished(directory: Path, name: str) -> Path:

@@ -1,4 +1,4 @@
--- purpose: an empty database to restore a backup into, dropped right after the check
+-- purpose: an empty database to restore a backup into
 -- index: none
 -- touches: a new database
-CREATE DATABASE {scratch} CHARACTER SET utf8mb4;
+CREATE DATABASE {scratch} {defaults};

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -132,8 +132,8 @@ def _age(newest: ForeignBackup | None, around: Surroundings) -> Sequence[Finding
     if newest is None:
         return ()
     age = around.now - newest.started_at
-    if age > timedelta(hours=around.max_age_hours):
-        hours = age.total_seconds() / 3600
+    hours = age.total_seconds() / 3600
+    if hours > around.max_age_hours:
         message = f"{newest.label} is {hours:,.1f} hours old; {around.max_age_hours:g} are allowed"
         return (error(Level.L0, "too_old", message, "see why the schedule stopped"),)
     if age < -CLOCK_TOLERANCE:
