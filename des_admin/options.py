@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 from pathlib import Path
+
+from des_core.basics.durations import parse_seconds
 
 
 class OutputMode(StrEnum):
@@ -28,3 +32,16 @@ class GlobalOptions:
     @property
     def wants_json(self) -> bool:
         return self.output is OutputMode.JSON
+
+
+def seconds(least: float, most: float = inf) -> Callable[[str | float], float]:
+    """What reads an option that is a length of time, or a bare number of seconds."""
+
+    def read(value: str | float) -> float:
+        length_s = parse_seconds(str(value))
+        if not least <= length_s <= most:
+            limit = f"{least:g} s or more" if most == inf else f"{least:g} to {most:g} s"
+            raise ValueError(f"{value} is not in the range: {limit}")
+        return length_s
+
+    return read

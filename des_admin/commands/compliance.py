@@ -9,6 +9,7 @@ import typer
 from des_admin.commands.migrate_run import Talk
 from des_admin.context import Context
 from des_admin.help_text import examples
+from des_admin.options import seconds
 from des_admin.render.tables import print_facts
 from des_admin.render.values import count, utc
 
@@ -17,15 +18,16 @@ app = typer.Typer(
 )
 
 SleepOption = Annotated[
-    float, typer.Option("--sleep", metavar="S", min=0, help="Seconds to rest after each chunk.")
+    float,
+    typer.Option("--sleep", metavar="TIME", parser=seconds(0), help="A rest after each chunk."),
 ]
 LagOption = Annotated[
     float | None,
     typer.Option(
         "--max-lag",
-        metavar="S",
-        min=0,
-        help="Wait while a replica is further behind (default 10); PostgreSQL only.",
+        metavar="TIME",
+        parser=seconds(0),
+        help="Wait while a replica is further behind (default 10s); PostgreSQL only.",
     ),
 ]
 LoadOption = Annotated[
@@ -42,7 +44,7 @@ def register(root: typer.Typer) -> None:
 @app.command(
     epilog=examples(
         "des-admin compliance sync",
-        "des-admin compliance sync --sleep 0.1 --max-lag 5",
+        "des-admin compliance sync --sleep 100ms --max-lag 5s",
         note="Every night, from cron or a Kubernetes CronJob.",
     )
 )

@@ -9,6 +9,7 @@ import typer
 
 from des_admin.context import Context
 from des_admin.help_text import examples
+from des_admin.options import seconds
 from des_core.basics.errors import CheckFailed
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ def exporter(
     interval: Annotated[
         float,
         typer.Option(
-            metavar="SECONDS", min=0.1, max=3600, help="How often the databases are read."
+            metavar="TIME",
+            parser=seconds(0.1, 3600),
+            help="How often the databases are read.",
         ),
     ] = 15.0,
     once: Annotated[

@@ -10,6 +10,7 @@ import typer
 
 from des_admin.context import Context
 from des_admin.help_text import examples
+from des_admin.options import seconds
 from des_core.basics.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def register(root: typer.Typer) -> None:
         epilog=examples(
             "des-admin progress",
             "des-admin progress --daily --days 7 --format markdown",
-            "des-admin progress --watch --every 10",
+            "des-admin progress --watch --every 10s",
             "des-admin progress --days 90 --format html > report.html",
             note="Numbers come from the watermark and the ledger. Of the table only a sample is "
             "read, and then it says estimated; --exact counts, which takes long on a large table.",
@@ -55,7 +56,13 @@ def progress(
         bool, typer.Option("--watch", help="Show it again and again until Ctrl-C.")
     ] = False,
     every_s: Annotated[
-        float, typer.Option("--every", min=0.5, metavar="SECONDS", help="How often, with --watch.")
+        float,
+        typer.Option(
+            "--every",
+            parser=seconds(0.5),
+            metavar="TIME",
+            help="How often, with --watch.",
+        ),
     ] = 5.0,
 ) -> None:
     """Show watermark, target, what waits, what is archived, exceptions, rates and time left."""

@@ -9,6 +9,7 @@ import typer
 
 from des_admin.context import Context
 from des_admin.help_text import examples
+from des_admin.options import seconds
 from des_admin.render.json import plain
 from des_admin.render.tables import print_facts
 from des_admin.render.values import count, duration, numbered, size, utc
@@ -45,7 +46,7 @@ def register(root: typer.Typer) -> None:
         epilog=examples(
             "des-admin run --dry-run",
             "des-admin run",
-            "des-admin run --mode continuous --interval 3600",
+            "des-admin run --mode continuous --interval 1h",
             "des-admin run --engine dask --scheduler tcp://dask-scheduler:8786",
             note="Ctrl-C stops at the next safe point; twice: at once. Either is safe: the next "
             "run goes on where the last commit was. Exit code 3: done, and some files became "
@@ -59,7 +60,11 @@ def run(
     mode: Annotated[Mode, typer.Option(help="One cycle, or one after the other.")] = Mode.SINGLE,
     interval: Annotated[
         float,
-        typer.Option(min=1.0, metavar="SECONDS", help="Pause between cycles in continuous mode."),
+        typer.Option(
+            parser=seconds(1),
+            metavar="TIME",
+            help="Pause between cycles in continuous mode.",
+        ),
     ] = 300.0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what a cycle would do, change nothing.")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import des_core
+from des_core.basics.durations import parse_seconds
 from des_core.process.collector import collect_rarely
 
 
@@ -61,6 +62,13 @@ def _end_on_sigterm() -> None:
         signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
 
 
+def _seconds(text: str) -> float:
+    try:
+        return parse_seconds(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from exc
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m watermark_orchestrator",
@@ -80,9 +88,9 @@ def _parser() -> argparse.ArgumentParser:
         "--mode",
         choices=("single", "continuous"),
         default="single",
-        help="one cycle, or one every --interval seconds until SIGTERM (default: %(default)s)",
+        help="one cycle, or one every --interval (300s, 5m) until SIGTERM (default: %(default)s)",
     )
-    parser.add_argument("--interval", type=float, default=300.0, metavar="SECONDS")
+    parser.add_argument("--interval", type=_seconds, default=300.0, metavar="TIME")
     parser.add_argument(
         "--workers", type=int, metavar="N", help="processes, instead of packer.workers"
     )

@@ -1,4 +1,4 @@
-"""Lengths of time as a person types them."""
+"""Lengths of time as a person types them: in options, in the configuration, beside `now`."""
 
 from __future__ import annotations
 
@@ -7,19 +7,43 @@ from datetime import timedelta
 
 from des_core.basics.errors import UsageError
 
-_FORM = re.compile(r"(?P<count>\d{1,9})(?P<unit>s|m|min|h|d|w)")
-_UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+FORMS = "90s, 15m, 3h, 7d or 2w"
+_FORM = re.compile(r"(?P<count>[0-9]{1,9}(\.[0-9]{1,6})?)(?P<unit>ms|s|m|min|h|d|w)")
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
+_UNITS = {
+    "ms": "milliseconds",
+    "s": "seconds",
+    "m": "minutes",
+    "min": "minutes",
+    "h": "hours",
+    "d": "days",
+    "w": "weeks",
+}
 
 
 def parse_duration(text: str) -> timedelta:
-    """`90s`, `30m`, `3h`, `7d` or `2w`; UsageError for anything else, and for nothing at all."""
-    match = _FORM.fullmatch(text.strip())
+    """`500ms`, `90s`, `1.5h`, `7d` or `2w`; UsageError for anything else, and for none at all."""
     try:
-        length = timedelta(**{_UNITS[match["unit"]]: int(match["count"])}) if match else None
-    except OverflowError:
+        length = read_duration(text)
+    except ValueError:
         length = None
     if not length:
-        raise UsageError(
-            f"not a length of time: {text!r}", hint="write it like 90s, 30m, 3h, 7d or 2w"
-        )
+        raise UsageError(f"not a length of time: {text!r}", hint=f"write it like {FORMS}")
     return length
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds, of a length of time or of a bare number; ValueError for anything else."""
+    number = _NUMBER.fullmatch(text.strip())
+    return float(number[0]) if number else read_duration(text).total_seconds()
+
+
+def read_duration(text: str) -> timedelta:
+    """As `parse_duration`, but nothing at all is a length too; ValueError for what is none."""
+    match = _FORM.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"not a length of time: write it like {FORMS}")
+    try:
+        return timedelta(**{_UNITS[match["unit"]]: float(match["count"])})
+    except OverflowError as exc:
+        raise ValueError("a length of time beyond all calendars") from exc

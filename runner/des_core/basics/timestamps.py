@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
+from des_core.basics.durations import read_duration
 from des_core.basics.errors import UsageError
 
 US_PER_SECOND = 1_000_000
@@ -16,8 +17,6 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST = datetime(1, 1, 3, tzinfo=UTC)
 LATEST = datetime(9999, 12, 29, tzinfo=UTC)
 
-_RELATIVE = re.compile(r"(?P<sign>[+-])(?P<count>\d{1,6})(?P<unit>[smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _STORED = re.compile(
     r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?"
 )
@@ -77,11 +76,11 @@ def parse_time(text: str, *, now: datetime, base: datetime | None = None) -> dat
 
     A time without a zone is UTC. Raises UsageError that lists the accepted forms.
     """
-    relative = _RELATIVE.fullmatch(text.strip())
+    sign, length = text.strip()[:1], text.strip()[1:]
     try:
-        if relative:
-            amount = timedelta(**{_UNITS[relative["unit"]]: int(relative["count"])})
-            moment = (base or now) + (amount if relative["sign"] == "+" else -amount)
+        if sign in ("+", "-"):
+            amount = read_duration(length)
+            moment = (base or now) + (amount if sign == "+" else -amount)
         else:
             moment = parse_stored(text)
         return require_range(moment.astimezone(UTC))

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from des_core.basics.durations import parse_seconds
 from des_core.basics.timestamps import parse_stored, require_range
 
 
@@ -35,13 +36,8 @@ def _moment(value: Any) -> Any:
 
 
 def _duration_s(value: Any) -> Any:
-    """Seconds, from a number or from `500ms`, `2s`, `5min`, `1h`."""
-    if not isinstance(value, str):
-        return value
-    for unit, factor in (("ms", 0.001), ("min", 60.0), ("h", 3600.0), ("s", 1.0)):
-        if value.strip().endswith(unit):
-            return float(value.strip().removesuffix(unit)) * factor
-    return value
+    """Seconds, from a number or from `500ms`, `2s`, `5m`, `1h`."""
+    return parse_seconds(value) if isinstance(value, str) else value
 
 
 Whole = Annotated[int, BeforeValidator(_reject_bool)]
