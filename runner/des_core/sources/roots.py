@@ -132,7 +132,7 @@ class SourceRoots:
         try:
             status = os.fstat(handle)
             if not os.path.samestat(status, wanted):
-                raise SourceFailure(Reason.CHANGED, "the link was changed while it was followed")
+                raise SourceFailure(Reason.OUTSIDE_ROOTS, "not where its link says")
             return self._open_regular(handle, status)
         finally:
             os.close(handle)
