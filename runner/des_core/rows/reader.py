@@ -27,6 +27,15 @@ if TYPE_CHECKING:
     pass
 
 
+# A page is as many rows as wanted, or fewer of long ones: this bounds what one may hold.
+PAGE_CHARS = 8 << 20
+BUFFERED_ROWS = 200
+LONG_ROW = 1024
+MAX_LOCATION = 4200
+MAX_SIZE = 2**63 - 1
+NO_SIZE = -1
+
+
 @dataclass(frozen=True, slots=True)
 class WindowStats:
     """What lies in a window. `size_bytes` is None where the table has no sizes."""
@@ -207,30 +216,21 @@ class SourceReader:
         self, statement: Statement, values: dict[str, object]
     ) -> Iterator[list[SourceRow]]:
         sql = str(statement.clause.compile(dialect=self.database.engine.dialect))
-        page: list[SourceRow] = []
         with self.database.read() as tx:
             cursor = tx.connection.connection.cursor()
             with cursor.copy(f"COPY ({sql}) TO STDOUT", values) as copy:
                 copy.set_types(["text", "int8", "text", "int8"])
-                for row in copy.rows():
-                    page.append(SourceRow._make(row))
-                    if len(page) == self.settings.page_size:
-                        yield self._localized(page)
-                        page = []
-        if page:
-            yield self._localized(page)
+                for page in cut_pages(map(SourceRow._make, copy.rows()), self.settings.page_size):
+                    yield self._localized(page)
 
     def _streamed_rows(
         self, statement: Statement, values: dict[str, object]
     ) -> Iterator[list[SourceRow]]:
         with self.database.read() as tx:
-            tx.connection.execution_options(stream_results=True)
+            tx.connection.execution_options(stream_results=True, max_row_buffer=BUFFERED_ROWS)
             result = tx.run(statement, values)
-            rows: Any
-            for rows in result.partitions(self.settings.page_size):
-                yield self._localized(
-                    [SourceRow(str(r[0]), int(r[1]), r[2], _size(r[3])) for r in rows]
-                )
+            for page in cut_pages(map(_row_of, result), self.settings.page_size):
+                yield self._localized(page)
 
     def _paged_rows(
         self, statement: Statement, values: dict[str, object]
@@ -238,12 +238,18 @@ class SourceReader:
         values |= {"page_size": self.settings.page_size, "page_key": 0}
         values["page_created_at"] = values.pop("net_start")
         while True:
+            page: list[SourceRow] = []
+            last: Any = None
             with self.database.read() as tx:
-                rows: Any = tx.run(statement, values).all()
-            if not rows:
+                for rows in tx.run(statement, values).partitions(BUFFERED_ROWS):
+                    last = rows[-1]
+                    page += map(_row_of, rows)
+                    if sum(map(_length, page[-len(rows) :])) >= PAGE_CHARS:
+                        break
+            if last is None:
                 return
-            yield [SourceRow(str(r[0]), int(r[1]), r[2], _size(r[3])) for r in rows]
-            values |= {"page_created_at": rows[-1][4], "page_key": rows[-1][5]}
+            yield from cut_pages(page, self.settings.page_size)
+            values |= {"page_created_at": last[4], "page_key": last[5]}
 
     def _localized(self, page: list[SourceRow]) -> list[SourceRow]:
         """Microseconds that were counted as if UTC, moved into the zone of the table."""
@@ -258,8 +264,53 @@ class SourceReader:
         ]
 
 
+def cut_pages(rows: Iterable[SourceRow], page_size: int) -> Iterator[list[SourceRow]]:
+    """Pages of so many rows, or fewer where the rows are long; no location is longer than any path.
+
+    An object key and a path are shorter, so what is cut off was of no use.
+    """
+    page: list[SourceRow] = []
+    held = 0
+    for row in rows:
+        length = _length(row)
+        if length > LONG_ROW:
+            page.append(row._replace(location=(row[2] or "")[:MAX_LOCATION] or row[2]))
+            length = _length(page[-1])
+        else:
+            page.append(row)
+        held += length
+        if len(page) >= page_size or held >= PAGE_CHARS:
+            yield page
+            page, held = [], 0
+    if page:
+        yield page
+
+
+def _length(row: SourceRow) -> int:
+    return len(row[0]) + len(row[2] or "")
+
+
+def _row_of(row: Any) -> SourceRow:
+    """Of drivers and databases that let anything stand in a column."""
+    location = row[2]
+    if location is not None and not isinstance(location, str):
+        location = (
+            location.decode("utf-8", "backslashreplace")
+            if isinstance(location, bytes)
+            else str(location)
+        )
+    return SourceRow(str(row[0]), int(row[1]), location, _size(row[3]))
+
+
 def _size(value: Any) -> int | None:
-    return None if value is None else int(value)
+    """What is no size of a file is one that no file has: the row becomes an exception."""
+    if value is None:
+        return None
+    try:
+        size = int(value)
+    except (ValueError, TypeError, OverflowError):
+        return NO_SIZE
+    return size if 0 <= size <= MAX_SIZE else NO_SIZE
 
 
 def _is_denied(exc: BaseException) -> bool:
