@@ -35,7 +35,10 @@ class Prompts:
             raise Refused("not confirmed: nothing was changed")
 
     def confirm_number(self, question: str, expected: int, *, given: int | None) -> None:
-        """Return when `expected` was typed, or given by `--confirm N`; Refused otherwise."""
+        """Return when `expected` was typed, or given by `--confirm N`; Refused otherwise.
+
+        For what cannot be undone, or makes files count as archived that are in no shard.
+        """
         if given is None:
             self._require_somebody(f"add --confirm {expected} to confirm it without being asked")
             text = self._read(f"{question} ").strip().replace(",", "").replace("_", "")

@@ -48,9 +48,16 @@ def delete(
     max_duration: Annotated[
         str | None, typer.Option(metavar="TIME", help="Stop after so long, e.g. 90m or 3h.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    confirm: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Irreversible: as many files as the plan says, typed here."),
+    ] = None,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", "-y", help="Irreversible: do not ask, however many files there are."),
+    ] = False,
 ) -> None:
-    """Delete sources whose shards are older than migration.grace_days."""
+    """Delete sources whose shards are older than migration.grace_days. Irreversible."""
     from des_core.basics.durations import parse_duration
     from watermark_orchestrator.archive import open_archive
     from watermark_orchestrator.deletion_pass import DeletionLimits
@@ -69,7 +76,12 @@ def delete(
         else:
             if not context.wants_json:
                 print_facts(context.talk, _facts(plan))
-            context.prompts.confirm("Delete the sources of these shards?", yes=yes)
+            context.prompts.confirm_number(
+                "Their sources will be deleted, which cannot be undone. "
+                f"Type the number of files to go on ({count(plan.files)}):",
+                plan.files,
+                given=plan.files if yes else confirm,
+            )
             report = delete_now(
                 archive,
                 again=again,

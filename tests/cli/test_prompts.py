@@ -242,7 +242,7 @@ def whole_state(archive: Archive) -> tuple[object, ...]:
         (["reconcile", "--record"], "late rows exceptions?", make_late_row),
         (["ledger", "rebuild"], "to the ledger?", forget_shards),
         (["verify", "--repair"], "pack their files again?", damage_a_shard),
-        (["sources", "delete"], "Delete the sources", let_sources_be_deleted),
+        (["sources", "delete"], "Type the number of files to go on", let_sources_be_deleted),
     ],
     ids=["down", "drop", "reconcile", "rebuild", "repair", "sources"],
 )
@@ -266,11 +266,13 @@ def test_work_that_is_not_confirmed(
             terminal.type(typed)
             assert terminal.end() == code, terminal.text
         assert whole_state(sqlite_archive) == before, f"{typed!r} changed something"
-    assert "--yes" in program(*line, expect=4).err
+    refusal = program(*line, expect=4).err
+    wanted = re.search(r"--confirm (\d+)", refusal)
+    assert wanted or "--yes" in refusal
     assert whole_state(sqlite_archive) == before
     with Terminal(sqlite_archive.project, *line) as terminal:
         terminal.expect(question)
-        terminal.type("y\n")
+        terminal.type(f"{wanted[1]}\n" if wanted else "y\n")
         assert terminal.end() in {0, 3}, terminal.text
     if "migrate" not in line:
         assert whole_state(sqlite_archive) != before
