@@ -14,7 +14,7 @@ from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import Column, print_table
 from des_admin.render.values import count, size
-from des_core.basics.errors import DamagedData
+from des_core.basics.errors import CheckFailed, DamagedData
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -185,6 +185,12 @@ def _draw(out: Console, report: VerifyReport, repaired: RepairReport | None) -> 
 
 def _judge(report: VerifyReport, repaired: RepairReport | None) -> None:
     if report.is_sound or (repaired is not None and not repaired.still_open):
+        if not report.is_complete:
+            raise CheckFailed(
+                "the time was over before every shard was read: nothing is known of the rest",
+                hint="run the same command again, which begins with the rest; or give it more time",
+                shards_read=report.shards,
+            )
         return
     if repaired is not None:
         raise DamagedData(

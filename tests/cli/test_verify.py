@@ -1,5 +1,9 @@
 """`des-admin verify` and `ledger rebuild` from the command line."""
 
+from datetime import timedelta
+
+import pytest
+
 from cli.conftest import Archive, Program
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import run_cycle
@@ -24,6 +28,17 @@ def test_verify_repairs_what_it_finds(archive: Archive, program: Program) -> Non
     assert repaired["packed"] == repaired["files"] > 0
     assert archive.events()[-2][0] == "damage_set_aside"
     assert program("verify", "--output", "json").json["sound"] is True
+
+
+def test_what_was_not_read_in_time_is_not_called_sound(
+    sqlite_archive: Archive, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program("run")
+    at_once = timedelta(microseconds=1)
+    monkeypatch.setattr("des_core.basics.durations.parse_duration", lambda text: at_once)
+    stopped = program("verify", "--max-duration", "1s", "--output", "json", expect=4)
+    assert stopped.json["complete"] is False
+    assert "begins with the rest" in stopped.err
 
 
 def test_ledger_rebuild(archive: Archive, program: Program) -> None:
