@@ -74,14 +74,7 @@ def delete(
         if dry_run:
             report = look_at_sources(archive, stop=stop)
         else:
-            if not context.wants_json:
-                print_facts(context.talk, _facts(plan))
-            context.prompts.confirm_number(
-                "Their sources will be deleted, which cannot be undone. "
-                f"Type the number of files to go on ({count(plan.files)}):",
-                plan.files,
-                given=plan.files if yes else confirm,
-            )
+            _confirm(context, plan, plan.files if yes else confirm)
             report = delete_now(
                 archive,
                 again=again,
@@ -95,6 +88,17 @@ def delete(
             hint="des-admin verify --repair",
             shards=", ".join(report.damaged[:5]),
         )
+
+
+def _confirm(context: Context, plan: DeletionPlan, given: int | None) -> None:
+    if not context.wants_json:
+        print_facts(context.talk, _facts(plan))
+    context.prompts.confirm_number(
+        "Their sources will be deleted, which cannot be undone. "
+        f"Type the number of files to go on ({count(plan.files)}):",
+        plan.files,
+        given=given,
+    )
 
 
 def _facts(plan: DeletionPlan) -> list[tuple[str, object]]:
