@@ -39,7 +39,11 @@ PANELS: dict[str, tuple[Entry, ...]] = {
             "doctor", "Check connections, schema, watermark, runner, exceptions, disk and clocks."
         ),
         _group("config", "Look at the configuration."),
-        _group("migrate", "Move from the column archived to the watermark, and back."),
+        _group(
+            "migrate",
+            "Move from the column archived to the watermark, and back.",
+            "migrate_alembic",
+        ),
         _group("plan", "Compute before you buy; touches nothing."),
     ),
     "Every day": (

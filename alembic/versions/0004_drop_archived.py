@@ -1,20 +1,41 @@
-"""The column archived goes, behind the gate.
+"""The column archived goes, behind the gate; optional.
 
+Up: the gate and its event, the index that mentions the column, the column. It depends on the
+watermark, which alone knows then what is archived.
+
+Down: what will have to be written is remembered, the column comes back (TRUE in every row where the
+database can do that without a rewrite), and the formula is written where it says otherwise.
 Statements: sql/<dialect>/migrations/0004_drop_archived.up.sql and .down.sql.
 """
 
-from des_core.migration import drop_archived
-from des_core.migration.run import MigrationRun
+from des_core.migration.column import (
+    COLUMN_BACK,
+    DROP_COLUMN,
+    DROP_PACKER_INDEX,
+    PASS_GATE,
+)
+from des_core.migration.flag_operation import WRITE_FLAGS
+from des_core.migration.versions import Walk
 
 revision = "0004_drop_archived"
 down_revision = "0002_created_at_index"
 branch_labels = None
-depends_on = None
+depends_on = "0003_watermark"
+
+UP = (
+    PASS_GATE,
+    DROP_PACKER_INDEX,
+    DROP_COLUMN,
+)
+DOWN = (
+    *COLUMN_BACK,  # begin_flags, add_archived, default_false
+    WRITE_FLAGS,
+)
 
 
-def upgrade(run: MigrationRun) -> None:
-    drop_archived.upgrade(run)
+def upgrade(walk: Walk) -> None:
+    walk(UP)
 
 
-def downgrade(run: MigrationRun) -> None:
-    drop_archived.downgrade(run)
+def downgrade(walk: Walk) -> None:
+    walk(DOWN)

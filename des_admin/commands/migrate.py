@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +12,7 @@ from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.migration import print_plan, print_status
 from des_core.basics.errors import ExitCode, UsageError
+from des_core.ledger.revisions import Direction
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,13 +21,6 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Move from the column archived to the watermark, and back.",
 )
-
-
-class Direction(StrEnum):
-    """Which way a script goes."""
-
-    UP = "up"
-    DOWN = "down"
 
 
 DropOption = Annotated[
@@ -93,7 +86,12 @@ def plan(
     """Show every statement that would run, what it locks, what it costs; change nothing."""
     context = Context.of(ctx)
     request = MigrateRequest(
-        "down" if down else "up", drop_archived, backup, seed_at, purge, dry_run=True
+        Direction.DOWN if down else Direction.UP,
+        drop_archived,
+        backup,
+        seed_at,
+        purge,
+        dry_run=True,
     )
     made = request.make_plan(context)
     context.emit("migrate-plan", request.payload(made), lambda out: print_plan(out, made))
@@ -123,7 +121,7 @@ def up(
     Every step looks at what is there: after a crash, run the same command again.
     """
     MigrateRequest(
-        "up",
+        Direction.UP,
         drop_archived,
         backup,
         seed_at,
@@ -153,7 +151,7 @@ def down(
     Ledger, exceptions and audit trail stay, unless --purge. After a crash, run it again.
     """
     MigrateRequest(
-        "down",
+        Direction.DOWN,
         purge=purge,
         dry_run=dry_run,
         yes=yes,
@@ -237,10 +235,10 @@ def sql(
     from des_core.migration.apply import make_scripts
 
     context = Context.of(ctx)
-    request = MigrateRequest(direction.value, drop_archived, None, seed_at, purge)
+    request = MigrateRequest(direction, drop_archived, None, seed_at, purge)
     scripts = make_scripts(
         context.settings,
-        direction=direction.value,
+        direction=direction,
         actor=context.actor,
         options=request.options(context),
     )
@@ -253,4 +251,4 @@ def sql(
             # Printed as it is: nothing in SQL may be wrapped, cut or escaped.
             out.file.write(script.text)
 
-    context.emit("migrate-sql", {"direction": direction.value, "scripts": chosen}, draw)
+    context.emit("migrate-sql", {"direction": direction, "scripts": chosen}, draw)

@@ -10,6 +10,7 @@ from des_admin.context import Context
 from des_admin.render.migration import print_plan
 from des_admin.render.values import count, duration
 from des_core.basics.errors import UsageError
+from des_core.ledger.revisions import Direction
 
 if TYPE_CHECKING:
     from des_core.migration.apply import MigrationReport
@@ -23,7 +24,7 @@ PROGRESS_EVERY_S = 2.0
 class MigrateRequest:
     """What was typed."""
 
-    direction: str
+    direction: Direction
     drop_archived: bool = False
     backup: str | None = None
     seed_at: str | None = None
@@ -102,14 +103,14 @@ class MigrateRequest:
     def _question(self, plan: MigrationPlan) -> str:
         if plan.continues:
             return "Build the index?"
-        if self.direction == "up":
+        if self.direction is Direction.UP:
             return "Drop the column archived?" if self.drop_archived else "Do this?"
         return "Forget ledger and audit trail, too?" if self.purge else "Go back?"
 
     def _execute(self, context: Context, plan: MigrationPlan) -> MigrationReport:
         from des_core.migration import apply
 
-        work = apply.upgrade if self.direction == "up" else apply.downgrade
+        work = apply.upgrade if self.direction is Direction.UP else apply.downgrade
         return work(
             context.settings,
             actor=context.actor,

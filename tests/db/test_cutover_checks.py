@@ -8,6 +8,7 @@ import pytest
 
 from des_core.basics.identifiers import Dialect
 from des_core.checks import Check, cutover, examine
+from des_core.ledger.revisions import Direction
 from des_core.migration.apply import make_plan, upgrade
 from des_core.migration.gate import server_is_able
 from des_core.migration.run import MigrationOptions, open_run
@@ -119,7 +120,9 @@ def test_a_publication_that_names_the_column_closes_the_gate(
         pytest.skip("column lists of publications came with PostgreSQL 15")
     files_table(database, 20, days=2, archived_days=1, files=False)
     database.execute("CREATE PUBLICATION of_files FOR TABLE files (uid, archived)")
-    plan = make_plan(make_settings(database, tmp_path / "out"), direction="up", options=DROP)
+    plan = make_plan(
+        make_settings(database, tmp_path / "out"), direction=Direction.UP, options=DROP
+    )
     users = next(finding for finding in plan.gate if finding.check == "users")
     assert not users.is_passed
     assert "publication of_files" in users.text
@@ -141,7 +144,7 @@ def test_the_plan_shows_the_budget_of_instant_changes(
 ) -> None:
     files_table(database, 20, days=2, archived_days=1, files=False)
     settings = make_settings(database, tmp_path / "out")
-    versions = make_plan(settings, direction="up", options=DROP).row_versions
+    versions = make_plan(settings, direction=Direction.UP, options=DROP).row_versions
     assert versions == (RowVersions(None, None) if database.kind == "mysql" else None)
     with open_run(settings) as migration:
         assert server_is_able(migration).is_passed

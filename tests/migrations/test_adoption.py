@@ -6,6 +6,7 @@ import pytest
 
 from des_core.basics.errors import WrongSchema
 from des_core.database.connections import open_database
+from des_core.ledger.revisions import Direction
 from des_core.ledger.watermark import read_watermark
 from des_core.migration.apply import downgrade, make_plan, upgrade
 from support.program.migrating import open_exceptions, settings_for, watermark_us
@@ -56,7 +57,7 @@ def test_the_value_stays_and_the_table_is_completed(
     table = files_table(database, 100, days=5, archived_days=3, holes=6, files=False)
     make_by_hand(database, (SHORT if short else GUIDE)[database.kind])
     settings = settings_for(database)
-    plan = make_plan(settings, direction="up")
+    plan = make_plan(settings, direction=Direction.UP)
     assert plan.seed is not None
     assert (plan.seed.origin, plan.seed.lag_days) == ("adopted", 3)
     upgrade(settings, plan=plan)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from des_core.ledger.revisions import Direction
 from des_core.migration import plan as plan_module
 from des_core.migration.apply import downgrade, make_plan, upgrade
 from des_core.migration.run import MigrationOptions
@@ -36,7 +37,7 @@ def test_no_plan_and_no_seed_reads_the_table(
     before = canonical_rows(database)
     settings = settings_for(database)
     rows = _rows_scanned(database)
-    plan = make_plan(settings, direction="up", options=DROP)
+    plan = make_plan(settings, direction=Direction.UP, options=DROP)
     assert _rows_scanned(database) == rows
     assert plan.continues
     assert plan.seed is None
@@ -44,7 +45,7 @@ def test_no_plan_and_no_seed_reads_the_table(
     assert {finding.check for finding in plan.gate} == {"backup", "users", "server"}
     upgrade(settings, options=DROP, plan=plan)
     built = _rows_scanned(database)  # the index was built: that reads the table twice
-    rest = make_plan(settings, direction="up", options=DROP)
+    rest = make_plan(settings, direction=Direction.UP, options=DROP)
     assert not rest.continues
     assert rest.revisions == REST
     assert rest.seed is not None
@@ -62,7 +63,7 @@ def test_without_a_plan_it_goes_through(
     before = canonical_rows(database)
     settings = settings_for(database)
     # On MySQL and MariaDB the per-record packer's index has every row, and serves as well.
-    assert make_plan(settings, direction="up").continues is (database.kind != "mysql")
+    assert make_plan(settings, direction=Direction.UP).continues is (database.kind != "mysql")
     report = upgrade(settings, options=DROP)
     assert report.revisions == ("0001_ledger", "0002_created_at_index", *REST)
     downgrade(settings)

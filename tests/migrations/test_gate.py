@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from des_core.basics.errors import Refused
+from des_core.ledger.revisions import Direction
 from des_core.migration.apply import make_plan, upgrade
 from des_core.migration.run import MigrationOptions
 from support.program.migrating import settings_for
@@ -162,7 +163,7 @@ def test_sessions_that_this_user_may_not_see_are_a_warning(seeded: FilesTable) -
     grants = (f"GRANT {owner}", "GRANT USAGE, CREATE ON SCHEMA public")
     try:
         with limited_user(database, grants) as limited:
-            plan = make_plan(settings_for(limited), direction="up", options=DROP)
+            plan = make_plan(settings_for(limited), direction=Direction.UP, options=DROP)
     finally:
         database.close_connections()
         database.execute(f"DROP OWNED BY {owner} CASCADE")
@@ -176,7 +177,7 @@ def test_sessions_that_this_user_may_not_see_are_a_warning(seeded: FilesTable) -
 def test_the_plan_shows_every_finding(seeded: FilesTable) -> None:
     seeded.add("late", LATE)
     options = MigrationOptions(drop_archived=True)
-    plan = make_plan(settings_for(seeded.database), direction="up", options=options)
+    plan = make_plan(settings_for(seeded.database), direction=Direction.UP, options=options)
     failed = {finding.check for finding in plan.gate if not finding.is_passed}
     assert failed == {"backup", "below"}
     assert len(plan.gate) == 6

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from des_core.basics.errors import Refused
+from des_core.ledger.revisions import Direction
 from des_core.migration.apply import downgrade, make_plan, upgrade
 from des_core.migration.live_state import find_created_at_index
 from des_core.migration.run import MigrationOptions, Notice, open_run
@@ -91,7 +92,7 @@ def test_blockers_stand_in_the_plan(
     database = make_database(server)
     files_table(database, 10, days=1, files=False)
     holder = Holder(database)
-    plan = make_plan(settings_for(database), direction="up")
+    plan = make_plan(settings_for(database), direction=Direction.UP)
     assert len(plan.blockers) == 1
     assert "session" in str(plan.blockers[0])
     holder.let_go()
@@ -107,7 +108,7 @@ def test_what_a_cut_off_build_left_is_repaired(
     _break_build(database, "CREATE INDEX CONCURRENTLY idx_files_created_at ON files (created_at)")
     with open_run(settings) as migration:
         assert find_created_at_index(migration) is None
-    plan = make_plan(settings, direction="up")
+    plan = make_plan(settings, direction=Direction.UP)
     assert "drop_leftover" in {statement.step for statement in plan.statements}
     upgrade(settings)
     with open_run(settings) as migration:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from des_core.ledger.revisions import Direction
 from des_core.migration.apply import downgrade, make_plan, upgrade
 from des_core.migration.run import MigrationOptions
 from support.program.migrating import rows_by_formula, settings_for
@@ -69,7 +70,7 @@ def _round_trip(database: TestDatabase, shape: TableShape, options: MigrationOpt
     settings = settings_for(database, **shape.settings())
     before = canonical_rows(database, shape)
     for _ in range(2):
-        plan = make_plan(settings, direction="up", options=options)
+        plan = make_plan(settings, direction=Direction.UP, options=options)
         upgrade(settings, options=options, plan=plan)
         if options.drop_archived:
             assert all(row[4] is None for row in canonical_rows(database, shape))

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from des_core.basics.errors import Refused
+from des_core.ledger.revisions import Direction
 from des_core.migration.apply import downgrade, make_plan, make_scripts, upgrade
-from des_core.migration.created_at_index import steps_to_build
+from des_core.migration.created_at_index import build_steps
 from des_core.migration.live_state import find_created_at_index
 from des_core.migration.run import MigrationOptions, open_run
 from support.crash.killing import migrate_with_kills
@@ -61,7 +62,7 @@ def test_up_run_drop_down_twice(
 
 def test_each_partition_is_built_by_itself(database: TestDatabase) -> None:
     settings = settings_for(database)
-    plan = make_plan(settings, direction="up")
+    plan = make_plan(settings, direction=Direction.UP)
     steps = [statement.step for statement in plan.statements]
     assert steps.count("create_partition_created_at") == LEAVES
     assert steps.count("create_parent_created_at") == PARENTS
@@ -103,7 +104,7 @@ def test_a_foreign_partition_is_named(database: TestDatabase) -> None:
         open_run(settings_for(database)) as migration,
         pytest.raises(Refused, match="files_far is a foreign table"),
     ):
-        steps_to_build(migration)
+        build_steps(migration)
 
 
 def test_killed_on_the_way_it_ends_the_same(database: TestDatabase) -> None:
@@ -123,7 +124,7 @@ def test_what_a_cut_off_build_left_is_repaired(database: TestDatabase) -> None:
         "UPDATE pg_index SET indisvalid = false"
         " WHERE indexrelid = 'files_0_idx_files_created_at'::regclass"
     )
-    plan = make_plan(settings_for(database), direction="up")
+    plan = make_plan(settings_for(database), direction=Direction.UP)
     assert [s.step for s in plan.statements].count("drop_leftover") == 1
     upgrade(settings_for(database))
     assert broken_indexes(database) == []
@@ -147,7 +148,7 @@ def test_a_chunk_reads_only_its_partitions(database: TestDatabase) -> None:
 def test_scripts_leave_what_the_program_leaves(database: TestDatabase) -> None:
     before = canonical_rows(database)
     settings = settings_for(database)
-    for direction in ("up", "down"):
+    for direction in Direction:
         [script] = make_scripts(settings, direction=direction, options=DROP)
         run_script(database, script.text)
         assert broken_indexes(database) == []

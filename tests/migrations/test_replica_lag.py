@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from des_core.basics.errors import Refused, UsageError
+from des_core.ledger.revisions import Direction
 from des_core.migration.apply import downgrade, make_plan, upgrade
 from des_core.migration.compliance import sync_flags
 from des_core.migration.run import MigrationOptions, Notice, open_run
@@ -105,7 +106,7 @@ def test_where_the_server_cannot_know_it_is_refused_before_anything_changes(
     before = canonical_rows(database)
     options = MigrationOptions(max_lag_s=5.0)
     with pytest.raises(UsageError, match="PostgreSQL only"):
-        make_plan(settings, direction="down", options=options)
+        make_plan(settings, direction=Direction.DOWN, options=options)
     with pytest.raises(UsageError, match="PostgreSQL only"):
         downgrade(settings, options=options)
     with pytest.raises(UsageError, match="PostgreSQL only"):

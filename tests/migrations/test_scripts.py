@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from des_core.ledger.revisions import Direction
 from des_core.migration.apply import downgrade, make_scripts, upgrade
 from des_core.migration.run import MigrationOptions
 from des_core.settings.config import Settings
@@ -23,7 +24,7 @@ MakeDatabase = Callable[[str], TestDatabase]
 
 
 def run_scripts(
-    settings: Settings, direction: str, options: MigrationOptions, *places: TestDatabase
+    settings: Settings, direction: Direction, options: MigrationOptions, *places: TestDatabase
 ) -> None:
     """Each script in order, on the database that it is for."""
     for script in make_scripts(settings, direction=direction, actor="dba", options=options):
@@ -98,10 +99,10 @@ def test_scripts_do_what_the_program_does(
     by_script = settings_for(other, **shape.settings())
     for _ in range(2):
         upgrade(by_program, options=options)
-        run_scripts(by_script, "up", options, other)
+        run_scripts(by_script, Direction.UP, options, other)
         assert state_of(other, other, shape) == state_of(database, database, shape)
         downgrade(by_program)
-        run_scripts(by_script, "down", options, other)
+        run_scripts(by_script, Direction.DOWN, options, other)
         left, right = state_of(other, other, shape), state_of(database, database, shape)
         assert left == right
 
@@ -121,12 +122,12 @@ def test_two_databases_get_two_scripts(
     files_table(database, 90, days=6, archived_days=4, holes=5, files=False)
     before = canonical_rows(database)
     settings = settings_for(database, config_database)
-    run_scripts(settings, "up", options, database, config_database)
+    run_scripts(settings, Direction.UP, options, database, config_database)
     assert upgrade(settings).revisions == ()
     expected = before
     if options is KEEP:
         expected = rows_by_formula(database, config_database)
-    run_scripts(settings, "down", options, database, config_database)
+    run_scripts(settings, Direction.DOWN, options, database, config_database)
     assert canonical_rows(database) == expected == before
     assert downgrade(settings).revisions == ()
 
@@ -138,6 +139,6 @@ def test_nothing_archived_yet(
     for place in (database, other):
         files_table(place, 30, days=3, files=False)
     upgrade(settings_for(database))
-    run_scripts(settings_for(other), "up", KEEP, other)
+    run_scripts(settings_for(other), Direction.UP, KEEP, other)
     shape = TableShape()
     assert state_of(other, other, shape) == state_of(database, database, shape)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from des_core.basics.errors import Refused, WrongSchema
+from des_core.ledger.revisions import Direction
 from des_core.migration.apply import downgrade, make_plan, upgrade
 from des_core.migration.run import MigrationOptions
 from support.program.migrating import open_exceptions, settings_for, watermark_us
@@ -70,7 +71,7 @@ def test_seed_at_captures_below_and_packs_again_above(
     table = files_table(database, 60, days=6, archived_days=3, holes=4, files=False)
     seed = DAY + timedelta(days=days)
     settings, options = settings_for(database), MigrationOptions(seed_at=seed)
-    plan = make_plan(settings, direction="up", options=options)
+    plan = make_plan(settings, direction=Direction.UP, options=options)
     upgrade(settings, options=options, plan=plan)
     rows = table.rows.values()
     holes = {(r.uid, at(r.created_at)) for r in rows if r.created_at <= seed and not r.archived}
@@ -99,7 +100,7 @@ def test_too_many_holes_are_refused_with_the_alternatives(
     files_table(database, 100, days=5, archived_days=4, holes=11, files=False)
     few = settings_for(database, migration={"max_captured": 10})
     with pytest.raises(Refused, match="too many rows") as caught:
-        make_plan(few, direction="up")
+        make_plan(few, direction=Direction.UP)
     assert "--seed-at" in (caught.value.hint or "")
     assert "archived rows would be packed again" in (caught.value.hint or "")
     assert "des-migrate" in (caught.value.hint or "")
@@ -154,7 +155,7 @@ def test_archived_may_be_null(database: TestDatabase) -> None:
             f"INSERT INTO files VALUES ('u{number}', '2024-01-0{number}', '/x', {archived})"
         )
     database.execute("INSERT INTO files VALUES ('never', NULL, '/x', NULL)")
-    plan = make_plan(settings_for(database), direction="up")
+    plan = make_plan(settings_for(database), direction=Direction.UP)
     assert plan.seed is not None
     assert (plan.seed.holes.rows, plan.seed.unseen.rows) == (2, 1)
     upgrade(settings_for(database))
@@ -168,7 +169,7 @@ def test_a_table_without_the_column_starts_below_everything(
     database.execute("DROP INDEX idx_files_created_archived" + _on_files(database))
     database.execute("ALTER TABLE files DROP COLUMN archived")
     settings = settings_for(database)
-    plan = make_plan(settings, direction="up")
+    plan = make_plan(settings, direction=Direction.UP)
     assert plan.seed is not None
     assert plan.seed.origin == "below_oldest"
     assert any("no column archived" in note for note in plan.seed.notes)
@@ -217,7 +218,7 @@ def test_a_time_outside_the_calendar_is_refused_on_the_way_there_and_back(
         assert "des_archive_config" not in database.table_names()
     upgrade(settings)
     with odd_row(database, odd), pytest.raises(Refused, match="not a time that can be used"):
-        make_plan(settings, direction="down")
+        make_plan(settings, direction=Direction.DOWN)
     downgrade(settings)
     assert canonical_rows(database) == before
 

@@ -15,14 +15,22 @@ class Branch(StrEnum):
     SOURCE = "source"
 
 
+class Direction(StrEnum):
+    """Which way a migration goes."""
+
+    UP = "up"
+    DOWN = "down"
+
+
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One revision. `down` is the one before it on its branch."""
+    """One revision. `down` is the one before it on its branch, `needs` one of the other branch."""
 
     name: str
     branch: Branch
     down: str | None
     intent: str
+    needs: str | None = None
 
 
 LEDGER = Revision("0001_ledger", Branch.CONFIG, None, "tables for ledger, exceptions and events")
@@ -31,7 +39,11 @@ CREATED_AT_INDEX = Revision(
 )
 WATERMARK = Revision("0003_watermark", Branch.CONFIG, LEDGER.name, "the watermark, seeded")
 DROP_ARCHIVED = Revision(
-    "0004_drop_archived", Branch.SOURCE, CREATED_AT_INDEX.name, "the column archived goes"
+    "0004_drop_archived",
+    Branch.SOURCE,
+    CREATED_AT_INDEX.name,
+    "the column archived goes",
+    needs=WATERMARK.name,
 )
 REVISIONS = (LEDGER, CREATED_AT_INDEX, WATERMARK, DROP_ARCHIVED)
 BY_NAME = {revision.name: revision for revision in REVISIONS}

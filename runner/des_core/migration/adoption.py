@@ -11,14 +11,14 @@ import sqlalchemy as sa
 
 from des_core.basics.errors import WrongSchema
 from des_core.basics.identifiers import Dialect
-from des_core.database.catalog import config_statement
+from des_core.database.catalog import Catalog, config_statement
 from des_core.database.stored_time import from_stored, to_stored
 from des_core.ledger.jobs import SEED_JOB, read_job
-from des_core.ledger.revisions import WATERMARK
+from des_core.ledger.revisions import WATERMARK, Branch
 from des_core.migration.live_state import CONFIG_TABLE, has_table, read_columns
 from des_core.migration.run import MigrationRun
-from des_core.migration.statements import run_named
-from des_core.migration.steps import get_step
+from des_core.migration.statements import run_steps
+from des_core.migration.steps import Step, get_step
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import ReflectedColumn
@@ -53,15 +53,19 @@ def read_hand_made(migration: MigrationRun) -> HandMade | None:
     return HandMade(from_stored(rows[0].archived_until), int(rows[0].lag_days))
 
 
-def adopt_config_table(migration: MigrationRun) -> None:
+def list_adoption(migration: MigrationRun, catalog: Catalog) -> list[Step]:
+    """The steps that complete the table."""
+    return [get_step(catalog, UP, name) for name in missing_steps(migration)]
+
+
+def adopt_config_table(migration: MigrationRun, catalog: Catalog) -> None:
     """Give a table made by hand what it lacks; its value stays as it is."""
-    if not has_table(migration.config, CONFIG_TABLE):
-        return
+    steps = list_adoption(migration, catalog)
     if migration.config.dialect is Dialect.SQLITE:
-        _rebuild(migration)
+        _rebuild(migration, steps)
         return
-    for name in missing_steps(migration):
-        run_named(migration, migration.config, UP, name)
+    for step in steps:
+        run_steps(migration, Branch.CONFIG, WATERMARK.name, [step])
 
 
 def _was_seeded_by_us(migration: MigrationRun) -> bool:
@@ -109,15 +113,13 @@ def _is_exact(column: ReflectedColumn, dialect: Dialect) -> bool:
     return isinstance(kind, sa.DateTime) and getattr(kind, "fsp", None) == 6
 
 
-def _rebuild(migration: MigrationRun) -> None:
+def _rebuild(migration: MigrationRun, steps: list[Step]) -> None:
     """SQLite cannot add a CHECK or a default that is computed: a new table, in one transaction."""
-    if "fence" in read_columns(migration.config, CONFIG_TABLE):
-        return
     row = read_hand_made(migration)
-    catalog = migration.config_catalog
+    set_aside, create, drop_old = steps
     with migration.config.write() as tx:
-        tx.run(get_step(catalog, UP, "adopt_set_aside").statement)
-        tx.run(get_step(catalog, UP, "create_config").statement)
+        tx.run(set_aside.statement)
+        tx.run(create.statement)
         if row is not None:
             values = {
                 "archived_until": to_stored(row.archived_until, migration.config.dialect),
@@ -128,4 +130,4 @@ def _rebuild(migration: MigrationRun) -> None:
             }
             statement = config_statement(migration.config.dialect, "migration_seed_watermark")
             tx.run(statement, values)
-        tx.run(get_step(catalog, UP, "adopt_drop_old").statement)
+        tx.run(drop_old.statement)

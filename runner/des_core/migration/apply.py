@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from des_core.basics.errors import Refused
+from des_core.ledger.revisions import Direction
 from des_core.locks.lock import hold_lock
-from des_core.migration.environment import run_revisions
+from des_core.migration.execution import carry_out
 from des_core.migration.flag_sessions import require_sessions_are_possible
 from des_core.migration.gate import require_passed
 from des_core.migration.plan import (
@@ -38,11 +39,11 @@ class MigrationReport:
 
 
 def make_plan(
-    settings: Settings, *, direction: str, options: MigrationOptions | None = None
+    settings: Settings, *, direction: Direction, options: MigrationOptions | None = None
 ) -> MigrationPlan:
     """The plan for `up` or `down`, from the state that is found; nothing is changed."""
     with open_run(settings, options=options, only_look=True) as migration:
-        if direction == "up":
+        if direction is Direction.UP:
             return plan_upgrade(migration)
         require_lag_is_known(migration)
         require_sessions_are_possible(migration)
@@ -52,7 +53,7 @@ def make_plan(
 def make_scripts(
     settings: Settings,
     *,
-    direction: str,
+    direction: Direction,
     actor: str = DEFAULT_ACTOR,
     options: MigrationOptions | None = None,
 ) -> list[MigrationScript]:
@@ -93,7 +94,7 @@ def upgrade(
 def _carry_out(migration: MigrationRun, plan: MigrationPlan) -> MigrationReport:
     require_passed(plan.gate)
     migration.seed_plan = plan.seed
-    run_revisions(migration, plan.todo, upgrade=True)
+    carry_out(migration, plan.todo, Direction.UP)
     return MigrationReport(plan.revisions)
 
 
@@ -118,7 +119,7 @@ def downgrade(
         if plan is not None:
             require_current(migration, plan)
         todo = revisions_down(migration) if plan is None else plan.todo
-        run_revisions(migration, todo, upgrade=False)
+        carry_out(migration, todo, Direction.DOWN)
     return MigrationReport(tuple(revision.name for revision in todo))
 
 

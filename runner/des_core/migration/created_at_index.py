@@ -1,70 +1,37 @@
-"""Revision 0002_created_at_index: windows of created_at are found without the column archived."""
+"""Indexes of `files`: one on created_at alone for windows, one for the per-record packer."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from des_core.basics.errors import Refused
 from des_core.database.catalog import CREATED_ARCHIVED_INDEX
 from des_core.database.catalog import CREATED_AT_INDEX as INDEX_NAME
-from des_core.ledger.jobs import JOB_TABLE, Job, forget_job, read_job, write_job
-from des_core.ledger.revisions import CREATED_AT_INDEX
+from des_core.ledger.jobs import Job, forget_job, write_job
+from des_core.ledger.revisions import CREATED_AT_INDEX, Branch
+from des_core.migration.facts import INDEX_JOB
 from des_core.migration.index_build import find_builds
-from des_core.migration.live_state import (
-    IndexState,
-    find_created_archived_index,
-    find_created_at_index,
-    find_index,
-    has_table,
-)
+from des_core.migration.live_state import IndexState, find_index
+from des_core.migration.operations import Scene, Steps, Work
 from des_core.migration.partitions import drop_steps, index_steps, is_partitioned
+from des_core.migration.planned import PlannedStatement
 from des_core.migration.run import MigrationRun
-from des_core.migration.statements import run_steps
 from des_core.migration.steps import Step, get_step
 
 UP = f"{CREATED_AT_INDEX.name}.up"
 DOWN = f"{CREATED_AT_INDEX.name}.down"
-JOB_NAME = "created_at_index"
 
 
-def upgrade(migration: MigrationRun) -> None:
-    """Build the index, unless one that does the same is there."""
-    found = find_created_at_index(migration)
-    if found is not None:
-        migration.tell(CREATED_AT_INDEX.name, "create_created_at_index", f"{found.name} is there")
-        return
-    steps = steps_to_build(migration)
-    _remember_ours(migration)
-    for step in steps:
-        run_steps(migration, migration.source, UP, [step])
-
-
-def downgrade(migration: MigrationRun) -> None:
-    """Give the per-record packer its index back; ours goes."""
-    restore_created_archived_index(migration)
-    if was_built_by_us(migration):
-        for step in steps_to_drop(migration):
-            run_steps(migration, migration.source, DOWN, [step])
-        with migration.config.write() as tx:
-            forget_job(tx, JOB_NAME)
-
-
-def steps_to_build(migration: MigrationRun) -> list[Step]:
+def build_steps(migration: MigrationRun) -> list[Step]:
     """What is left to do for the index on created_at; Refused where its name is taken."""
-    if find_created_at_index(migration) is not None:
-        return []
     return _steps_for(migration, INDEX_NAME, UP, "create_created_at_index")
 
 
-def steps_to_restore(migration: MigrationRun) -> list[Step]:
-    """What is left to do for the index by which the per-record packer reads."""
-    if find_created_archived_index(migration) is not None:
-        return []
+def _packer_steps(migration: MigrationRun) -> list[Step]:
     return _steps_for(migration, CREATED_ARCHIVED_INDEX, DOWN, "create_created_archived_index")
 
 
-def steps_to_drop(migration: MigrationRun) -> list[Step]:
-    """How our index on created_at goes, where it is there."""
-    if find_index(migration, INDEX_NAME) is None:
-        return []
+def _drop_steps(migration: MigrationRun) -> list[Step]:
     if is_partitioned(migration):
         return drop_steps(migration, INDEX_NAME)
     return [get_step(migration.source_catalog, DOWN, "drop_created_at_index")]
@@ -82,23 +49,25 @@ def _steps_for(migration: MigrationRun, index: str, file_name: str, create: str)
     return [get_step(migration.source_catalog, file_name, name) for name in names]
 
 
-def was_built_by_us(migration: MigrationRun) -> bool:
-    """Whether the index came with the migration; one that was there before stays."""
-    return has_table(migration.config, JOB_TABLE) and (
-        read_job(migration.config, JOB_NAME) is not None
-    )
+def _presumed(index: str, file_name: str, create: str, scene: Scene) -> list[Step]:
+    """For a script, where no build was cut off."""
+    if is_partitioned(scene.migration):
+        return index_steps(scene.migration, index)
+    return [get_step(scene.catalog(Branch.SOURCE), file_name, create)]
 
 
-def restore_created_archived_index(migration: MigrationRun) -> None:
-    """The index on (created_at, archived), where it is missing."""
-    for step in steps_to_restore(migration):
-        run_steps(migration, migration.source, DOWN, [step])
+def _remember(scene: Scene) -> None:
+    job = Job(INDEX_JOB, "done", None, 0, None, {"index": INDEX_NAME})
+    write_job(scene.migration.config, job, scene.migration.now())
 
 
-def _remember_ours(migration: MigrationRun) -> None:
-    if has_table(migration.config, JOB_TABLE):
-        job = Job(JOB_NAME, "done", None, 0, None, {"index": INDEX_NAME})
-        write_job(migration.config, job, migration.now())
+def _forget(scene: Scene) -> None:
+    with scene.migration.config.write() as tx:
+        forget_job(tx, INDEX_JOB)
+
+
+def _job_statement(name: str, scene: Scene) -> Iterator[PlannedStatement]:
+    yield scene.query(Branch.CONFIG, name)
 
 
 def _require_no_builder(migration: MigrationRun) -> None:
@@ -120,3 +89,52 @@ def _name_is_taken(index: IndexState) -> Refused:
         columns=", ".join(column or "(expression)" for column in index.columns),
         predicate=index.predicate,
     )
+
+
+REMEMBER_INDEX = Work(
+    name="remember_index",
+    branch=Branch.CONFIG,
+    says="the index is ours, so the way back drops it; one that was there before stays",
+    when=lambda facts: facts.has_jobs and not facts.serves_windows,
+    makes={"index_is_ours": True},
+    statements=lambda scene: _job_statement("job_write", scene),
+    act=_remember,
+)
+BUILD_INDEX = Steps(
+    name="create_created_at_index",
+    branch=Branch.SOURCE,
+    says="an index on created_at alone, built while writers go on",
+    when=lambda facts: not facts.serves_windows,
+    makes={"serves_windows": True, "has_created_at_index": True},
+    choose=build_steps,
+    script=lambda scene: _presumed(INDEX_NAME, UP, "create_created_at_index", scene),
+)
+BUILD_PACKER_INDEX = Steps(
+    name="create_created_archived_index",
+    branch=Branch.SOURCE,
+    says="the index of what is not archived yet, by which the per-record packer reads",
+    when=lambda facts: not facts.serves_packer,
+    makes={"serves_packer": True, "has_packer_index": True},
+    choose=_packer_steps,
+    script=lambda scene: _presumed(
+        CREATED_ARCHIVED_INDEX, DOWN, "create_created_archived_index", scene
+    ),
+)
+DROP_INDEX = Steps(
+    name="drop_created_at_index",
+    branch=Branch.SOURCE,
+    says="the index that the migration made",
+    when=lambda facts: facts.index_is_ours and facts.has_created_at_index,
+    makes={"serves_windows": False, "has_created_at_index": False},
+    choose=_drop_steps,
+    script=lambda scene: _drop_steps(scene.migration),
+)
+FORGET_INDEX = Work(
+    name="forget_index",
+    branch=Branch.CONFIG,
+    says="no index is ours any more",
+    when=lambda facts: facts.index_is_ours,
+    makes={"index_is_ours": False},
+    statements=lambda scene: _job_statement("job_forget", scene),
+    act=_forget,
+)

@@ -1,117 +1,176 @@
-"""Alembic's part: which revision each database is at, and running one revision after another.
+"""Alembic's part: what env.py does with a command's revisions, each where its branch lives.
 
-The two branches may live in two databases, each with its own `des_admin_version`. Every step of
-a revision looks at the live state and may be repeated, so the version row is written after the
-revision, in a transaction of its own.
+The two branches may live in two databases, each with its own `des_admin_version`; Alembic is shown
+the heads of both as of one. Refusals leave as Alembic's own error, in one line with our hint.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext, MigrationStep
-from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 
-from des_core.basics.errors import ConfigError, UsageError
-from des_core.basics.resources import resource_dir
-from des_core.ledger.revisions import BY_NAME, DROP_ARCHIVED, VERSION_TABLE, WATERMARK, Revision
+from des_core.basics.errors import ConfigError, DesError, UsageError
+from des_core.ledger.revisions import (
+    BY_NAME,
+    DROP_ARCHIVED,
+    LEDGER,
+    VERSION_TABLE,
+    WATERMARK,
+    Branch,
+    Direction,
+    Revision,
+)
+from des_core.migration.execution import carry_out
 from des_core.migration.heads import all_heads
 from des_core.migration.plan import seed_needs_index
-from des_core.migration.run import DEFAULT_ACTOR, MigrationOptions, MigrationRun, open_run
+from des_core.migration.purge import require_purge
+from des_core.migration.run import DEFAULT_ACTOR, MigrationOptions, MigrationRun, Notice, open_run
+from des_core.migration.script import render_revisions
 
 if TYPE_CHECKING:
     from alembic.runtime.environment import EnvironmentContext
 
-KNOWN_ARGUMENTS = ("config", "backup", "seed_at", "purge", "actor", "reason")
+    from des_core.settings.config import Settings
 
-
-def script_directory() -> ScriptDirectory:
-    """The revisions as Alembic sees them, from the wheel or the checkout."""
-    config = Config()
-    config.set_main_option("script_location", str(resource_dir("alembic")).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    return ScriptDirectory.from_config(config)
-
-
-def run_revisions(migration: MigrationRun, revisions: Iterable[Revision], *, upgrade: bool) -> None:
-    """Run these revisions in the given order, each on its own database."""
-    script = script_directory()
-    make = MigrationStep.upgrade_from_script if upgrade else MigrationStep.downgrade_from_script
-    for revision in revisions:
-        _run_step(migration, make(script.revision_map, script.get_revision(revision.name)))
+KNOWN_ARGUMENTS = ("config", "backup", "seed_at", "purge", "actor", "reason", "database")
+# What des-admin hands over in the attributes of Alembic's configuration.
+SETTINGS, ACTOR = "des_admin_settings", "des_admin_actor"
 
 
 def run_environment(context: Any, env: Mapping[str, str]) -> None:
     """What env.py does: the command's revisions, in our order, each where it belongs."""
-    arguments = _arguments(context)
-    settings, options = _settings(arguments, env), _options(arguments)
-    actor = arguments.get("actor") or env.get("DES_ADMIN_ACTOR") or DEFAULT_ACTOR
-    with open_run(settings, actor=actor, options=options) as migration:
-        if context.is_offline_mode():
-            _print_script(context, migration)
-        else:
-            _run_command(context, migration)
+    with _as_alembic_error():
+        arguments = _arguments(context)
+        settings, options = _settings(context, arguments, env), _options(arguments)
+        actor = _actor(context, arguments, env)
+        offline = context.is_offline_mode()
+
+        def report(notice: Notice) -> None:
+            if not (notice.is_detail or offline or notice.done_rows is not None):
+                context.config.print_stdout("%s", f"{notice.step}: {notice.text}")
+
+        with open_run(
+            settings, actor=actor, options=options, report=report, only_look=offline
+        ) as migration:
+            if offline:
+                _write_script(context, migration, arguments.get("database"))
+            else:
+                _run_command(context, migration)
 
 
-def _run_step(migration: MigrationRun, step: Any) -> None:
-    revision = BY_NAME[step.revision.revision]
-    database = migration.database(revision.branch)
-    with database.autocommit() as tx:
-        context = MigrationContext.configure(
-            tx.connection,
-            opts={
-                "version_table": VERSION_TABLE,
-                "transactional_ddl": False,
-                "fn": lambda _heads, _context: [step],
-            },
-        )
-        context.run_migrations(run=migration)
+@contextmanager
+def _as_alembic_error() -> Iterator[None]:
+    """Alembic prints its own errors in one line and ends with a failure."""
+    try:
+        yield
+    except DesError as exc:
+        facts = ", ".join(f"{name}: {value}" for name, value in exc.facts.items())
+        parts = [exc.message, *([f"({facts})"] if facts else [])]
+        hint = f" – {_in_alembic_words(exc.hint)}" if exc.hint else ""
+        raise CommandError(" ".join(" ".join(parts).split()) + hint) from exc
+
+
+def _in_alembic_words(hint: str) -> str:
+    """The options that have another name here."""
+    for option, argument in (("--backup NAME", "-x backup=NAME"), ("--seed-at ", "-x seed_at=")):
+        hint = hint.replace(option, argument)
+    return hint
 
 
 def _run_command(context: EnvironmentContext, migration: MigrationRun) -> None:
     from des_core.locks.lock import hold_lock
 
-    heads = tuple(sorted(all_heads(migration)))
     with migration.config.autocommit() as tx:
         context.configure(connection=tx.connection, version_table=VERSION_TABLE)
-        alembic_context = context.get_context()
-        steps: list[Any] = list(alembic_context.opts["fn"](heads, alembic_context))
+        steps = _steps(context, shown_heads(all_heads(migration)))
     if not steps:
         return
+    direction, revisions = _in_order(steps)
+    with hold_lock(migration.config, "alembic"):
+        if direction is Direction.UP:
+            _go_up(context, migration, revisions)
+            return
+        if LEDGER in revisions:
+            require_purge(migration)
+        for revision in revisions:
+            _carry_out(context, migration, revision, direction)
+
+
+def shown_heads(heads: frozenset[str]) -> tuple[str, ...]:
+    """The heads for Alembic, newest first: what `-1` takes back. What another needs is no head."""
+    needed = {BY_NAME[name].needs for name in heads}
+    return tuple(sorted(heads - needed, reverse=True))
+
+
+def _steps(context: EnvironmentContext, heads: tuple[str, ...]) -> list[Any]:
+    """What the command asks Alembic for, as Alembic's own steps."""
+    alembic_context = context.get_context()
+    steps: list[Any] = list(alembic_context.opts["fn"](heads, alembic_context))
     if any(not hasattr(step, "revision") for step in steps):
         raise UsageError(
             "`alembic stamp` would claim what was not done",
             hint="run the migrations instead: des-admin migrate up; each step skips what is there",
         )
-    upgrade = not steps[0].is_downgrade
-    steps.sort(key=lambda step: str(step.revision.revision), reverse=not upgrade)
-    with hold_lock(migration.config, "alembic"):
-        if upgrade:
-            _look_ahead(migration, [str(step.revision.revision) for step in steps])
-        for step in steps:
-            _run_step(migration, step)
+    return steps
 
 
-def _look_ahead(migration: MigrationRun, names: list[str]) -> None:
-    """Refuse before the first change what a later revision would refuse."""
-    from des_core.migration.gate import preview_gate, require_passed
+def _in_order(steps: Sequence[Any]) -> tuple[Direction, list[Revision]]:
+    direction = Direction.DOWN if steps[0].is_downgrade else Direction.UP
+    names = {str(step.revision.revision) for step in steps}
+    return direction, [BY_NAME[name] for name in sorted(names, reverse=bool(direction == "down"))]
+
+
+def _go_up(
+    context: EnvironmentContext, migration: MigrationRun, revisions: Sequence[Revision]
+) -> None:
+    """Refuse before the first change what a later revision would; the optional drop comes last."""
+    from des_core.migration.gate import check_gate, require_passed
     from des_core.migration.seed import plan_seed
 
-    revisions = tuple(BY_NAME[name] for name in names)
-    if WATERMARK.name in names and not seed_needs_index(migration, revisions):
+    if WATERMARK in revisions and not seed_needs_index(migration, tuple(revisions)):
         migration.seed_plan = plan_seed(migration)
-    if DROP_ARCHIVED.name in names:
-        require_passed(preview_gate(migration))
+    for revision in revisions:
+        if revision is DROP_ARCHIVED:
+            require_passed(check_gate(migration))
+        _carry_out(context, migration, revision, Direction.UP)
 
 
-def _print_script(context: EnvironmentContext, migration: MigrationRun) -> None:
-    raise UsageError(
-        "alembic --sql cannot write the scripts for two databases",
-        hint="des-admin migrate sql prints them",
-    )
+def _carry_out(
+    context: EnvironmentContext, migration: MigrationRun, revision: Revision, direction: Direction
+) -> None:
+    carry_out(migration, [revision], direction)
+    context.config.print_stdout("%s", f"{direction}: {revision.name}, {revision.intent}")
+
+
+def _write_script(
+    context: EnvironmentContext, migration: MigrationRun, database: str | None
+) -> None:
+    """`--sql`: what `des-admin migrate sql` writes for these revisions."""
+    places = [branch.value for branch in Branch]
+    if database is not None and database not in places:
+        raise UsageError("-x database= wants source or config", given=database)
+    if database is None and not migration.shares_database:
+        raise UsageError(
+            "the watermark lives in a database of its own: there are two scripts",
+            hint="ask for one after the other, in this order on the way up:"
+            " -x database=config, -x database=source",
+        )
+    name = migration.config.engine.dialect.name
+    context.configure(dialect_name=name, version_table=VERSION_TABLE)
+    starting: Any = context.get_starting_revision_argument()
+    heads = (starting,) if isinstance(starting, str) else tuple(starting or ())
+    steps = _steps(context, shown_heads(frozenset(heads)))
+    if not steps:
+        return
+    direction, revisions = _in_order(steps)
+    for script in render_revisions(migration, revisions, direction):
+        if database is None or database in script.place:
+            # Written as it is: nothing in SQL may be wrapped or escaped.
+            context.get_context().output_buffer.write(script.text)
 
 
 def _arguments(context: EnvironmentContext) -> dict[str, str]:
@@ -124,10 +183,16 @@ def _arguments(context: EnvironmentContext) -> dict[str, str]:
     return arguments
 
 
-def _settings(arguments: Mapping[str, str], env: Mapping[str, str]) -> Any:
+def _settings(
+    context: EnvironmentContext, arguments: Mapping[str, str], env: Mapping[str, str]
+) -> Settings:
+    """Those of des-admin, where it is the caller; else of the file that is named."""
     from des_core.settings.config_file import load_settings
 
+    given: Callable[[], Settings] | None = context.config.attributes.get(SETTINGS)
     named = arguments.get("config") or env.get("DES_ADMIN_CONFIG")
+    if given is not None and "config" not in arguments:
+        return given()
     if not named:
         raise ConfigError(
             "no configuration is named",
@@ -136,16 +201,26 @@ def _settings(arguments: Mapping[str, str], env: Mapping[str, str]) -> Any:
     return load_settings(Path(named), env=env).settings
 
 
+def _actor(
+    context: EnvironmentContext, arguments: Mapping[str, str], env: Mapping[str, str]
+) -> str:
+    caller: str | None = context.config.attributes.get(ACTOR)
+    return arguments.get("actor") or caller or env.get("DES_ADMIN_ACTOR") or DEFAULT_ACTOR
+
+
 def _options(arguments: Mapping[str, str]) -> MigrationOptions:
     from datetime import UTC, datetime
 
     from des_core.basics.timestamps import parse_time
 
     seed_at = arguments.get("seed_at")
+    backup = arguments.get("backup")
+    if backup is not None and not backup.strip():
+        raise UsageError("-x backup= wants a name")
     return MigrationOptions(
         drop_archived=True,
         seed_at=None if seed_at is None else parse_time(seed_at, now=datetime.now(UTC)),
-        backup=arguments.get("backup"),
+        backup=backup,
         purge=arguments.get("purge") == "yes",
         reason=arguments.get("reason"),
     )

@@ -57,11 +57,7 @@ class ChunkWriter:
     @cached_property
     def in_shares(self) -> bool:
         """Whether it pays to write a chunk a quarter at a time."""
-        if self.migration.source.dialect is not Dialect.POSTGRES:
-            return False
-        archived = self.migration.settings.database.archived_column or "archived"
-        indexes = read_indexes(self.migration)
-        return not any(archived in (index.definition or "") for index in indexes)
+        return writes_in_shares(self.migration)
 
     def find_end(self, key: dict[str, Any] | None, size: int) -> dict[str, Any] | None:
         """The key of the last of the next `size` rows after `key`; None where there are none."""
@@ -156,6 +152,14 @@ class ChunkWriter:
 
     def _bounds(self) -> dict[str, Any]:
         return self.migration.schema.window(self.start, LATEST - timedelta(days=3))
+
+
+def writes_in_shares(migration: MigrationRun) -> bool:
+    """Whether it pays to write a chunk a quarter at a time: on PostgreSQL, without an index."""
+    if migration.source.dialect is not Dialect.POSTGRES:
+        return False
+    archived = migration.settings.database.archived_column or "archived"
+    return not any(archived in (index.definition or "") for index in read_indexes(migration))
 
 
 def resume_margin(migration: MigrationRun) -> timedelta:

@@ -17,6 +17,7 @@ from des_core.ledger.revisions import (
     LEDGER,
     REVISIONS,
     WATERMARK,
+    Direction,
     Revision,
     applied_revisions,
 )
@@ -24,7 +25,7 @@ from des_core.migration.blockers import Blocker, find_blockers
 from des_core.migration.gate import GateFinding, check_gate, preview_gate
 from des_core.migration.heads import all_heads
 from des_core.migration.live_state import estimate_rows, serves_windows, table_values
-from des_core.migration.planned import PlannedStatement, statements_down, statements_up
+from des_core.migration.planned import PlannedStatement, list_statements
 from des_core.migration.run import MigrationRun
 from des_core.migration.seed import plan_seed, require_times
 from des_core.migration.seed_plan import SeedPlan
@@ -43,7 +44,7 @@ class MigrationPlan:
     `continues`: the seed of a big table is looked for, and planned, once the index is there.
     """
 
-    direction: str
+    direction: Direction
     revisions: tuple[str, ...]
     statements: tuple[PlannedStatement, ...]
     seed: SeedPlan | None
@@ -73,15 +74,18 @@ def plan_upgrade(migration: MigrationRun) -> MigrationPlan:
     revisions = revisions_up(migration)
     if seed_needs_index(migration, revisions):
         revisions = tuple(r for r in revisions if r.name <= CREATED_AT_INDEX.name)
-        statements = statements_up(migration, revisions, None)
+        statements = list_statements(migration, revisions, Direction.UP)
         gate = preview_gate(migration) if migration.options.drop_archived else []
-        return _make_plan(migration, "up", revisions, statements, None, gate, continues=True)
+        return _make_plan(
+            migration, Direction.UP, revisions, statements, None, gate, continues=True
+        )
     seed = plan_seed(migration) if WATERMARK in revisions else None
-    statements = statements_up(migration, revisions, seed)
+    migration.seed_plan = seed
+    statements = list_statements(migration, revisions, Direction.UP)
     gate = []
     if DROP_ARCHIVED in revisions:
         gate = preview_gate(migration) if seed else check_gate(migration)
-    return _make_plan(migration, "up", revisions, statements, seed, gate)
+    return _make_plan(migration, Direction.UP, revisions, statements, seed, gate)
 
 
 def plan_downgrade(migration: MigrationRun) -> MigrationPlan:
@@ -91,8 +95,8 @@ def plan_downgrade(migration: MigrationRun) -> MigrationPlan:
     is_cheap = migration.source.dialect is not Dialect.SQLITE and serves_windows(migration)
     if revisions and is_cheap:
         require_times(migration)
-    statements = statements_down(migration, revisions)
-    return _make_plan(migration, "down", revisions, statements, None, [])
+    statements = list_statements(migration, revisions, Direction.DOWN)
+    return _make_plan(migration, Direction.DOWN, revisions, statements, None, [])
 
 
 def revisions_up(migration: MigrationRun) -> tuple[Revision, ...]:
@@ -127,7 +131,9 @@ def revisions_down(migration: MigrationRun) -> tuple[Revision, ...]:
 
 def require_current(migration: MigrationRun, plan: MigrationPlan) -> None:
     """Refused where somebody migrated between the plan and its execution."""
-    needed = revisions_up(migration) if plan.direction == "up" else revisions_down(migration)
+    needed = (
+        revisions_up(migration) if plan.direction is Direction.UP else revisions_down(migration)
+    )
     if plan.continues:
         needed = tuple(r for r in needed if r.name <= CREATED_AT_INDEX.name)
     if needed != plan.todo:
@@ -141,7 +147,7 @@ def require_current(migration: MigrationRun, plan: MigrationPlan) -> None:
 
 def _make_plan(
     migration: MigrationRun,
-    direction: str,
+    direction: Direction,
     revisions: tuple[Revision, ...],
     statements: Iterable[PlannedStatement],
     seed: SeedPlan | None,
@@ -168,7 +174,7 @@ def _make_plan(
 
 def _hash(
     migration: MigrationRun,
-    direction: str,
+    direction: Direction,
     revisions: tuple[str, ...],
     statements: tuple[PlannedStatement, ...],
     seed: SeedPlan | None,

@@ -59,6 +59,7 @@ class Notice:
     share: float | None = None
     eta_s: float | None = None
     is_detail: bool = False
+    took_s: float | None = None
 
 
 def ignore_notice(_notice: Notice) -> None:
@@ -69,7 +70,8 @@ def ignore_notice(_notice: Notice) -> None:
 class MigrationRun:
     """The two databases may be the same object. `report` hears what happens as it happens.
 
-    `formula_written_for`: the watermark that this run, under its lock, wrote into `archived`.
+    `formula_written_for`: the watermark that this run, under its lock, wrote into `archived`, with
+    so many `flags_written`.
     """
 
     settings: Settings
@@ -80,6 +82,7 @@ class MigrationRun:
     report: Callable[[Notice], None] = ignore_notice
     seed_plan: SeedPlan | None = None
     formula_written_for: datetime | None = None
+    flags_written: int = 0
 
     @cached_property
     def reader(self) -> SourceReader:

@@ -59,6 +59,11 @@ def load_steps(catalog: Catalog, file_name: str, *, folder: str = "migrations") 
     )
 
 
+def has_step(catalog: Catalog, file_name: str, name: str) -> bool:
+    """Whether the file of this dialect has the step: what only others need, it leaves out."""
+    return any(step.name == name for step in load_steps(catalog, file_name))
+
+
 def get_step(catalog: Catalog, file_name: str, name: str, *, folder: str = "migrations") -> Step:
     """One step by name."""
     for step in load_steps(catalog, file_name, folder=folder):

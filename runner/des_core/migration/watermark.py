@@ -1,134 +1,202 @@
-"""Revision 0003_watermark: the one row, seeded; back: the rollback.
+"""The watermark: one row, seeded; on the way back written into the column, then retired.
 
-Up, each part skipped where it is done already:
-1. the table, or what a table made by hand from the guide lacks;
-2. seed, exceptions and event in one transaction.
-
-Down:
-1. the column archived, where it is missing; then the formula written into it;
-2. the index that the per-record packer reads by;
-3. in one transaction: exceptions closed, watermark and workers gone, event; then the empty table.
+Retirement is one transaction: exceptions closed, watermark and workers gone, the event; then the
+empty table goes.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from des_core.basics.errors import WrongSchema
+from des_core.basics.errors import UsageError, WrongSchema
 from des_core.basics.timestamps import format_utc
+from des_core.database.catalog import config_statement
+from des_core.database.stored_time import to_stored
+from des_core.database.transaction import Transaction
 from des_core.ledger.events import record_event
-from des_core.ledger.jobs import SEED_JOB, read_job
-from des_core.ledger.revisions import WATERMARK
-from des_core.ledger.watermark import Watermark, read_watermark
-from des_core.migration.adoption import adopt_config_table
-from des_core.migration.created_at_index import restore_created_archived_index
-from des_core.migration.drop_archived import restore_archived_column
-from des_core.migration.flag_jobs import ROLLBACK_JOB, synced_until
-from des_core.migration.flags import write_formula
-from des_core.migration.live_state import CONFIG_TABLE, has_table, read_archived_column
-from des_core.migration.run import MigrationRun
-from des_core.migration.seed import plan_seed, write_seed
-from des_core.migration.statements import execute_steps, run_named
+from des_core.ledger.exceptions import exception_values
+from des_core.ledger.jobs import JOB_TABLE, read_job
+from des_core.ledger.revisions import WATERMARK, Branch
+from des_core.ledger.watermark import read_watermark
+from des_core.migration.adoption import adopt_config_table, list_adoption
+from des_core.migration.column import hole_reads
+from des_core.migration.facts import RETIRED_JOB
+from des_core.migration.live_state import has_table
+from des_core.migration.operations import (
+    READS,
+    ROW_LOCKS,
+    Check,
+    Operation,
+    Record,
+    Scene,
+    Sql,
+    Work,
+)
+from des_core.migration.planned import PlannedStatement
+from des_core.migration.seed import ADOPTED, iterate_holes, plan_seed, write_seed
+from des_core.migration.seed_plan import Count
+from des_core.migration.steps import load_steps
+
+if TYPE_CHECKING:
+    from des_core.migration.run import MigrationRun
+    from des_core.migration.script_writer import ScriptWriter
 
 UP = f"{WATERMARK.name}.up"
-DOWN = f"{WATERMARK.name}.down"
-RETIRED_JOB = "retired"
-RETIREMENT = (
-    "remember_fence",
-    "close_exceptions",
-    "forget_workers",
-    "forget_jobs",
-    "retire_watermark",
-)
-
-
-def upgrade(migration: MigrationRun) -> None:
-    """Create and seed. The plan that was shown to the operator counts; without one, it is made."""
-    adopt_config_table(migration)
-    run_named(migration, migration.config, UP, "create_config")
-    if watermark_is_seeded(migration) and read_job(migration.config, SEED_JOB) is not None:
-        migration.tell(WATERMARK.name, "seed", "the watermark is there")
-        return
-    plan = migration.seed_plan or plan_seed(migration)
-    captured = write_seed(migration, plan, fence=next_fence(migration))
-    migration.tell(
-        WATERMARK.name,
-        "seed",
-        f"watermark {format_utc(plan.archived_until)}, {captured:,} exceptions captured",
-    )
-
-
-def downgrade(migration: MigrationRun) -> None:
-    """The rollback. What is done already is not done again."""
-    if not has_table(migration.config, CONFIG_TABLE):
-        migration.tell(WATERMARK.name, "retire", "the watermark is gone already")
-        return
-    if watermark_is_seeded(migration):
-        _roll_back(migration)
-    elif read_job(migration.config, RETIRED_JOB) is None:
-        raise WrongSchema(
-            "des_archive_config is empty: what is archived cannot be told",
-            hint="put its row back from a backup, or from: des-admin watermark history",
-            database=migration.config.label,
-        )
-    run_named(migration, migration.config, DOWN, "drop_config")
-
-
-def watermark_is_seeded(migration: MigrationRun) -> bool:
-    """Whether the row is there. WrongSchema where there are several, or another id."""
-    with migration.config.read() as tx:
-        ids = [row.id for row in tx.run("watermark_read")]
-    if ids not in ([], [1]):
-        raise WrongSchema(
-            "des_archive_config must hold exactly one row, with id 1",
-            hint="remove the others after reading them: SELECT * FROM des_archive_config",
-            ids=", ".join(map(str, ids)),
-        )
-    return bool(ids)
+SEED_STEPS = ("seed_watermark", "capture_holes", "remember_seed")
 
 
 def next_fence(migration: MigrationRun) -> int:
     """Above every fence that an earlier life of the watermark had, so no old writer can commit."""
-    retired = read_job(migration.config, RETIRED_JOB)
+    retired = read_job(migration.config, RETIRED_JOB) if _has_jobs(migration) else None
     return 0 if retired is None else int(retired.details["fence"]) + 1
 
 
-def _roll_back(migration: MigrationRun) -> None:
-    with migration.config.read() as tx:
-        watermark = read_watermark(tx)
-    seed = read_job(migration.config, SEED_JOB)
-    column_was_kept = read_archived_column(migration) is not None
-    base = seed.cursor if seed is not None and column_was_kept else None
-    if base is not None:
-        base = max(base, synced_until(migration) or base)
-    restore_archived_column(migration)
-    changed = _write_formula_once(migration, watermark.archived_until, base)
-    restore_created_archived_index(migration)
-    _retire(migration, watermark, changed)
+def _has_jobs(migration: MigrationRun) -> bool:
+    return has_table(migration.config, JOB_TABLE)
 
 
-def _write_formula_once(migration: MigrationRun, watermark: datetime, base: datetime | None) -> int:
-    """The flags that were changed; the revision before this one may have written them just now."""
-    if migration.formula_written_for != watermark:
-        return write_formula(migration, watermark, base)
-    job = read_job(migration.config, ROLLBACK_JOB)
-    return 0 if job is None else job.rows_done
+def _seed(scene: Scene) -> None:
+    """The plan that was shown to the operator counts; without one, it is made."""
+    migration = scene.migration
+    plan = migration.seed_plan or plan_seed(migration)
+    captured = write_seed(migration, plan, fence=next_fence(migration))
+    until = format_utc(plan.archived_until)
+    scene.tell("seed", f"watermark {until}, {captured:,} exceptions captured")
 
 
-def _retire(migration: MigrationRun, watermark: Watermark, changed: int) -> None:
-    with migration.config.write() as tx:
-        execute_steps(tx, migration.config_catalog, DOWN, RETIREMENT)
-        record_event(
-            tx,
-            action="migrate.down",
-            actor=migration.actor,
-            now=migration.now(),
-            from_value=format_utc(watermark.archived_until),
-            reason=migration.options.reason,
-            details={"fence": watermark.fence, "flags_written": changed},
-        )
-    migration.tell(
-        WATERMARK.name,
-        "retire",
-        f"the watermark {format_utc(watermark.archived_until)} is written into archived and gone",
+def _list_seed(scene: Scene) -> Iterator[PlannedStatement]:
+    plan = scene.migration.seed_plan
+    holes = None if plan is None else plan.holes
+    if scene.facts.has_column:
+        for name in hole_reads(scene):
+            yield scene.query(Branch.SOURCE, name, READS, holes)
+    yield scene.query(Branch.CONFIG, "exception_record", ROW_LOCKS, holes)
+    if plan is None or plan.origin != ADOPTED:
+        yield scene.query(Branch.CONFIG, "migration_seed_watermark", ROW_LOCKS, Count(1))
+    for step in load_steps(scene.catalog(Branch.CONFIG), UP):
+        if step.name == "remember_seed":
+            yield scene.step(Branch.CONFIG, step)
+    yield scene.query(Branch.CONFIG, "event_add")
+
+
+def _script_seed(scene: Scene, writer: ScriptWriter) -> Iterator[str]:
+    migration = scene.migration
+    steps = {step.name: step for step in load_steps(writer.catalog, UP)}
+    if not writer.apart:
+        if migration.settings.database.archived_column is None:
+            raise UsageError(
+                "without database.archived_column a script cannot choose the seed",
+                hint="run it instead: des-admin migrate up",
+            )
+        writer.require_clock()
+        yield from writer.steps(steps[name] for name in SEED_STEPS)
+        return
+    yield from writer.transaction(
+        [*_seed_literals(migration, writer), *writer.plain([steps["remember_seed"]])]
     )
+
+
+def _seed_literals(migration: MigrationRun, writer: ScriptWriter) -> Iterator[str]:
+    """`files` is elsewhere: seed and holes are read now and written out."""
+    plan, now, dialect = plan_seed(migration), migration.now(), writer.dialect
+    record = config_statement(dialect, "exception_record")
+    with migration.config.read() as tx:
+        for page in iterate_holes(migration, plan.archived_until, tx):
+            for values in exception_values(page, dialect, now):
+                yield writer.bound(record, values)
+    values = {
+        "archived_until": to_stored(plan.archived_until, dialect),
+        "lag_days": plan.lag_days,
+        "now": to_stored(now, dialect),
+        "actor": migration.actor,
+        "fence": next_fence(migration),
+    }
+    yield writer.bound(config_statement(dialect, "migration_seed_watermark"), values)
+
+
+def _require_known(scene: Scene) -> None:
+    raise WrongSchema(
+        "des_archive_config is empty: what is archived cannot be told",
+        hint="put its row back from a backup, or from: des-admin watermark history",
+        database=scene.migration.config.label,
+    )
+
+
+def _note_retirement(scene: Scene, tx: Transaction) -> None:
+    """In the transaction that retires it, and before: the row that goes is the one that is told."""
+    migration = scene.migration
+    watermark = read_watermark(
+        tx,
+    )
+    record_event(
+        tx,
+        action="migrate.down",
+        actor=migration.actor,
+        now=migration.now(),
+        from_value=format_utc(watermark.archived_until),
+        reason=migration.options.reason,
+        details={"fence": watermark.fence, "flags_written": migration.flags_written},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adoption(Operation):
+    """A table that was made by hand gets what it lacks; its value stays as it is."""
+
+    def planned(self, scene: Scene) -> Iterable[PlannedStatement]:
+        steps = list_adoption(scene.migration, scene.catalog(Branch.CONFIG))
+        yield from (scene.step(Branch.CONFIG, step) for step in steps)
+        if scene.facts.has_watermark:
+            yield scene.query(Branch.CONFIG, "migration_seed_watermark", rows=Count(1))
+
+    def run(self, scene: Scene) -> None:
+        adopt_config_table(scene.migration, scene.catalog(Branch.CONFIG))
+
+
+def retired(name: str) -> Operation:
+    """A statement of the transaction that retires the watermark."""
+    makes = {"has_watermark": False, "was_retired": True} if name == "retire_watermark" else {}
+    return Sql(name=name, when=lambda facts: facts.has_watermark, makes=makes)
+
+
+ADOPT_TABLE = Adoption(
+    name="adopt_config",
+    says="a table made by hand gets what it lacks",
+    when=lambda facts: facts.has_config_table and bool(facts.lacking),
+    makes={"lacking": ()},
+)
+CREATE_TABLE = Sql(
+    name="create_config",
+    when=lambda facts: not facts.has_config_table,
+    makes={"has_config_table": True, "has_watermark": False, "lacking": ()},
+)
+SEED = Work(
+    name="seed",
+    says="the watermark where archiving has come to; what is not archived below it, as exceptions",
+    when=lambda facts: not facts.is_seeded,
+    makes={"is_seeded": True, "has_watermark": True},
+    statements=_list_seed,
+    act=_seed,
+    script=_script_seed,
+)
+REQUIRE_KNOWN = Check(
+    name="require_watermark",
+    says="an empty table says nothing of what is archived",
+    when=lambda facts: facts.has_config_table and not (facts.has_watermark or facts.was_retired),
+    ask=_require_known,
+)
+NOTE_RETIREMENT = Record(
+    name="note_retirement",
+    says="who went back, and from which watermark",
+    when=lambda facts: facts.has_watermark,
+    of_group="retirement",
+    statements=("event_add",),
+    note=_note_retirement,
+)
+DROP_TABLE = Sql(
+    name="drop_config",
+    when=lambda facts: facts.has_config_table,
+    makes={"has_config_table": False},
+)

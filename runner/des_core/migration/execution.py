@@ -1,0 +1,74 @@
+"""Carrying out the operations of a revision: each looks at what is there, then does its part."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import count, groupby
+from typing import TYPE_CHECKING
+
+from des_core.database.transaction import Transaction
+from des_core.ledger.revisions import Branch, Direction, Revision
+from des_core.migration.facts import Facts
+from des_core.migration.operations import Operation, Scene
+from des_core.migration.patience import patiently
+from des_core.migration.run import MigrationRun, Notice
+from des_core.migration.versions import operations_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def carry_out(migration: MigrationRun, revisions: Iterable[Revision], direction: Direction) -> None:
+    """These revisions in the given order, each on the database that it changes."""
+    for revision in revisions:
+        alone = count()
+        scene = Scene(migration, revision, direction, Facts(migration))
+        for _group, members in groupby(
+            operations_of(revision, direction),
+            key=lambda operation: operation.group(scene) or next(alone),
+        ):
+            _carry_out_group(scene, list(members))
+
+
+def _carry_out_group(start: Scene, members: Sequence[Operation]) -> None:
+    migration = start.migration
+    began = time.monotonic()
+    chosen = _choose(start, members)
+    if not chosen:
+        return
+    if len(members) == 1:
+        operation, scene = chosen[0]
+        operation.run(scene)
+    else:
+        _run_together(migration, chosen)
+    if any(operation.place(scene) is Branch.SOURCE for operation, scene in chosen):
+        migration.forget_schema()
+    took_s = time.monotonic() - began
+    for operation, scene in chosen:
+        said = operation.purpose(scene)
+        name = scene.revision.name
+        migration.report(Notice(name, operation.name, said, is_detail=True, took_s=took_s))
+
+
+def _choose(start: Scene, members: Sequence[Operation]) -> list[tuple[Operation, Scene]]:
+    """Those that are needed by what is there now, and by what those before them will have done."""
+    facts = Facts(start.migration)
+    chosen = []
+    for operation in members:
+        scene = Scene(start.migration, start.revision, start.direction, facts)
+        if operation.when(facts):
+            chosen.append((operation, scene))
+            facts = facts.after(operation.changes(scene))
+    return chosen
+
+
+def _run_together(migration: MigrationRun, chosen: list[tuple[Operation, Scene]]) -> None:
+    first, scene = chosen[0]
+
+    def work(tx: Transaction) -> None:
+        for operation, scene in chosen:
+            operation.apply(scene, tx)
+
+    names = ", ".join(operation.name for operation, _scene in chosen)
+    patiently(migration, scene.database(first.place(scene)), names, work)
