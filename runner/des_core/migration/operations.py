@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from des_core.basics.errors import DesError
 from des_core.database.catalog import Catalog
 from des_core.database.connections import Database
 from des_core.database.transaction import Transaction
@@ -123,7 +124,7 @@ class Operation(ABC):
 
     def apply(self, scene: Scene, tx: Transaction) -> None:
         """Carry it out in the transaction of its group."""
-        raise NotImplementedError(self.name)
+        raise DesError(f"{self.name} takes no part in the transaction of others")
 
     def write(self, scene: Scene, writer: ScriptWriter) -> Iterable[str]:
         """The same for a DBA: statements for a client. What only the program needs writes none."""
