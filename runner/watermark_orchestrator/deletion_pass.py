@@ -13,7 +13,6 @@ from typing import Any
 
 from des_core.basics.errors import DamagedShard, Refused, StorageError
 from des_core.basics.timestamps import US_PER_DAY, from_us
-from des_core.database.stored_time import day_to_stored, to_stored
 from des_core.ledger.exceptions import uid_digest
 from des_core.ledger.slices import KnownShard, known_shard
 from des_core.ledger.watermark import Watermark
@@ -47,6 +46,11 @@ class DeletionPlan:
     content_bytes: int
     finished_before: datetime
     before_day: date
+
+    @property
+    def bounds(self) -> dict[str, Any]:
+        """What the statements on due shards bind."""
+        return {"finished_before": self.finished_before, "before_day": self.before_day}
 
 
 @dataclass(slots=True)
@@ -86,10 +90,9 @@ def find_due(archive: Archive, watermark: Watermark) -> DeletionPlan:
     grace = timedelta(days=archive.policy.grace_days)
     finished_before = datetime.now(UTC) - grace
     before_day = (watermark.archived_until + _TICK).astimezone(UTC).date()
+    bounds = {"finished_before": finished_before, "before_day": before_day}
     with archive.config.read() as tx:
-        row = tx.run(
-            "shard_deletable_count", due_values(archive, finished_before, before_day)
-        ).one()
+        row = tx.run("shard_deletable_count", bounds).one()
     return DeletionPlan(
         shards=int(row.shards),
         files=int(row.files),
@@ -97,15 +100,6 @@ def find_due(archive: Archive, watermark: Watermark) -> DeletionPlan:
         finished_before=finished_before,
         before_day=before_day,
     )
-
-
-def due_values(archive: Archive, finished_before: datetime, before_day: date) -> dict[str, Any]:
-    """What the statements on due shards bind."""
-    dialect = archive.config.dialect
-    return {
-        "finished_before": to_stored(finished_before, dialect),
-        "before_day": day_to_stored(before_day, dialect),
-    }
 
 
 class DeletionPass:
@@ -189,17 +183,9 @@ class DeletionPass:
                 yield shard, None
 
     def _due_shards(self) -> Iterator[KnownShard]:
-        config = self.archive.config
-        values = due_values(self.archive, self.plan.finished_before, self.plan.before_day)
-        after = ""
-        while True:
-            page = values | {"after_name": after, "page_size": PAGE_SIZE}
-            with config.read() as tx:
-                rows = tx.run("shard_deletable", page).all()
-            if not rows:
-                return
+        values = self.plan.bounds | {"after_name": "", "page_size": PAGE_SIZE}
+        for rows in self.archive.config.pages("shard_deletable", values, after_name="name"):
             yield from map(known_shard, rows)
-            after = rows[-1].name
 
     def _delete_shard(
         self, shard: KnownShard, task: ShardTask | None, limits: DeletionLimits
@@ -287,8 +273,8 @@ class DeletionPass:
         day_us = rows[0].created_us // US_PER_DAY * US_PER_DAY
         config = self.archive.config
         values = {
-            "start_at": to_stored(from_us(day_us - 1), config.dialect),
-            "end_at": to_stored(from_us(day_us + US_PER_DAY - 1), config.dialect),
+            "start_at": from_us(day_us - 1),
+            "end_at": from_us(day_us + US_PER_DAY - 1),
         }
         with config.read() as tx:
             return {row.uid_sha256 for row in tx.run("exception_digests_of_range", values)}

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from des_core.database.stored_time import to_stored
 from des_core.ledger.events import record_event
 from des_core.ledger.slices import KnownShard
 from des_core.ledger.watermark import Watermark, confirm_watermark, read_watermark
@@ -110,7 +109,7 @@ class _Book:
             {
                 "name": shard.record.name,
                 "kept": report.kept.total(),
-                "now": to_stored(now, config.dialect),
+                "now": now,
             }
             for shard, report in done
         ]

@@ -4,6 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from des_core.basics.errors import DesError
+from des_core.database.catalog import Catalog
 from des_core.database.connections import open_database
 from support.servers.database import TestDatabase
 
@@ -42,3 +43,25 @@ def test_an_error_names_the_database_that_it_came_from(
     source.close()
     config.close()
     assert caught.value.facts["database"] == source.label
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 3, 4, 5])
+def test_pages_hold_each_row_once(database: TestDatabase, rows: int) -> None:
+    """Whatever the last page holds; and no page is asked for that can hold nothing."""
+    database.execute("CREATE TABLE counted (number INTEGER)")
+    opened = open_database(database.url)
+    add = Catalog(opened.dialect).parse("add", "INSERT INTO counted VALUES (:number)")
+    with opened.write() as tx:
+        assert tx.run_many(add, ({"number": number} for number in range(rows))) == rows
+    page = Catalog(opened.dialect).parse(
+        "page",
+        "SELECT number FROM counted WHERE number > :after ORDER BY number LIMIT :page_size",
+    )
+    values = {"after": -1, "page_size": 2}
+    with opened.read() as tx:
+        together = list(tx.pages(page, values, after="number"))
+    apart = list(opened.pages(page, values, after="number"))
+    opened.close()
+    assert together == apart
+    assert [row.number for rows in apart for row in rows] == list(range(rows))
+    assert all(len(rows) == 2 for rows in apart[:-1])

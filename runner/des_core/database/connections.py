@@ -6,22 +6,23 @@ Everything that speaks to a server goes through `Database`; driver errors leave 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.engine import URL, Connection, Engine, Row
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from des_core.basics.database_urls import dialect_of, parse_url, url_label
 from des_core.basics.errors import ConfigError, DatabaseUnreachable
 from des_core.basics.identifiers import Dialect
+from des_core.database.catalog import Statement
 from des_core.database.errors import translate
-from des_core.database.transaction import Transaction
+from des_core.database.transaction import Transaction, keyset_pages
 
 CONNECT_TIMEOUT_S = 10
 SQLITE_BUSY_TIMEOUT_S = 30.0
@@ -66,6 +67,17 @@ class Database:
         """A connection outside any transaction, for statements that refuse to run inside one."""
         with self.translated(), self.engine.connect() as connection:
             yield self.transaction(connection.execution_options(isolation_level="AUTOCOMMIT"))
+
+    def pages(
+        self, statement: str | Statement, values: Mapping[str, Any], **keys: str
+    ) -> Iterator[Sequence[Row[Any]]]:
+        """The rows in keyset pages, each read in a short transaction of its own."""
+
+        def read(bound: dict[str, Any]) -> Sequence[Row[Any]]:
+            with self.read() as tx:
+                return tx.run(statement, bound).all()
+
+        return keyset_pages(read, values, **keys)
 
     def transaction(self, connection: Connection) -> Transaction:
         """One that was opened in a way of its own."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from des_core.basics.identifiers import Dialect
 from des_core.database.catalog import Statement, config_statement
 
 if TYPE_CHECKING:
-    from sqlalchemy import CursorResult
+    from sqlalchemy import CursorResult, Row
     from sqlalchemy.engine import Connection
 
 BATCH_SIZE = 500
@@ -42,7 +42,28 @@ class Transaction:
             total += len(batch)
         return total
 
+    def pages(
+        self, statement: str | Statement, values: Mapping[str, Any], **keys: str
+    ) -> Iterator[Sequence[Row[Any]]]:
+        """The rows in keyset pages, all in this transaction; see `keyset_pages`."""
+        return keyset_pages(lambda bound: self.run(statement, bound).all(), values, **keys)
+
     def _named(self, statement: str | Statement) -> Statement:
         if isinstance(statement, str):
             return config_statement(self.dialect, statement)
         return statement
+
+
+def keyset_pages(
+    read: Callable[[dict[str, Any]], Sequence[Row[Any]]], values: Mapping[str, Any], **keys: str
+) -> Iterator[Sequence[Row[Any]]]:
+    """Pages of `values["page_size"]` rows, each from after the last row of the one before.
+
+    `keys` names the column of that row which each parameter goes on from: `after_id="slice_id"`.
+    """
+    bound = dict(values)
+    while rows := read(bound):
+        yield rows
+        if len(rows) < bound["page_size"]:
+            return
+        bound |= {parameter: getattr(rows[-1], column) for parameter, column in keys.items()}

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from des_core.basics.errors import Refused
 from des_core.basics.timestamps import canonical_text
-from des_core.database.stored_time import from_stored, to_stored
+from des_core.database.stored_time import from_stored
 from des_core.database.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def record_event(
         "prev_hash": NO_HASH if last is None else last.hash,
     }
     values["hash"] = _seal(canonical_text(now), values)
-    values["at"] = to_stored(now, tx.dialect)
+    values["at"] = now
     try:
         tx.run("event_add", values)
     except IntegrityError as exc:
@@ -89,13 +89,9 @@ def newest_events(tx: Transaction, *, limit: int) -> list[Event]:
 
 def iterate_events(tx: Transaction) -> Iterator[Event]:
     """All events, oldest first, in pages."""
-    after_id = 0
-    while True:
-        rows = tx.run("event_page", {"after_id": after_id, "page_size": PAGE_SIZE}).all()
-        if not rows:
-            return
+    values = {"after_id": 0, "page_size": PAGE_SIZE}
+    for rows in tx.pages("event_page", values, after_id="event_id"):
         yield from map(_event, rows)
-        after_id = rows[-1].event_id
 
 
 def check_chain(tx: Transaction) -> ChainCheck:

@@ -113,9 +113,9 @@ def resolve_exceptions(
     values = (
         {
             "uid_sha256": uid_digest(uid),
-            "created_at": to_stored(created_at, tx.dialect),
+            "created_at": created_at,
             "resolution": resolution,
-            "now": to_stored(now, tx.dialect),
+            "now": now,
         }
         for uid, created_at in keys
     )
@@ -133,18 +133,18 @@ def resolve_range(
 ) -> int:
     """Close the open exceptions in `(start, end]` whose truth is `archived`; how many."""
     values = {
-        "start_at": to_stored(start, tx.dialect),
-        "end_at": to_stored(end, tx.dialect),
+        "start_at": start,
+        "end_at": end,
         "archived": archived,
         "resolution": resolution,
-        "now": to_stored(now, tx.dialect),
+        "now": now,
     }
     return tx.run("exception_resolve_range", values).rowcount
 
 
 def open_held(tx: Transaction, *, end: datetime) -> int:
     """Open what was held back up to and including `end`; how many."""
-    values = {"end_at": to_stored(end, tx.dialect)}
+    values = {"end_at": end}
     return tx.run("exception_open_held", values).rowcount
 
 
@@ -169,14 +169,9 @@ def count_open(tx: Transaction) -> list[ReasonCount]:
 
 def iterate_open(config: Database, *, page_size: int = PAGE_SIZE) -> Iterator[list[OpenException]]:
     """All open exceptions, in pages, each read in a short transaction of its own."""
-    after_id = 0
-    while True:
-        with config.read() as tx:
-            rows = tx.run("exception_page", {"after_id": after_id, "page_size": page_size}).all()
-        if not rows:
-            return
+    values = {"after_id": 0, "page_size": page_size}
+    for rows in config.pages("exception_page", values, after_id="exception_id"):
         yield [_open_exception(row) for row in rows]
-        after_id = rows[-1].exception_id
 
 
 def exception_values(

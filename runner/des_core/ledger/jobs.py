@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from des_core.database.connections import Database
-from des_core.database.stored_time import optional_from_stored, optional_to_stored, to_stored
+from des_core.database.stored_time import optional_from_stored
 from des_core.database.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -60,11 +60,11 @@ def write_job(database: Database, job: Job, now: datetime) -> None:
     values = {
         "name": job.name,
         "state": job.state,
-        "cursor_created_at": optional_to_stored(job.cursor, database.dialect),
+        "cursor_created_at": job.cursor,
         "rows_done": job.rows_done,
         "rows_total": job.rows_total,
         "details": json.dumps(dict(job.details), sort_keys=True),
-        "now": to_stored(now, database.dialect),
+        "now": now,
     }
     with database.write() as tx:
         tx.run("job_write", values)
@@ -79,9 +79,9 @@ def advance_job(tx: Transaction, job: Job, now: datetime) -> None:
     """Record how far the job is, in the caller's transaction; that somebody paused it stays."""
     values = {
         "name": job.name,
-        "cursor_created_at": optional_to_stored(job.cursor, tx.dialect),
+        "cursor_created_at": job.cursor,
         "rows_done": job.rows_done,
-        "now": to_stored(now, tx.dialect),
+        "now": now,
     }
     tx.run("job_advance", values)
 
@@ -92,7 +92,7 @@ def change_state(database: Database, name: str, expected: str, state: str, now: 
         "name": name,
         "expected": expected,
         "state": state,
-        "now": to_stored(now, database.dialect),
+        "now": now,
     }
     with database.write() as tx:
         return tx.run("job_change_state", values).rowcount == 1

@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from des_core.basics.identifiers import Dialect
 from des_core.database.connections import Database
 from des_core.database.stored_time import (
     day_from_stored,
-    day_to_stored,
     from_stored,
     optional_from_stored,
-    to_stored,
 )
 from des_core.database.transaction import Transaction
 from des_core.records import ShardRecord
@@ -72,15 +69,15 @@ class KnownSlice:
 
 def add_slice(tx: Transaction, record: SliceRecord, shards: Iterable[ShardRecord]) -> int:
     """Write one slice and its shards in the caller's transaction; the new slice_id."""
-    tx.run("slice_add", _slice_values(record, tx.dialect))
+    tx.run("slice_add", _slice_values(record))
     key = {
         "run_id": record.run_id,
         "kind": record.kind,
-        "window_end": to_stored(record.window_end, tx.dialect),
+        "window_end": record.window_end,
         "worker": record.worker,
     }
     slice_id = int(tx.run("slice_id_of", key).scalar_one())
-    tx.run_many("shard_add", (_shard_values(shard, slice_id, tx.dialect) for shard in shards))
+    tx.run_many("shard_add", (_shard_values(shard, slice_id) for shard in shards))
     return slice_id
 
 
@@ -89,8 +86,8 @@ def slice_is_recorded(config: Database, record: SliceRecord) -> bool:
     key = {
         "run_id": record.run_id,
         "kind": record.kind,
-        "window_start": to_stored(record.window_start, config.dialect),
-        "window_end": to_stored(record.window_end, config.dialect),
+        "window_start": record.window_start,
+        "window_end": record.window_end,
         "worker": record.worker,
     }
     with config.read() as tx:
@@ -105,19 +102,14 @@ def newest_slices(tx: Transaction, *, limit: int) -> list[KnownSlice]:
 
 def iterate_slices_back(tx: Transaction, *, page_size: int = PAGE_SIZE) -> Iterator[KnownSlice]:
     """All slices, newest first, read in pages as far as somebody goes on asking."""
-    before_id = 2**62
-    while True:
-        values = {"before_id": before_id, "page_size": page_size}
-        rows = tx.run("slice_page_back", values).all()
+    values = {"before_id": 2**62, "page_size": page_size}
+    for rows in tx.pages("slice_page_back", values, before_id="slice_id"):
         yield from map(_known_slice, rows)
-        if len(rows) < page_size:
-            return
-        before_id = int(rows[-1].slice_id)
 
 
 def shard_names_of_day(tx: Transaction, day: date) -> set[str]:
     """The names of the shards of one UTC day that the ledger knows."""
-    values = {"day": day_to_stored(day, tx.dialect)}
+    values = {"day": day}
     return {row.name for row in tx.run("shard_names_of_day", values)}
 
 
@@ -131,26 +123,18 @@ def find_shard(config: Database, name: str) -> KnownShard | None:
 
 def iterate_shards(config: Database, *, page_size: int = PAGE_SIZE) -> Iterator[list[KnownShard]]:
     """All shards by name, in pages, each read in a short transaction of its own."""
-    after = ""
-    while True:
-        with config.read() as tx:
-            values = {"after_name": after, "page_size": page_size}
-            rows = tx.run("shard_page", values).all()
-        if not rows:
-            return
+    values = {"after_name": "", "page_size": page_size}
+    for rows in config.pages("shard_page", values, after_name="name"):
         yield [known_shard(row) for row in rows]
-        after = rows[-1].name
 
 
-def _slice_values(record: SliceRecord, dialect: Dialect) -> dict[str, Any]:
-    moments = ("window_start", "window_end", "started_at", "finished_at")
-    values = {name: getattr(record, name) for name in SliceRecord.__slots__}
-    return values | {name: to_stored(values[name], dialect) for name in moments}
+def _slice_values(record: SliceRecord) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in SliceRecord.__slots__}
 
 
-def _shard_values(shard: ShardRecord, slice_id: int, dialect: Dialect) -> dict[str, Any]:
+def _shard_values(shard: ShardRecord, slice_id: int) -> dict[str, Any]:
     values = {name: getattr(shard, name) for name in ShardRecord.__slots__}
-    return values | {"slice_id": slice_id, "day": day_to_stored(shard.day, dialect)}
+    return values | {"slice_id": slice_id}
 
 
 def _known_slice(row: Row[Any]) -> KnownSlice:

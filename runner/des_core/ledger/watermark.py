@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from des_core.basics.errors import FenceLost, WrongSchema
 from des_core.basics.timestamps import floor_day, format_utc
 from des_core.database.connections import Database
-from des_core.database.stored_time import from_stored, optional_from_stored, to_stored
+from des_core.database.stored_time import from_stored, optional_from_stored
 from des_core.database.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def move_watermark(
     FenceLost where the row is no longer what `expected` saw: another writer, or an operator's
     own SQL. The caller's transaction must then roll back.
     """
-    _compare_and_set(tx, expected, to_stored(to, tx.dialect), actor=actor, now=now)
+    _compare_and_set(tx, expected, to, actor=actor, now=now)
 
 
 def confirm_watermark(tx: Transaction, *, expected: Watermark, actor: str, now: datetime) -> None:
@@ -104,7 +104,7 @@ def _compare_and_set(
 ) -> None:
     values = {
         "to_value": to_value,
-        "now": to_stored(now, tx.dialect),
+        "now": now,
         "actor": actor[:100],
         "expected": expected.raw,
         "fence": expected.fence,
@@ -124,7 +124,7 @@ def set_lag_days(
     """Change lag_days by compare-and-set, in the caller's transaction."""
     values = {
         "lag_days": lag_days,
-        "now": to_stored(now, tx.dialect),
+        "now": now,
         "actor": actor[:100],
         "expected": expected.lag_days,
         "fence": expected.fence,

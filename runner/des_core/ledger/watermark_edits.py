@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from des_core.basics.errors import FenceLost, Refused
 from des_core.basics.timestamps import format_utc, from_us
 from des_core.database.connections import Database
-from des_core.database.stored_time import to_stored
 from des_core.database.transaction import Transaction
 from des_core.ledger.archive_table import require_same_table
 from des_core.ledger.events import record_event
@@ -277,19 +276,18 @@ def _count_flipped(
 
 
 def _count_shards(tx: Transaction, start: datetime, end: datetime) -> int:
-    from des_core.database.stored_time import day_to_stored
 
     values = {
-        "first_day": day_to_stored(start.astimezone(UTC).date(), tx.dialect),
-        "last_day": day_to_stored(end.astimezone(UTC).date(), tx.dialect),
+        "first_day": start.astimezone(UTC).date(),
+        "last_day": end.astimezone(UTC).date(),
     }
     return int(tx.run("shard_count_of_days", values).scalar_one())
 
 
 def _range(config: Database, start: datetime, end: datetime) -> dict[str, object]:
     return {
-        "start_at": to_stored(start, config.dialect),
-        "end_at": to_stored(end, config.dialect),
+        "start_at": start,
+        "end_at": end,
     }
 
 

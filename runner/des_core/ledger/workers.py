@@ -168,8 +168,8 @@ def advance_worker(
     In the transaction that `confirm_worker` began, after its exceptions were recorded as held.
     """
     values = _key(position.share) | {
-        "to_value": to_stored(to, tx.dialect),
-        "now": to_stored(now, tx.dialect),
+        "to_value": to,
+        "now": now,
         "expected": position.raw,
         "fence": position.fence,
     }
@@ -226,9 +226,9 @@ def _begin_anew(
     values = {
         "workers_total": share.workers_total,
         "n_bits": share.n_bits,
-        "packed_until": to_stored(watermark.archived_until, tx.dialect),
+        "packed_until": watermark.archived_until,
         "fence": watermark.fence,
-        "now": to_stored(now, tx.dialect),
+        "now": now,
     }
     rows: list[dict[str, object]] = [
         values | {"worker_id": worker_id} for worker_id in range(share.workers_total)
@@ -250,8 +250,8 @@ def _forget_comparisons(tx: Transaction, share: Share, watermark: Watermark, now
     """Each worker is to look for late rows from here on; what an older layout compared is past."""
     values = {"state": "done", "rows_done": 0, "rows_total": None, "details": "{}"}
     values |= {
-        "cursor_created_at": to_stored(watermark.archived_until, tx.dialect),
-        "now": to_stored(now, tx.dialect),
+        "cursor_created_at": watermark.archived_until,
+        "now": now,
     }
     workers = (replace(share, worker_id=worker_id) for worker_id in range(share.workers_total))
     rows = [{**values, "name": recheck_job(worker)} for worker in workers]

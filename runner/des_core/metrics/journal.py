@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from des_core.basics.errors import DesError, ExitCode, WrongSchema
 from des_core.database.connections import Database
-from des_core.database.stored_time import from_stored, to_stored
+from des_core.database.stored_time import from_stored
 from des_core.database.transaction import Transaction
 from des_core.ledger.slices import SliceRecord
 from des_core.metrics.definitions import STATUSES, cycle_status, cycle_succeeded
@@ -94,14 +94,13 @@ class JournaledMetrics:
             log.warning("cycle_not_journaled", error=str(exc), code=int(code))
 
     def _write(self, code: ExitCode, now: datetime, duration_s: float) -> None:
-        dialect = self._config.dialect
         with self._config.write() as tx:
             before = _find(tx, self._name)
             journal = before.after(code, now=now, duration_s=duration_s)
             values = {
                 "name": self._name,
                 "rows_done": sum(journal.totals.values()),
-                "now": to_stored(now, dialect),
+                "now": now,
                 "details": _to_json(journal),
             }
             tx.run("metrics_cycle_record", values)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from des_core.basics.timestamps import floor_day, parse_stored
 from des_core.database.connections import Database
-from des_core.database.stored_time import day_from_stored, day_to_stored
+from des_core.database.stored_time import day_from_stored
 from des_core.database.transaction import Transaction
 from des_core.ledger.events import newest_events
 from des_core.ledger.slices import SliceRecord, iterate_slices_back
@@ -152,8 +152,8 @@ def _read_curve(config: Database, progress: Progress, positions: Sequence[Positi
     first = min(position for _, position in positions)
     with config.read() as tx:
         values = {
-            "first_day": day_to_stored(first.astimezone(UTC).date(), config.dialect),
-            "last_day": day_to_stored(mark.astimezone(UTC).date(), config.dialect),
+            "first_day": first.astimezone(UTC).date(),
+            "last_day": mark.astimezone(UTC).date(),
             "page_size": max((progress.now - first).days, 0) + 2,
         }
         rows = tx.run("ledger_days", values).all()

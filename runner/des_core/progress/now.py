@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from des_core.basics.timestamps import EARLIEST, LATEST, floor_day
 from des_core.database.connections import Database
-from des_core.database.stored_time import day_from_stored, day_to_stored, optional_from_stored
+from des_core.database.stored_time import day_from_stored, optional_from_stored
 from des_core.database.transaction import Transaction
 from des_core.ledger.exceptions import ReasonCount, count_open
 from des_core.ledger.slices import KnownSlice, newest_slices
@@ -110,8 +110,8 @@ def read_days(
     if exact:
         return _counted_days(source, since, watermark.archived_until)[:days]
     values = {
-        "first_day": day_to_stored(since.date(), config.dialect),
-        "last_day": day_to_stored(watermark.archived_until.date(), config.dialect),
+        "first_day": since.date(),
+        "last_day": watermark.archived_until.date(),
         "page_size": days,
     }
     with config.read() as tx:

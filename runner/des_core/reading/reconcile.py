@@ -25,9 +25,7 @@ from des_core.basics.timestamps import floor_day, from_us
 from des_core.database.connections import Database
 from des_core.database.stored_time import (
     day_from_stored,
-    day_to_stored,
     optional_from_stored,
-    to_stored,
 )
 from des_core.database.transaction import Transaction
 from des_core.ledger.exceptions import RESOLVED_BY_HAND, uid_digest
@@ -170,8 +168,8 @@ class Reconciler:
 
     def _packed(self, scope: Scope) -> dict[date, int]:
         values = {
-            "first_day": day_to_stored(scope.start.astimezone(UTC).date(), self.config.dialect),
-            "last_day": day_to_stored(scope.end.astimezone(UTC).date(), self.config.dialect),
+            "first_day": scope.start.astimezone(UTC).date(),
+            "last_day": scope.end.astimezone(UTC).date(),
         }
         with self.config.read() as tx:
             rows = tx.run("shard_files_of_days", values).all()
@@ -179,8 +177,8 @@ class Reconciler:
 
     def _exceptions(self, part: DayScope) -> int:
         values = {
-            "start_at": to_stored(part.start, self.config.dialect),
-            "end_at": to_stored(part.end, self.config.dialect),
+            "start_at": part.start,
+            "end_at": part.end,
             "archived": False,
         }
         with self.config.read() as tx:
@@ -238,7 +236,7 @@ class Reconciler:
         """Whether it is an open exception, or one that somebody closed knowing what it means."""
         values = {
             "uid_sha256": uid_digest(row.uid),
-            "created_at": to_stored(from_us(row.created_us), self.config.dialect),
+            "created_at": from_us(row.created_us),
         }
         found = tx.run("exception_find", values).first()
         if found is None:

@@ -11,7 +11,7 @@ from zlib import crc32
 
 from des_core.basics.errors import UsageError
 from des_core.database.connections import Database
-from des_core.database.stored_time import optional_from_stored, to_stored
+from des_core.database.stored_time import optional_from_stored
 from des_core.storage.directory import Storage
 from des_core.storage.manifests import claimed_hashes, list_manifests
 
@@ -100,7 +100,7 @@ class VerificationLog:
         """Write what is not yet written."""
         if not self._names:
             return
-        now = to_stored(datetime.now(UTC), self._config.dialect)
+        now = datetime.now(UTC)
         rows = [{"name": name, "now": now} for name in sorted(self._names)]
         self._names.clear()
         with self._config.write() as tx:
@@ -108,16 +108,10 @@ class VerificationLog:
 
 
 def _known_tasks(config: Database) -> Iterator[Task]:
-    after = ""
-    while True:
-        with config.read() as tx:
-            values = {"after_name": after, "page_size": PAGE_SIZE}
-            rows = tx.run("shard_verification_page", values).all()
-        if not rows:
-            return
+    values = {"after_name": "", "page_size": PAGE_SIZE}
+    for rows in config.pages("shard_verification_page", values, after_name="name"):
         for row in rows:
             yield Task(row.name, is_known=True, verified_at=optional_from_stored(row.verified_at))
-        after = rows[-1].name
 
 
 def _urgency(task: Task) -> tuple[datetime, str]:
