@@ -189,6 +189,7 @@ def _require_flag(reader: SourceReader) -> None:
             hint="the per-record way is for before the cutover, or after: des-admin migrate down",
             table=str(reader.settings.table),
         )
+    reader.schema.require_flag()
 
 
 def _refuse_with_watermark(database: Database) -> None:

@@ -23,6 +23,7 @@ from des_core.migration.plan import MOST_ROWS_TO_SCAN
 from des_core.migration.seed import count_archived_above, count_holes, newest_archived
 from des_core.migration.seed_plan import Count
 from des_core.migration.server_traps import find_traps, read_row_versions, server_version
+from des_core.rows.flag_type import FLAG_HINT
 
 MANY_ROWS, FEW_ROWS = 100_000_000, 10_000_000
 # Of a hundred archived rows so many may wait behind younger ones before it is no order any more.
@@ -70,6 +71,8 @@ def check_advice(patient: Patient) -> Check:
 def check_obstacles(patient: Patient) -> Check:
     """What hangs on the table; the gate refuses what would break, this names what to think of."""
     migration = patient.migration
+    if migration.schema.flag_fault is not None:
+        return failed("obstacles", migration.schema.flag_fault, FLAG_HINT)
     statement = migration.source_catalog.get("migration_obstacles")
     with patient.source.read() as tx:
         found = [f"{row.kind} {row.name}" for row in tx.run(statement, table_values(migration))]

@@ -11,7 +11,7 @@ holds two statements, NAME_first and NAME_next, and what both say stands in it o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -70,7 +70,7 @@ class Catalog:
     """The statements of one dialect; those on `files` need the settings that name its columns.
 
     `row_key` is what makes a row of `files` unique in SQLite's own order: its rowid, or, in a
-    table without one, the uid column. `uid_kind` and `has_crc32` are the source schema's.
+    table without one, the uid column. `uid_kind`, `has_crc32` and `clocks` are the source schema's.
     """
 
     def __init__(
@@ -81,12 +81,14 @@ class Catalog:
         row_key: str = "rowid",
         uid_kind: str = "text",
         has_crc32: bool = False,
+        clocks: Sequence[str] = (),
     ) -> None:
         self.dialect = dialect
         self._settings = settings
         self._row_key = row_key
         self._uid_kind = uid_kind
         self._has_crc32 = has_crc32
+        self._clocks = tuple(clocks)
         self._loaded: dict[tuple[str, str], Statement] = {}
 
     @cached_property
@@ -107,6 +109,7 @@ class Catalog:
             "size_bytes": "NULL" if size is None else quote(size, self.dialect),
             "row_key": quote(self._row_key, self.dialect),
             "uid_bytes": _uid_bytes(self.dialect, quoted["uid"], self._uid_kind),
+            "kept_clocks": _kept(self._clocks, settings.table, self.dialect),
             "created_at_utc": _utc_expression(self.dialect, created_at),
             "routing_number": routing_expression(
                 self.dialect, quoted["uid"], self._uid_kind, has_crc32=self._has_crc32
@@ -226,6 +229,12 @@ def _pages(stem: str, text: str) -> dict[str, str]:
 def config_statement(dialect: Dialect, name: str) -> Statement:
     """A statement on our own tables, which have fixed names."""
     return Catalog(dialect).get(name)
+
+
+def _kept(clocks: Sequence[str], table: TableName, dialect: Dialect) -> str:
+    """The rest of a SET that leaves these columns as they are: ON UPDATE would move them."""
+    columns = [f"{table.quoted(dialect)}.{quote(name, dialect)}" for name in clocks]
+    return "".join(f", {column} = {column}" for column in columns)
 
 
 def _uid_bytes(dialect: Dialect, column: str, uid_kind: str) -> str:

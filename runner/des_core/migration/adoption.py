@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from des_core.basics.errors import WrongSchema
-from des_core.basics.identifiers import Dialect
+from des_core.basics.identifiers import Dialect, TableName
 from des_core.database.catalog import Catalog, config_statement
 from des_core.database.stored_time import from_stored, to_stored
 from des_core.ledger.jobs import SEED_JOB, read_job
@@ -19,6 +19,7 @@ from des_core.migration.live_state import CONFIG_TABLE, has_table, read_columns
 from des_core.migration.run import MigrationRun
 from des_core.migration.statements import run_steps
 from des_core.migration.steps import Step, get_step
+from des_core.rows.schema import read_clocks
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import ReflectedColumn
@@ -85,14 +86,22 @@ def missing_steps(migration: MigrationRun) -> Iterator[str]:
 
 def _missing_parts(migration: MigrationRun) -> Iterator[str]:
     columns = read_columns(migration.config, CONFIG_TABLE)
-    if not _is_exact(columns["archived_until"], migration.config.dialect):
+    with migration.config.read() as tx:
+        clocks = read_clocks(tx, TableName(CONFIG_TABLE))
+    exact = {
+        name
+        for name in ("archived_until", "last_updated")
+        if name in columns
+        and name not in clocks
+        and _is_exact(columns[name], migration.config.dialect)
+    }
+    if "archived_until" not in exact:
         has_zone = getattr(columns["archived_until"]["type"], "timezone", False)
         yield "adopt_archived_until_precision" if has_zone else "adopt_archived_until"
     for name in ADDED:
         if name not in columns:
             yield f"adopt_{name}"
-    last_updated = columns.get("last_updated")
-    if last_updated is not None and not _is_exact(last_updated, migration.config.dialect):
+    if "last_updated" in columns and "last_updated" not in exact:
         yield "adopt_last_updated_type"
     with migration.config.translated(), migration.config.engine.connect() as connection:
         checks = sa.inspect(connection).get_check_constraints(CONFIG_TABLE)
@@ -110,7 +119,9 @@ def _is_exact(column: ReflectedColumn, dialect: Dialect) -> bool:
     kind: Any = column["type"]
     if dialect is Dialect.POSTGRES:
         return bool(getattr(kind, "timezone", False)) and getattr(kind, "precision", None) is None
-    return isinstance(kind, sa.DateTime) and getattr(kind, "fsp", None) == 6
+    # A TIMESTAMP ends in 2038.
+    is_plain = isinstance(kind, sa.DateTime) and not isinstance(kind, sa.TIMESTAMP)
+    return is_plain and getattr(kind, "fsp", None) == 6
 
 
 def _rebuild(migration: MigrationRun, steps: list[Step]) -> None:

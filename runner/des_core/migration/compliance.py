@@ -59,6 +59,7 @@ def sync_flags(
 
 
 def _sync(migration: MigrationRun) -> ComplianceReport:
+    migration.schema.require_flag()
     require_lag_is_known(migration)
     with migration.config.read() as tx:
         until = read_watermark(tx).archived_until

@@ -51,7 +51,11 @@ GateCheck = Callable[[MigrationRun], GateFinding]
 
 
 def check_gate(migration: MigrationRun) -> list[GateFinding]:
-    """Every check, also after one that failed, so that an operator sees all at once."""
+    """Every check, also after one that failed, so that an operator sees all at once.
+
+    Refused where the column cannot be read as yes or no: the checks would read it.
+    """
+    migration.schema.require_flag()
     return [check(migration) for check in CHECKS]
 
 

@@ -49,8 +49,7 @@ class Scene:
 
     def catalog(self, branch: Branch) -> Catalog:
         """The statements of that database; only the source's knows the columns of `files`."""
-        is_config = branch is Branch.CONFIG and not self.migration.shares_database
-        return self.migration.config_catalog if is_config else self.migration.source_catalog
+        return self.migration.catalog(branch)
 
     def tell(self, step: str, text: str, *, is_detail: bool = False) -> None:
         self.migration.tell(self.revision.name, step, text, is_detail=is_detail)

@@ -72,6 +72,8 @@ def plan_upgrade(migration: MigrationRun) -> MigrationPlan:
     the index on created_at: it `continues` with another plan.
     """
     revisions = revisions_up(migration)
+    if revisions:
+        migration.schema.require_flag()
     if seed_needs_index(migration, revisions):
         revisions = tuple(r for r in revisions if r.name <= CREATED_AT_INDEX.name)
         statements = list_statements(migration, revisions, Direction.UP)
@@ -91,6 +93,8 @@ def plan_upgrade(migration: MigrationRun) -> MigrationPlan:
 def plan_downgrade(migration: MigrationRun) -> MigrationPlan:
     """What `down` has to do; nothing is changed. Refused where a row's time is no time."""
     revisions = revisions_down(migration)
+    if revisions:
+        migration.schema.require_flag()
     # SQLite would read the whole index, and did before the seed.
     is_cheap = migration.source.dialect is not Dialect.SQLITE and serves_windows(migration)
     if revisions and is_cheap:

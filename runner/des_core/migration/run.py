@@ -109,6 +109,11 @@ class MigrationRun:
         """Whether `files` and our tables are in one database, so that one transaction does."""
         return self.source is self.config
 
+    def catalog(self, branch: Branch) -> Catalog:
+        """The statements of that database; only the source's knows the columns of `files`."""
+        is_config = branch is Branch.CONFIG and not self.shares_database
+        return self.config_catalog if is_config else self.source_catalog
+
     def forget_schema(self) -> None:
         """Look at the columns of `files` again: one was just added or dropped."""
         self.__dict__.pop("reader", None)

@@ -14,7 +14,6 @@ from itertools import groupby
 from typing import Any
 
 from des_core.basics.identifiers import Dialect
-from des_core.database.catalog import Catalog
 from des_core.database.script import CLIENTS
 from des_core.database.stored_time import to_stored
 from des_core.ledger.archive_table import seed_details
@@ -151,7 +150,7 @@ def _writer(migration: MigrationRun, branch: Branch) -> ScriptWriter:
     if apart and branch is Branch.SOURCE:
         values |= _watermark_of(migration)
     return ScriptWriter(
-        catalog=Catalog(database.dialect, settings.database),
+        catalog=migration.catalog(branch),
         values=values,
         apart=apart,
         lock_timeout_s=settings.migration.lock_timeout,

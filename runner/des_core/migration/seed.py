@@ -46,6 +46,7 @@ def plan_seed(migration: MigrationRun) -> SeedPlan:
 
     A watermark that is there already, made by hand, is taken as it is.
     """
+    migration.schema.require_flag()
     require_times(migration)
     oldest, newest = _extreme(migration, "oldest"), _extreme(migration, "newest")
     now = migration.reader.clock().now

@@ -14,11 +14,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import ReflectedColumn, ReflectedIndex
 
 from des_core.basics.errors import ConfigError, Refused, WrongSchema
-from des_core.basics.identifiers import Dialect
+from des_core.basics.identifiers import Dialect, TableName
 from des_core.basics.timestamps import canonical_text, localize, naive_bound, parse_stored
 from des_core.database.catalog import Catalog
 from des_core.database.connections import Database
 from des_core.database.errors import ODD_TIME_HINT
+from des_core.database.transaction import Transaction
+from des_core.rows.flag_type import FLAG_HINT, flag_fault
 from des_core.settings.config import DatabaseSettings
 
 if TYPE_CHECKING:
@@ -52,7 +54,8 @@ class CreatedAtKind(StrEnum):
 class SourceSchema:
     """The columns of `files` as the server has them, and how to bind values against them.
 
-    `uid_is_unique` where a key sees to it that no two rows have one uid.
+    `uid_is_unique` where a key sees to it that no two rows have one uid. `clocks` are columns that
+    the server moves at every UPDATE; `flag_fault` says what is wrong with the column archived.
     """
 
     dialect: Dialect
@@ -64,6 +67,13 @@ class SourceSchema:
     row_key: str
     has_crc32: bool = False
     uid_is_unique: bool = True
+    clocks: tuple[str, ...] = ()
+    flag_fault: str | None = None
+
+    def require_flag(self) -> None:
+        """Refused where the column archived cannot say yes or no."""
+        if self.flag_fault is not None:
+            raise Refused(self.flag_fault, hint=FLAG_HINT)
 
     def to_db(self, moment: datetime) -> object:
         """The value against which created_at is compared, so that `<=` means `<=` in UTC."""
@@ -117,6 +127,7 @@ def inspect_source(database: Database, settings: DatabaseSettings) -> SourceSche
         row_key = _row_key(inspector, database.dialect, settings, columns)
         has_crc32 = _has_crc32(connection.dialect)
         uid_is_unique = _uid_is_unique(inspector, settings, database.dialect)
+        clocks = read_clocks(database.transaction(connection), table)
     required = [
         ("uid_column", settings.uid_column),
         ("created_at_column", settings.created_at_column),
@@ -147,7 +158,15 @@ def inspect_source(database: Database, settings: DatabaseSettings) -> SourceSche
         row_key=row_key,
         has_crc32=has_crc32,
         uid_is_unique=uid_is_unique,
+        clocks=clocks,
+        flag_fault=flag_fault(columns, settings, database.dialect),
     )
+
+
+def read_clocks(tx: Transaction, table: TableName) -> tuple[str, ...]:
+    """Columns that the server sets to now when another one is written (ON UPDATE, of MySQL)."""
+    values = {"schema_name": table.schema, "table_only": table.name}
+    return tuple(str(row.name) for row in tx.run("table_clocks", values))
 
 
 def count_odd_times(database: Database, catalog: Catalog, limit: int) -> tuple[int, str]:
@@ -168,6 +187,7 @@ def source_catalog(schema: SourceSchema, settings: DatabaseSettings) -> Catalog:
         row_key=schema.row_key,
         uid_kind=schema.uid_kind,
         has_crc32=schema.has_crc32,
+        clocks=schema.clocks,
     )
 
 

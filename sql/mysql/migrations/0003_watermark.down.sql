@@ -13,7 +13,7 @@ SET {archived} = CASE
     WHEN (CONVERT({uid} USING utf8mb4), {created_at}) IN (SELECT e.uid, e.created_at FROM des_archive_exception AS e
              WHERE e.resolved_at IS NULL AND e.archived = TRUE) THEN TRUE
     ELSE {created_at} IS NOT NULL AND {created_at} <= (SELECT archived_until FROM des_archive_config WHERE id = 1)
-    END
+    END{kept_clocks}
 WHERE NOT {archived} <=> CASE
     WHEN (CONVERT({uid} USING utf8mb4), {created_at}) IN (SELECT e.uid, e.created_at FROM des_archive_exception AS e
              WHERE e.resolved_at IS NULL AND e.archived = FALSE) THEN FALSE
@@ -28,7 +28,7 @@ WHERE NOT {archived} <=> CASE
 -- cost: reads the table once and writes the rows whose flag changes; des-admin does it in chunks
 -- only: apart
 UPDATE {files}
-SET {archived} = ({created_at} IS NOT NULL AND {created_at} <= :watermark)
+SET {archived} = ({created_at} IS NOT NULL AND {created_at} <= :watermark){kept_clocks}
 WHERE NOT {archived} <=> ({created_at} IS NOT NULL AND {created_at} <= :watermark);
 
 -- step: remember_fence

@@ -54,7 +54,7 @@ SELECT SHA2(CONVERT({uid} USING utf8mb4), 256),
        UTC_TIMESTAMP(6), UTC_TIMESTAMP(6)
 FROM {files}
 WHERE {created_at} <= (SELECT archived_until FROM des_archive_config WHERE id = 1)
-  AND {archived} IS NOT TRUE
+  AND ({archived} <> TRUE OR {archived} IS NULL)
 ON DUPLICATE KEY UPDATE
     location = VALUES(location), archived = VALUES(archived), reason = VALUES(reason),
     last_error = NULL, last_seen = VALUES(last_seen), next_attempt = NULL,

@@ -22,7 +22,7 @@ ALTER TABLE {files} ALTER COLUMN {archived} SET DEFAULT FALSE, ALGORITHM=INSTANT
 -- cost: writes the rows above the watermark; des-admin does it in chunks
 -- only: together
 UPDATE {files}
-SET {archived} = FALSE
+SET {archived} = FALSE{kept_clocks}
 WHERE {archived} AND ({created_at} IS NULL OR {created_at} > (SELECT archived_until FROM des_archive_config WHERE id = 1));
 
 -- step: write_exceptions
@@ -33,7 +33,7 @@ WHERE {archived} AND ({created_at} IS NULL OR {created_at} > (SELECT archived_un
 UPDATE {files}
 JOIN des_archive_exception AS e
   ON e.created_at = {files}.{created_at} AND e.uid = CONVERT({files}.{uid} USING utf8mb4)
-SET {files}.{archived} = e.archived
+SET {files}.{archived} = e.archived{kept_clocks}
 WHERE e.resolved_at IS NULL AND e.archived <> {files}.{archived};
 
 -- step: write_tail_at
@@ -42,5 +42,5 @@ WHERE e.resolved_at IS NULL AND e.archived <> {files}.{archived};
 -- cost: writes the rows above the watermark; des-admin does it in chunks
 -- only: apart
 UPDATE {files}
-SET {archived} = FALSE
+SET {archived} = FALSE{kept_clocks}
 WHERE {archived} AND ({created_at} IS NULL OR {created_at} > :watermark);

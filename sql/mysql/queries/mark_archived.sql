@@ -2,6 +2,6 @@
 -- index: the key on uid, or {created_at_index}
 -- touches: files (a batch)
 UPDATE {files}
-SET {archived} = TRUE
+SET {archived} = TRUE{kept_clocks}
 WHERE {uid} IN :uids AND {uid_bytes} IN :uids
   AND {created_at} > :start_at AND {created_at} <= :end_at;

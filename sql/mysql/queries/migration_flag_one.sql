@@ -2,7 +2,7 @@
 -- index: {created_at_index} or the key on uid
 -- touches: files (one row)
 UPDATE {files}
-SET {archived} = :archived
+SET {archived} = :archived{kept_clocks}
 WHERE {created_at} > :start_at AND {created_at} <= :end_at
   AND {uid} = :uid AND {uid_bytes} = :uid
   AND NOT {archived} <=> :archived;

@@ -2,7 +2,7 @@
 -- index: {created_at_index}
 -- touches: files (one chunk)
 UPDATE {files}
-SET {archived} = ({created_at} <= :watermark)
+SET {archived} = ({created_at} <= :watermark){kept_clocks}
 WHERE {created_at} > :start_at  -- first page
 WHERE {created_at} >= :page_created_at  -- next page
   AND ({created_at} > :page_created_at OR {uid} > :page_key)  -- next page

@@ -12,9 +12,9 @@ FROM (SELECT {uid} AS hole_uid, {created_at} AS hole_created_at
       WHERE {created_at} <= :seed  -- first page
       WHERE {created_at} >= :page_created_at AND ({created_at} > :page_created_at OR {uid} >= :page_key)  -- next page
         AND {created_at} <= :seed  -- next page
-        AND ({archived} = FALSE OR {archived} IS NULL)
+        AND ({archived} <> TRUE OR {archived} IS NULL)
       ORDER BY {created_at}, {uid}
       LIMIT :page_size) AS page
 JOIN {files} ON {files}.{uid} <=> page.hole_uid AND {files}.{created_at} = page.hole_created_at
-WHERE {files}.{archived} = FALSE OR {files}.{archived} IS NULL
+WHERE {files}.{archived} <> TRUE OR {files}.{archived} IS NULL
 ORDER BY {files}.{created_at}, {files}.{uid};

@@ -127,7 +127,7 @@ SELECT
     strftime('%Y-%m-%d %H:%M:%f', 'now') || '000', strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'
 FROM {files}
 WHERE {created_at_utc} <= (SELECT archived_until FROM des_archive_config WHERE id = 1)
-  AND {archived} IS NOT TRUE
+  AND {archived} IS NOT 1
 ON CONFLICT (uid_sha256, created_at) DO UPDATE SET
     location = excluded.location, archived = excluded.archived, reason = excluded.reason,
     last_error = NULL, last_seen = excluded.last_seen, next_attempt = NULL,

@@ -12,6 +12,6 @@ WHERE {created_at} < :net_end  -- first page
 WHERE {created_at} >= :page_created_at AND ({created_at}, {row_key}) > (:page_created_at, :page_key)  -- next page
   AND {created_at} < :net_end  -- next page
   AND {created_at_utc} <= :seed
-  AND {archived} IS NOT TRUE
+  AND {archived} IS NOT 1
 ORDER BY {files}.{created_at}, {files}.{row_key}
 LIMIT :page_size;

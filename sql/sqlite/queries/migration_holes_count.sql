@@ -4,5 +4,5 @@
 SELECT COUNT(*) AS files
 FROM (SELECT 1 AS one
       FROM {files}
-      WHERE {created_at} < :net_end AND {created_at_utc} <= :seed AND {archived} IS NOT TRUE
+      WHERE {created_at} < :net_end AND {created_at_utc} <= :seed AND {archived} IS NOT 1
       LIMIT :limit) AS found;
