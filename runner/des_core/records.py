@@ -30,6 +30,7 @@ class Reason(StrEnum):
     BAD_UID = "bad_uid"
     DUPLICATE_UID = "duplicate_uid"
     WORKER_KILLED = "worker_killed"
+    ROW_GONE = "row_gone"
 
 
 @dataclass(frozen=True, slots=True)

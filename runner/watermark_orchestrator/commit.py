@@ -53,9 +53,11 @@ def commit_retry(
     *,
     resolved: Iterable[tuple[str, datetime]],
     gone: Iterable[tuple[str, datetime]],
+    missed: Iterable[FileFailure] = (),
     attempts: Mapping[tuple[str, datetime], int] = MappingProxyType({}),
 ) -> None:
-    """Record a second try: close what is packed now or has left `files`, count the others up.
+    """Record a second try: close what is packed now or is proved to have left `files`, count the
+    others up, those that were `missed` among them.
 
     `attempts` is how often each was tried before: the wait for the next try depends on it.
     """
@@ -67,7 +69,7 @@ def commit_retry(
         slice_id = add_slice(tx, packed.record, packed.shards)
         for keys, resolution in ((resolved, "packed"), (gone, "row_deleted")):
             resolve_exceptions(tx, keys, resolution=resolution, now=now)
-        failed = _exceptions(packed.failures, attempts)
+        failed = _exceptions([*packed.failures, *missed], attempts)
         record_exceptions(tx, failed, now=now)
         writer.confirm(tx, actor=run.archive.actor, now=now)
         record_event(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from des_core.basics.timestamps import from_us
-from des_core.ledger.exceptions import SKIPPED, OpenException, iterate_open
-from des_core.records import SourceRow
+from des_core.basics.timestamps import from_us, to_us
+from des_core.ledger.exceptions import FIRST_RETRY_AFTER, SKIPPED, OpenException, iterate_open
+from des_core.records import FileFailure, Reason, SourceRow
 from des_core.rows.share import Share
 from watermark_orchestrator.commit import commit_retry
 from watermark_orchestrator.progress_events import ProgressEvent
@@ -98,20 +98,29 @@ def _batches(
 
 
 def _retry_batch(run: Run, writer: Writer, batch: list[OpenException], report: RetryReport) -> None:
+    started_at = datetime.now(UTC)
     keys = [(item.uid, item.created_at) for item in batch]
     found = list(run.archive.source.lookup(keys))
     rows = [row for row in found if row is not None]
-    gone = [key for key, row in zip(keys, found, strict=True) if row is None]
+    lost = [item for item, row in zip(batch, found, strict=True) if row is None]
+    gone = [item for item in lost if _is_gone(run, item, started_at)]
+    missed = [_missed(item) for item in lost if item not in gone]
     moments = [created_at for _, created_at in keys]
     window = Window(min(moments) - timedelta(microseconds=1), max(moments))
     run.progress(ProgressEvent("retry_started", window, files_total=len(rows)))
-    packed = pack_rows(
-        run, "exceptions", window, [rows], started_at=datetime.now(UTC), share=writer.share
-    )
+    packed = pack_rows(run, "exceptions", window, [rows], started_at=started_at, share=writer.share)
     failed = {(failure.uid, failure.created_us) for failure in packed.failures}
     resolved = [_key(row) for row in rows if (row.uid, row.created_us) not in failed]
     attempts = {(item.uid, item.created_at): item.attempts for item in batch}
-    commit_retry(run, writer, packed, resolved=resolved, gone=gone, attempts=attempts)
+    commit_retry(
+        run,
+        writer,
+        packed,
+        resolved=resolved,
+        gone=[(item.uid, item.created_at) for item in gone],
+        missed=missed,
+        attempts=attempts,
+    )
     run.metrics.slice_committed(
         packed.record,
         shards=len(packed.shards),
@@ -120,9 +129,26 @@ def _retry_batch(run: Run, writer: Writer, batch: list[OpenException], report: R
     )
     report.tried += len(batch)
     report.packed += len(resolved)
-    report.failed += len(packed.failures)
+    report.failed += len(packed.failures) + len(missed)
     report.gone += len(gone)
     report.bytes_in += packed.record.bytes_in
+
+
+def _is_gone(run: Run, item: OpenException, now: datetime) -> bool:
+    """Whether the row of this exception is proved to be gone.
+
+    A row that was not found may be hidden for a moment: by an open transaction, a replica that
+    lags, a restore under way. So it must have been missed before, some time ago, and the table
+    must say by other means that it is not there.
+    """
+    if item.reason != Reason.ROW_GONE or now - item.last_seen < FIRST_RETRY_AFTER:
+        return False
+    return run.archive.source.is_gone(item.uid, item.created_at)
+
+
+def _missed(item: OpenException) -> FileFailure:
+    error = "no row of files has this uid and this created_at; it is looked for again"
+    return FileFailure(item.uid, to_us(item.created_at), item.location, Reason.ROW_GONE, error)
 
 
 def _key(row: SourceRow) -> tuple[str, datetime]:

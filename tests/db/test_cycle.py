@@ -12,12 +12,13 @@ from des_core.locks.lock import hold_lock
 from des_core.settings.config import Settings
 from support.crash.truth import archive_bytes, check_truth, read_watermark_value
 from support.program.archive import make_archive
+from support.rows.bulk import insert_rows
 from support.rows.filesdata import FilesTableFactory
 from support.servers.database import TestDatabase
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import CycleReport, plan_cycle, retry_now, run_cycle
 from watermark_orchestrator.progress_events import ProgressEvent
-from watermark_orchestrator.retrying import Selection
+from watermark_orchestrator.retrying import RetryReport, Selection
 from watermark_orchestrator.stopping import StopRequest
 
 BAD = {
@@ -42,9 +43,17 @@ REASONS = {
 }
 
 
+OPEN_REASONS = "SELECT uid, reason FROM des_archive_exception WHERE resolved_at IS NULL"
+
+
 def run(settings: Settings, **options: Any) -> CycleReport:
     with open_archive(settings) as archive:
         return run_cycle(archive, **options)
+
+
+def retry(settings: Settings) -> RetryReport:
+    with open_archive(settings) as archive:
+        return retry_now(archive, Selection())
 
 
 def test_a_cycle_packs_the_window_and_the_holes(
@@ -123,9 +132,38 @@ def test_exceptions_are_packed_once_their_files_are_mended(
     assert run(settings).retried.tried == 0, "not due yet"
     with open_archive(settings) as archive:
         report = retry_now(archive, Selection())
-    assert (report.tried, report.packed, report.failed, report.gone) == (3, 1, 1, 1)
-    del table.rows[gone]
-    assert check_truth(table, database, tmp_path / "out") == {still_missing: "missing"}
+    assert (report.tried, report.packed, report.failed, report.gone) == (3, 1, 2, 0)
+    deleted = table.rows.pop(gone)
+    reasons = dict(database.rows(OPEN_REASONS))
+    assert reasons == {still_missing: "missing", gone: "row_gone"}
+    assert retry(settings).gone == 0, "missed once, and a moment ago"
+    database.execute("UPDATE des_archive_exception SET last_seen = '2024-01-02 00:00:00'")
+    newer = [uid for uid, row in table.rows.items() if row.created_at > deleted.created_at]
+    assert newer
+    assert retry(settings).gone == 1
+    assert dict(database.rows(OPEN_REASONS)) == {still_missing: "missing"}
+
+
+def test_a_row_that_a_table_lost_is_not_taken_for_deleted(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """An older copy of the table: its newest rows are not there, and come back later."""
+    table = files_table(database, rows=60, days=3, bad={"missing": 2})
+    settings = make_archive(database, tmp_path / "out")
+    run(settings)
+    newest = max(sorted(table.bad), key=lambda uid: table.rows[uid].created_at)
+    row = table.rows[newest]
+    lost = [each for each in table.rows.values() if each.created_at >= row.created_at]
+    for each in lost:
+        database.execute("DELETE FROM files WHERE uid = :u", {"u": each.uid})
+    for _ in range(3):
+        assert retry(settings).gone == 0
+        database.execute("UPDATE des_archive_exception SET last_seen = '2024-01-02 00:00:00'")
+    assert dict(database.rows(OPEN_REASONS))[newest] == "row_gone"
+    insert_rows(database, lost)
+    Path(row.location).write_bytes(table.expected_content(newest))
+    assert retry(settings).packed == 1
+    assert newest not in dict(database.rows(OPEN_REASONS))
 
 
 def test_an_unmounted_source_stops_the_cycle_before_the_watermark(

@@ -78,13 +78,26 @@ def test_a_late_row_is_not_taken_for_the_one_that_was_packed(scene: Scene, late:
     assert scene.cycle().late == 0, "what is known once stays known"
 
 
-def test_the_packed_row_stays_archived_when_its_source_is_gone(scene: Scene) -> None:
+def test_what_cannot_be_proved_is_an_exception(scene: Scene) -> None:
+    """Whose file the shard has cannot be told, once the packed one's source is gone."""
     packed = scene.add(NOON, b"content1")
     scene.cycle()
     packed.unlink()
     scene.add(EVENING, b"content2")
     scene.cycle()
-    assert scene.exceptions() == {EVENING: "duplicate_uid"}
+    assert scene.exceptions() == {NOON: "missing", EVENING: "duplicate_uid"}
+    assert scene.entries() == 1
+
+
+def test_a_file_that_cannot_be_read_is_not_taken_for_the_one_that_was_packed(
+    database: TestDatabase, tmp_path: Path
+) -> None:
+    scene = Scene(database, tmp_path, watermark={"slice": "hour", "recheck_days": 0})
+    scene.add(NOON, b"content1")
+    scene.add(EVENING, b"content2").unlink()
+    assert scene.cycle().files_failed == 1
+    assert scene.exceptions() == {EVENING: "missing"}
+    assert scene.entries() == 1
 
 
 def test_equal_bytes_are_still_two_rows(scene: Scene) -> None:

@@ -20,6 +20,8 @@ from support.servers.database import TestDatabase
 
 DAY = datetime(2024, 1, 2, tzinfo=UTC)
 US = timedelta(microseconds=1)
+DAY_LONG = timedelta(days=1)
+LATE = datetime(2025, 1, 1, tzinfo=UTC)
 ReaderFactory = Callable[..., SourceReader]
 
 
@@ -213,6 +215,42 @@ def test_naive_times_mean_the_zone_of_the_config(
     assert len(found) == len({row.uid for row in found}) == len(stamps)
     first = next(row for row in found if row.uid == "u0")
     assert from_us(first.created_us) == stamps[0].replace(tzinfo=zone).astimezone(UTC)
+
+
+@pytest.mark.parametrize("night", [datetime(2024, 10, 27), datetime(2024, 3, 31)])
+def test_each_row_is_found_again_also_in_the_hour_that_the_clocks_skip(
+    database: TestDatabase, reader_for: ReaderFactory, night: datetime
+) -> None:
+    """An application may write an hour that does not exist: nothing checks it."""
+    if database.kind == "sqlite":
+        pytest.skip("SQLite knows no zones: refused, see below")
+    kind = "timestamp" if database.kind == "postgres" else "datetime(6)"
+    text = "text" if database.kind == "postgres" else "varchar(100)"
+    database.execute(
+        f"CREATE TABLE files (uid {text} PRIMARY KEY, created_at {kind}, file_location text)"
+    )
+    for number in range(40):
+        values = {"u": f"u{number}", "c": night + timedelta(minutes=10 * number)}
+        database.execute("INSERT INTO files VALUES (:u, :c, '/x')", values)
+    reader = reader_for(database, timezone="Europe/Warsaw")
+    rows = read_all(reader, night.replace(tzinfo=UTC) - 2 * DAY_LONG, LATE)
+    keys = [(row.uid, from_us(row.created_us)) for row in rows]
+    assert len(keys) == 40
+    assert [None if row is None else row.uid for row in reader.lookup(keys)] == [
+        uid for uid, _ in keys
+    ]
+
+
+def test_a_row_is_gone_only_if_that_is_proved(
+    database: TestDatabase, files_table: FilesTableFactory, reader_for: ReaderFactory
+) -> None:
+    table = files_table(database, rows=20, days=2, files=False)
+    reader = reader_for(database)
+    *_, older, newest = sorted(table.rows.values(), key=lambda row: (row.created_at, row.uid))
+    assert not reader.is_gone(older.uid, older.created_at), "it is there"
+    assert not reader.is_gone(older.uid, older.created_at - DAY_LONG), "it has another time"
+    assert reader.is_gone("no such uid", table.rows[older.uid].created_at - DAY_LONG)
+    assert not reader.is_gone("no such uid", newest.created_at), "nothing newer is there"
 
 
 @pytest.mark.sqlite

@@ -36,6 +36,7 @@ CAUSE_OF_REASON = {
     "worker_killed": "unreadable",
     "changed": "changed",
     "size_mismatch": "changed",
+    "row_gone": "missing",
     "not_regular": "location",
     "outside_roots": "location",
     "bad_location": "location",

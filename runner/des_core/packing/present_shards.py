@@ -4,7 +4,8 @@ A shard that the ledger lacks was published by a try that ended before its commi
 as a whole and adopted. A damaged one stops everything: nothing is packed beside it.
 
 A shard knows uids and not rows. Where uids repeat, what it has may be another row's file of the
-same day: then the bytes decide, as long as the row's own file can be read.
+same day: then the bytes decide. A file that cannot be read proves nothing, so its row stays, or
+becomes, an exception.
 """
 
 from __future__ import annotations
@@ -88,15 +89,17 @@ class PresentShards:
             return fail(row, Reason.CHANGED, error)
         if row.uid in self._settled:
             return fail(row, Reason.DUPLICATE_UID, "another row of the same day has this uid")
-        if self._compare_with is not None and self._differs(row, entry, reader):
+        if self._compare_with is None:
+            return None
+        try:
+            source = _digest_of_source(self._compare_with, row)
+        except SourceFailure as failure:
+            error = f"{failure.message}; {name} has a file under this uid, perhaps another row's"
+            return fail(row, failure.reason, error)
+        if source != _digest_of_entry(entry, reader):
             error = f"{name} has the file of another row under this uid"
             return fail(row, Reason.DUPLICATE_UID, error)
         return None
-
-    def _differs(self, row: SourceRow, entry: ShardEntry, reader: ShardReader) -> bool:
-        """Whether the row's file has other bytes. One that cannot be read says nothing."""
-        source = _digest_of_source(self._compare_with, row) if self._compare_with else None
-        return source is not None and source != _digest_of_entry(entry, reader)
 
     def _adopt(self, name: str) -> None:
         parsed = parse_shard_name(name)
@@ -119,15 +122,13 @@ class PresentShards:
             raise StorageError("a shard that was listed is gone", shard=name) from exc
 
 
-def _digest_of_source(sources: SourceOpener, row: SourceRow) -> str | None:
-    try:
-        content = sources.read(row.location, row.size_bytes)
-        if isinstance(content, bytes):
-            return hashlib.sha256(content).hexdigest()
-        with Path(os.devnull).open("wb") as nowhere:
-            return content.copy_to(nowhere).sha256
-    except SourceFailure:
-        return None
+def _digest_of_source(sources: SourceOpener, row: SourceRow) -> str:
+    """`SourceFailure` if the row's file cannot be read."""
+    content = sources.read(row.location, row.size_bytes)
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    with Path(os.devnull).open("wb") as nowhere:
+        return content.copy_to(nowhere).sha256
 
 
 def _digest_of_entry(entry: ShardEntry, reader: ShardReader) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DBAPIError
@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from des_core.basics.errors import WrongSchema
 from des_core.basics.identifiers import Dialect
 from des_core.basics.routing import bucket_count
-from des_core.basics.timestamps import from_us, localize, to_us
+from des_core.basics.timestamps import LATEST, from_us, localize, to_us
 from des_core.database.catalog import Catalog, Statement
 from des_core.database.connections import Database
 from des_core.database.routing_sql import Filtering, filtering_of
@@ -34,6 +34,7 @@ LONG_ROW = 1024
 MAX_LOCATION = 4200
 MAX_SIZE = 2**63 - 1
 NO_SIZE = -1
+MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,18 +194,39 @@ class SourceReader:
         )
 
     def lookup(self, keys: Iterable[tuple[str, datetime]]) -> Iterator[SourceRow | None]:
-        """The row of each (uid, created_at) as it is now, or None where there is none."""
+        """The row of each (uid, created_at) as it is now, or None where none was found.
+
+        By a range of the column's own values: several of them may stand for one instant, as those
+        of the hour that the clocks of a zone skip do.
+        """
         statement = self.catalog.get("row_by_key")
         with self.database.read() as tx:
             for uid, created_at in keys:
                 yield self._lookup_one(tx, statement, uid, created_at)
 
+    def is_gone(self, uid: str, created_at: datetime) -> bool:
+        """Whether it is proved that a row which `lookup` did not find is not in the table.
+
+        Its uid has no row at all, which only a key on uid can say, and there are newer rows: the
+        table is not an older copy of itself. False where that cannot be told.
+        """
+        if not self.schema.uid_is_unique:
+            return False
+        try:
+            values = {"uid": self.schema.uid_to_db(uid)}
+        except ValueError:
+            return False
+        with self.database.read() as tx:
+            if tx.run(self.catalog.get("row_of_uid"), values).first() is not None:
+                return False
+        return self.first_created_at(created_at, LATEST) is not None
+
     def _lookup_one(
         self, tx: Transaction, statement: Statement, uid: str, created_at: datetime
     ) -> SourceRow | None:
         try:
-            values = self.schema.window(created_at, created_at)
-            values |= {"uid": self.schema.uid_to_db(uid), "created_at": values.pop("end_at")}
+            values = self.schema.window(created_at - MICROSECOND, created_at)
+            values["uid"] = self.schema.uid_to_db(uid)
         except ValueError:
             return None
         row: Any = tx.run(statement, values).first()

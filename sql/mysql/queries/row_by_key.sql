@@ -3,4 +3,5 @@
 -- touches: files (one row)
 SELECT {uid} AS uid, {location} AS location, {size_bytes} AS size_bytes
 FROM {files}
-WHERE {created_at} = :created_at AND {uid} = :uid AND {uid_bytes} = :uid;
+WHERE {created_at} > :start_at AND {created_at} <= :end_at
+  AND {uid} = :uid AND {uid_bytes} = :uid;

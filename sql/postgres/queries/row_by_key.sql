@@ -3,4 +3,5 @@
 -- touches: files (one row)
 SELECT CAST({uid} AS text) AS uid, {location} AS location, CAST({size_bytes} AS bigint) AS size_bytes
 FROM {files}
-WHERE {created_at} = :created_at AND {uid} = :uid;
+WHERE {created_at} > :start_at AND {created_at} <= :end_at
+  AND {uid} = :uid;

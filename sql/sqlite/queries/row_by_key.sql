@@ -4,4 +4,4 @@
 SELECT {uid} AS uid, {location} AS location, {size_bytes} AS size_bytes
 FROM {files}
 WHERE {created_at} >= :net_start AND {created_at} < :net_end
-  AND {created_at_utc} = :created_at AND {uid} = :uid AND {uid_bytes} = :uid;
+  AND {created_at_utc} > :start_at AND {created_at_utc} <= :end_at AND {uid} = :uid AND {uid_bytes} = :uid;
