@@ -53,7 +53,6 @@ def _invoke(name: str, app: Any, arguments: Sequence[str], session: Session) -> 
     if is_completing(name):
         return int(command.main(list(arguments), prog_name=name, standalone_mode=False) or 0)
     # `command.main` has its own way with interrupts, broken pipes and usage errors: not used.
-    usage_error: Any = typer.BadParameter.__mro__[2]
     if set(HELP) & set(arguments):
         import_help()
     try:
@@ -66,7 +65,7 @@ def _invoke(name: str, app: Any, arguments: Sequence[str], session: Session) -> 
         if done.exit_code == ExitCode.BUG and COMPLETION & set(arguments):
             return int(ExitCode.USAGE)
         return int(done.exit_code)
-    except usage_error as exc:
+    except typer.TyperException as exc:
         if type(exc).__name__ == "NoArgsIsHelpError":  # the help has been printed
             return int(ExitCode.USAGE)
         raise _usage_error(exc) from exc

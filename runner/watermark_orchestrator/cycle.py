@@ -18,7 +18,7 @@ from des_core.database.routing_sql import Filtering
 from des_core.ledger.slices import slice_is_recorded
 from des_core.ledger.watermark import compute_target, read_watermark
 from des_core.ledger.workers import read_position
-from des_core.metrics import NoMetrics, RunnerMetrics, observe_cycle
+from des_core.metrics import RunnerMetrics, observe_cycle
 from des_core.process.logs import bind, get_logger
 from des_core.rows.reader import WindowStats
 from des_core.rows.share import Share
@@ -181,7 +181,7 @@ def run_cycle(
     """
     began = time.monotonic()
     report = report or CycleReport()
-    metrics = metrics or NoMetrics()
+    metrics = metrics or RunnerMetrics()
     with (
         observe_cycle(metrics) as observed,
         open_writer(

@@ -13,7 +13,7 @@ from des_core.basics.errors import LockHeld
 from des_core.ledger.watermark import Watermark, take_fence
 from des_core.ledger.workers import change_layout, claim_worker, find_other_layout
 from des_core.locks.lock import POLL_S, REGISTERING_S, Lock, hold_lock, hold_worker_lock
-from des_core.metrics import NoMetrics, RunnerMetrics
+from des_core.metrics import RunnerMetrics
 from des_core.packing.packer import Packer
 from des_core.process.logs import bind
 from des_core.rows.share import Share
@@ -68,7 +68,7 @@ def open_writer(
         ):
             run_id = uuid.uuid4().hex
             with bind(run_id=run_id, worker=archive.source.settings.shard_id or 0):
-                run = Run(archive, packer, lock, run_id, stop, progress, metrics or NoMetrics())
+                run = Run(archive, packer, lock, run_id, stop, progress, metrics or RunnerMetrics())
                 yield run, writer
 
 

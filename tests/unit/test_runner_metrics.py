@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from des_core.basics.errors import ConfigError, ExitCode, LockHeld, Refused, Terminated, UsageError
 from des_core.ledger.slices import SliceRecord
-from des_core.metrics import NoMetrics, observe_cycle
+from des_core.metrics import RunnerMetrics, observe_cycle
 from des_core.metrics.definitions import (
     CAUSES,
     METRICS,
@@ -160,7 +160,7 @@ def test_a_cycle_that_raises_is_told_and_raises_on(
 
 
 def test_a_cycle_nobody_watches_needs_nothing() -> None:
-    with observe_cycle(NoMetrics()) as observed:
+    with observe_cycle(RunnerMetrics()) as observed:
         observed.code = ExitCode.NEW_EXCEPTIONS
 
 

@@ -4,6 +4,6 @@
 process that runs cycles gets it from. The exporter's side is `snapshot`, `collector`, `exporter`.
 """
 
-from des_core.metrics.seam import CombinedMetrics, NoMetrics, RunnerMetrics, observe_cycle
+from des_core.metrics.seam import RunnerMetrics, observe_cycle
 
-__all__ = ["CombinedMetrics", "NoMetrics", "RunnerMetrics", "observe_cycle"]
+__all__ = ["RunnerMetrics", "observe_cycle"]

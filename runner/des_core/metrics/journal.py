@@ -16,8 +16,8 @@ from des_core.basics.errors import DesError, ExitCode, WrongSchema
 from des_core.database.connections import Database
 from des_core.database.stored_time import from_stored
 from des_core.database.transaction import Transaction
-from des_core.ledger.slices import SliceRecord
 from des_core.metrics.definitions import STATUSES, cycle_status, cycle_succeeded
+from des_core.metrics.seam import RunnerMetrics
 from des_core.process.logs import get_logger
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class CycleJournal:
         )
 
 
-class JournaledMetrics:
+class JournaledMetrics(RunnerMetrics):
     """RunnerMetrics that write the journal when a cycle ends.
 
     A database that cannot be reached then is no reason to fail: the exporter sees that itself.
@@ -73,11 +73,6 @@ class JournaledMetrics:
     def cycle_started(self, *, watermark: datetime, target: datetime, lag_days: int) -> None:
         """See RunnerMetrics."""
         self._began = self._clock()
-
-    def slice_committed(
-        self, record: SliceRecord, *, shards: int, watermark: datetime, target: datetime
-    ) -> None:
-        """Nothing to keep: the ledger has it."""
 
     def cycle_finished(self, code: ExitCode) -> None:
         """See RunnerMetrics."""

@@ -24,9 +24,10 @@ from des_core.metrics.definitions import (
     cycle_status,
     cycle_succeeded,
 )
+from des_core.metrics.seam import RunnerMetrics
 
 
-class PrometheusMetrics:
+class PrometheusMetrics(RunnerMetrics):
     """Keeps the runner's metrics in `registry`; `wall_clock` and `stopwatch` give seconds."""
 
     def __init__(

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from des_core.basics.errors import DesError, ExitCode
 from des_core.ledger.slices import SliceRecord
 
 
-class RunnerMetrics(Protocol):
+class RunnerMetrics:
     """Called by the one process that runs cycles, from its main thread, after the fact.
 
-    Times are aware UTC. `watermark` is where it is now, `target` where this cycle wants it.
+    Times are aware UTC. `watermark` is where it is now, `target` where this cycle wants it. This
+    one keeps nothing: it is for runs that nobody watches.
     """
 
     def cycle_started(self, *, watermark: datetime, target: datetime, lag_days: int) -> None:
@@ -28,45 +28,6 @@ class RunnerMetrics(Protocol):
 
     def cycle_finished(self, code: ExitCode) -> None:
         """The cycle ended as the process would say it by its exit code."""
-
-
-class NoMetrics:
-    """For runs that nobody watches."""
-
-    def cycle_started(self, *, watermark: datetime, target: datetime, lag_days: int) -> None:
-        """Does nothing."""
-
-    def slice_committed(
-        self, record: SliceRecord, *, shards: int, watermark: datetime, target: datetime
-    ) -> None:
-        """Does nothing."""
-
-    def cycle_finished(self, code: ExitCode) -> None:
-        """Does nothing."""
-
-
-@dataclass(frozen=True)
-class CombinedMetrics:
-    """Tells several, in order."""
-
-    parts: Sequence[RunnerMetrics]
-
-    def cycle_started(self, *, watermark: datetime, target: datetime, lag_days: int) -> None:
-        """Told to each part."""
-        for part in self.parts:
-            part.cycle_started(watermark=watermark, target=target, lag_days=lag_days)
-
-    def slice_committed(
-        self, record: SliceRecord, *, shards: int, watermark: datetime, target: datetime
-    ) -> None:
-        """Told to each part."""
-        for part in self.parts:
-            part.slice_committed(record, shards=shards, watermark=watermark, target=target)
-
-    def cycle_finished(self, code: ExitCode) -> None:
-        """Told to each part."""
-        for part in self.parts:
-            part.cycle_finished(code)
 
 
 @dataclass
