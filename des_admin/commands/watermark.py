@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from des_admin.commands.trail_heads import kept_elsewhere, print_head
 from des_admin.commands.watermark_move import MoveRequest, signed
 from des_admin.context import Context
 from des_admin.help_text import examples
@@ -202,22 +203,42 @@ def lag(
     change_lag(Context.of(ctx), days, yes=yes, reason=reason, dry_run=dry_run)
 
 
-@app.command(epilog=examples("des-admin watermark history", "des-admin watermark history --check"))
+@app.command(
+    epilog=examples(
+        "des-admin watermark history",
+        "des-admin watermark history --check",
+        "des-admin watermark history --head >> /somewhere/else/heads",
+        note="A head, the number and hash of the newest event, is also kept beside the manifests, "
+        "by each slice and in the log; --check compares all of them.",
+    )
+)
 def history(
     ctx: typer.Context,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many events.")] = 20,
     check: Annotated[
         bool, typer.Option("--check", help="Verify the seal of every event; exit 4 if one broke.")
     ] = False,
+    head: Annotated[
+        bool, typer.Option("--head", help="Print only number and hash of the newest event.")
+    ] = False,
+    expect: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HEAD", help="With --check: a head that was kept elsewhere."),
+    ] = None,
 ) -> None:
     """Show who changed what, when and why, the newest first."""
-    from des_core.ledger.events import check_chain, newest_events
+    from des_core.ledger.events import check_chain, newest_events, read_head
 
     context = Context.of(ctx)
     config = context.config_database
+    kept = kept_elsewhere(context, expect or ()) if check else []
     with config.read() as tx:
-        events = newest_events(tx, limit=limit)
-        chain = check_chain(tx) if check else None
+        newest = read_head(tx)
+        events = [] if head else newest_events(tx, limit=limit)
+        chain = check_chain(tx, kept) if check else None
+    if head:
+        print_head(context, newest)
+        return
     payload: dict[str, Any] = {"events": [_event_json(e) for e in events], "chain": chain}
     context.emit("watermark-history", payload, lambda out: _draw_history(out, events, chain))
     if len(events) == limit and events[-1].event_id > 1:
@@ -250,6 +271,9 @@ def _draw_history(out: Console, events: list[Event], chain: ChainCheck | None) -
     if chain is None:
         return
     if chain.broken_at is None:
-        out.print(f"the trail holds: {count(chain.events)} events, every seal fits")
+        out.print(
+            f"the trail holds: {count(chain.events)} events, every seal fits, "
+            f"and so do {count(chain.heads)} heads that are kept elsewhere"
+        )
     else:
         out.print(f"the trail is broken at event {chain.broken_at}: {chain.problem}", style="red")

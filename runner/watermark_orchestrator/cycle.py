@@ -28,7 +28,7 @@ from watermark_orchestrator.deletion_pass import DeletionLimits, DeletionReport
 from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink, ignore_progress
 from watermark_orchestrator.rechecking import recheck
 from watermark_orchestrator.retrying import RetryReport, Selection, retry_exceptions
-from watermark_orchestrator.run import Run, open_run, open_writer
+from watermark_orchestrator.run import Run, keep_trail_head, open_run, open_writer
 from watermark_orchestrator.slice_packing import PackedSlice, pack_rows
 from watermark_orchestrator.slices import Window, cut, slice_before
 from watermark_orchestrator.source_deletion import delete_sources
@@ -237,6 +237,7 @@ def _pack_and_commit(run: Run, window: Window, writer: Writer, report: CycleRepo
         raise
     report.add(packed)
     report.see(after)
+    keep_trail_head(run.archive)
     run.metrics.slice_committed(
         packed.record,
         shards=len(packed.shards),

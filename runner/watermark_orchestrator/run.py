@@ -9,18 +9,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from des_core.basics.errors import LockHeld
+from des_core.basics.errors import LockHeld, StorageError
+from des_core.ledger.events import read_head
+from des_core.ledger.trail_heads import keep_head
 from des_core.ledger.watermark import Watermark, take_fence
 from des_core.ledger.workers import change_layout, claim_worker, find_other_layout
 from des_core.locks.lock import POLL_S, REGISTERING_S, Lock, hold_lock, hold_worker_lock
 from des_core.metrics import RunnerMetrics
 from des_core.packing.packer import Packer
-from des_core.process.logs import bind
+from des_core.process.logs import bind, get_logger
 from des_core.rows.share import Share
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.progress_events import ProgressSink
 from watermark_orchestrator.stopping import StopRequest
 from watermark_orchestrator.writers import SoleWriter, StaticWorker, Writer
+
+log = get_logger("run")
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,23 @@ def open_writer(
             with bind(run_id=run_id, worker=archive.source.settings.shard_id or 0):
                 run = Run(archive, packer, lock, run_id, stop, progress, metrics or RunnerMetrics())
                 yield run, writer
+                keep_trail_head(archive)
+
+
+def keep_trail_head(archive: Archive) -> None:
+    """Say outside of the database how far the audit trail is: beside the manifests, in the log.
+
+    What was committed stays committed, so a place that cannot be written is a warning.
+    """
+    with archive.config.read() as tx:
+        head = read_head(tx)
+    if head is None:
+        return
+    log.info("trail_head", event_id=head.event_id, hash=head.hash)
+    try:
+        keep_head(archive.storage, head)
+    except StorageError as exc:
+        log.warning("trail_head_not_kept", event_id=head.event_id, reason=exc.message)
 
 
 @contextmanager

@@ -88,7 +88,13 @@ def _is_in_absent_list(document: Any, field: str) -> bool:
 
 LINES = (
     *("config show", "doctor", "sql list", "sql show window_stats", "run --dry-run"),
-    *("watermark show", "watermark lag 6 --yes", "watermark rewind 1d --dry-run", "run"),
+    *(
+        "watermark show",
+        "watermark history --head",
+        "watermark lag 6 --yes",
+        "watermark rewind 1d --dry-run",
+        "run",
+    ),
     *("progress", "progress --exact", "progress --daily", "progress --daily --exact"),
     *("watermark rewind 1d --yes", "watermark history --check", "watermark history"),
     *("exceptions list", "exceptions retry --yes", "exceptions resolve --reason late --dry-run"),

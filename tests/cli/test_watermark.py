@@ -156,6 +156,18 @@ def test_history_and_its_seal(archive: Archive, program: Program) -> None:
     program("watermark", "history")
 
 
+def test_a_head_that_was_kept_elsewhere(archive: Archive, program: Program) -> None:
+    program("watermark", "rewind", "1d", "--yes", "--reason", "first")
+    head = program("watermark", "history", "--head").out.strip()
+    program("watermark", "rewind", "1d", "--yes", "--reason", "second")
+    program("watermark", "history", "--check", "--expect", head)
+    archive.config.execute("DELETE FROM des_archive_event WHERE reason IN ('first', 'second')")
+    program("watermark", "history", "--check")
+    cut = program("watermark", "history", "--check", "--expect", head, expect=4)
+    assert "it is missing, and --expect knows it" in cut.out
+    program("watermark", "history", "--check", "--expect", "17", expect=2)
+
+
 @pytest.mark.parametrize(
     "tampering",
     [

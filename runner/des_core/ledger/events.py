@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import IntegrityError
 
-from des_core.basics.errors import Refused
+from des_core.basics.errors import Refused, UsageError
 from des_core.basics.timestamps import canonical_text
 from des_core.database.stored_time import from_stored
 from des_core.database.transaction import Transaction
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 NO_HASH = "0" * 64
 PAGE_SIZE = 1000
+_HEAD = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,45 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Head:
+    """An event that was the newest once: what is kept of the trail outside of it.
+
+    `kept_by` says who keeps it: the trail itself, a slice, a file beside the manifests, an auditor.
+    """
+
+    event_id: int
+    hash: str
+    kept_by: str = "the trail"
+
+    def __str__(self) -> str:
+        return f"{self.event_id}:{self.hash}"
+
+
+@dataclass(frozen=True, slots=True)
 class ChainCheck:
-    """How far the trail holds: `broken_at` is the first event that does not fit, or None."""
+    """How far the trail holds: `broken_at` is the first event that does not fit, or None.
+
+    `heads` were kept outside of the trail, and compared with it.
+    """
 
     events: int
     broken_at: int | None
     problem: str | None
+    heads: int = 0
+
+
+def parse_head(text: str, kept_by: str) -> Head:
+    """`17:9f86d0…`, as `watermark history --head` prints it; UsageError where it is none."""
+    match = _HEAD.fullmatch(text.strip())
+    if match is None:
+        raise UsageError("not the head of a trail", hint="write it like 17:HASH", value=text[:100])
+    return Head(int(match[1]), match[2], kept_by)
+
+
+def read_head(tx: Transaction) -> Head | None:
+    """The newest event; None in an empty trail."""
+    row = tx.run("event_last").first()
+    return None if row is None else Head(int(row.event_id), str(row.hash).strip())
 
 
 def record_event(
@@ -94,16 +129,41 @@ def iterate_events(tx: Transaction) -> Iterator[Event]:
         yield from map(_event, rows)
 
 
-def check_chain(tx: Transaction) -> ChainCheck:
-    """Walk the whole trail and compute every seal again."""
+def check_chain(tx: Transaction, kept: Iterable[Head] = ()) -> ChainCheck:
+    """Walk the whole trail, compute every seal again, and compare it with heads kept elsewhere.
+
+    Seals alone show what was altered, and not what was cut off at the end: those that every slice
+    keeps are always compared, and `kept` as well.
+    """
+    heads = dict.fromkeys((*_heads_of_slices(tx), *kept))
+    wanted: dict[int, list[Head]] = {}
+    for head in heads:
+        wanted.setdefault(head.event_id, []).append(head)
     previous, count = NO_HASH, 0
     for event in iterate_events(tx):
+        problem = None
         if event.prev_hash != previous:
-            return ChainCheck(count, event.event_id, "an event before it is missing")
-        if event.hash != _seal(canonical_text(event.at), _sealed_fields(event)):
-            return ChainCheck(count, event.event_id, "its content was changed")
+            problem = "an event before it is missing"
+        elif event.hash != _seal(canonical_text(event.at), _sealed_fields(event)):
+            problem = "its content was changed"
+        for head in wanted.pop(event.event_id, ()):
+            if problem is None and head.hash != event.hash:
+                problem = f"it is not the event that {head.kept_by} knows by this number"
+        if problem is not None:
+            return ChainCheck(count, event.event_id, problem, len(heads))
         previous, count = event.hash, count + 1
-    return ChainCheck(count, None, None)
+    if wanted:
+        first = min(wanted)
+        problem = f"it is missing, and {wanted[first][0].kept_by} knows it"
+        return ChainCheck(count, first, problem, len(heads))
+    return ChainCheck(count, None, None, len(heads))
+
+
+def _heads_of_slices(tx: Transaction) -> Iterator[Head]:
+    values = {"after_id": 0, "page_size": PAGE_SIZE}
+    for rows in tx.pages("slice_heads", values, after_id="slice_id"):
+        for row in rows:
+            yield Head(int(row.head_event), str(row.head_hash).strip(), f"slice {row.slice_id}")
 
 
 def _json(value: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from des_core.database.stored_time import (
     optional_from_stored,
 )
 from des_core.database.transaction import Transaction
+from des_core.ledger.events import read_head
 from des_core.records import ShardRecord
 
 if TYPE_CHECKING:
@@ -68,8 +69,16 @@ class KnownSlice:
 
 
 def add_slice(tx: Transaction, record: SliceRecord, shards: Iterable[ShardRecord]) -> int:
-    """Write one slice and its shards in the caller's transaction; the new slice_id."""
-    tx.run("slice_add", _slice_values(record))
+    """Write one slice and its shards in the caller's transaction; the new slice_id.
+
+    The slice also says how far the audit trail was, so that a trail that was cut is noticed.
+    """
+    head = read_head(tx)
+    heads = {
+        "head_event": None if head is None else head.event_id,
+        "head_hash": None if head is None else head.hash,
+    }
+    tx.run("slice_add", _slice_values(record) | heads)
     key = {
         "run_id": record.run_id,
         "kind": record.kind,

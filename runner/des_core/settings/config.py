@@ -308,6 +308,13 @@ class Settings(Section):
             return tree
         return {key: value for key, value in tree.items() if value is not None}
 
+    def __eq__(self, other: object) -> bool:
+        """Two that say the same are equal, whatever files they were read from."""
+        return isinstance(other, Settings) and self.model_dump() == other.model_dump()
+
+    def __hash__(self) -> int:
+        return hash((self.source_url, self.packer.output_dir))
+
     def read_from(self, files: Iterable[str]) -> Settings:
         """The same, which knows the files that it was read from."""
         self._files = tuple(files)

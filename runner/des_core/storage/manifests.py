@@ -79,7 +79,7 @@ def write_manifest(storage: Storage, manifest: SliceManifest, *, worker: int = 0
     """
     content = manifest.to_bytes()
     for name in _names(manifest, worker % MAX_SAME_WINDOW):
-        if not storage.exists(name) and _publish(storage, name, content):
+        if not storage.exists(name) and publish_small(storage, name, content):
             return name
         if _read(storage, name) == content:
             return name
@@ -129,8 +129,8 @@ def _parse(value: dict[str, Any]) -> SliceManifest:
     )
 
 
-def _publish(storage: Storage, name: str, content: bytes) -> bool:
-    """False if somebody else took the name meanwhile."""
+def publish_small(storage: Storage, name: str, content: bytes) -> bool:
+    """A file beside the manifests. False if somebody else took the name meanwhile."""
     draft = storage.create_draft(MANIFESTS_DIR)
     try:
         try:

@@ -20,6 +20,8 @@ CREATE TABLE IF NOT EXISTS des_archive_slice (
     started_at datetime(6) NOT NULL,
     finished_at datetime(6) NOT NULL,
     versions mediumtext NOT NULL,
+    head_event bigint NULL,
+    head_hash char(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
     KEY des_archive_slice_window_end (window_end),
     KEY des_archive_slice_finished_at (finished_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;

@@ -19,7 +19,9 @@ CREATE TABLE IF NOT EXISTS des_archive_slice (
     bytes_out bigint NOT NULL,
     started_at timestamptz NOT NULL,
     finished_at timestamptz NOT NULL,
-    versions text NOT NULL
+    versions text NOT NULL,
+    head_event bigint,
+    head_hash character(64)
 );
 
 -- step: index_slice_window_end

@@ -19,7 +19,9 @@ CREATE TABLE IF NOT EXISTS des_archive_slice (
     bytes_out INTEGER NOT NULL,
     started_at TEXT NOT NULL,
     finished_at TEXT NOT NULL,
-    versions TEXT NOT NULL
+    versions TEXT NOT NULL,
+    head_event INTEGER,
+    head_hash TEXT
 );
 
 -- step: index_slice_window_end
