@@ -11,6 +11,8 @@ from des_admin.backup_session import BackupSession, Place, Which
 from des_admin.render.backup_progress import show_progress
 from des_core.basics.errors import UsageError
 
+DAY_S = 24 * 3600.0
+
 if TYPE_CHECKING:
     from des_core.backup.dump import Stored
     from des_core.backup.findings import CheckReport
@@ -31,6 +33,7 @@ class CheckRequest:
     tool: str | None = None
     tool_options: tuple[str, ...] = ()
     answers: tuple[Path, ...] = ()
+    timeout_s: float = DAY_S
 
 
 def run_checks(session: BackupSession, request: CheckRequest) -> list[CheckReport]:
@@ -83,6 +86,7 @@ def check_with_tool(session: BackupSession, request: CheckRequest) -> CheckRepor
 
     tool, context = Tool(str(request.tool)), session.context
     name = _one_name(tool, request)
+    settings = context.settings
     around = session.foreign_surroundings(
         max_age_hours=request.max_age_hours, offline=request.offline
     )
@@ -93,14 +97,16 @@ def check_with_tool(session: BackupSession, request: CheckRequest) -> CheckRepor
         options=request.tool_options,
         answers=tuple(map(_read_answer, request.answers)),
         database=session.source_name,
-        tables=(context.settings.database.table.name,),
+        tables=session.required_tables(around.live),
+        count_until=None if around.live is None else session.count_until(around.live),
+        timeout_s=request.timeout_s,
     )
     report = check_foreign(question, around)
     if around.live is None:
         context.say("not recorded: without the live database nobody knows whose backup it is")
         return report
     server = around.live.server.identity
-    tables = (str(context.settings.database.table),) if tool is Tool.MYDUMPER else None
+    tables = (str(settings.database.table),) if tool is Tool.MYDUMPER else None
     session.record(
         lambda config: record_foreign_check(
             *(config, report, tool.value, server),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from des_core.backup.presence import Surroundings
     from des_core.backup.store import Entry
     from des_core.database.connections import Database
+
+
+BEFORE_ALL = datetime(1000, 1, 1, tzinfo=UTC)
 
 
 class Which(StrEnum):
@@ -156,6 +160,24 @@ class BackupSession:
         return Surroundings(
             now=self.context.now, max_age_hours=allowed, live=live, unreachable=problem
         )
+
+    def required_tables(self, live: Live | None) -> tuple[str, ...]:
+        """What must be in a dump of the source: the table, and ours that are beside it."""
+        from des_core.backup.numbers import find_counted_tables
+
+        settings = self.context.settings.database
+        ours: tuple[str, ...] = ()
+        if live is not None and "config" in self.places(Which.SOURCE)[0].roles:
+            database = live.target.database
+            ours = find_counted_tables(database, settings, with_files=False).ours
+        return (settings.table.name, *ours)
+
+    def count_until(self, live: Live) -> Callable[[datetime], int]:
+        """How many rows of the table the live database has, created up to a moment."""
+        from des_core.rows.reader import SourceReader
+
+        reader = SourceReader(live.target.database, self.context.settings.database)
+        return lambda moment: reader.count(BEFORE_ALL, moment)
 
     @property
     def source_name(self) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from des_admin.backup_checks import CheckRequest, check_new, run_checks
+from des_admin.backup_checks import DAY_S, CheckRequest, check_new, run_checks
 from des_admin.backup_session import BackupSession, Place, Which
 from des_admin.context import Context
 from des_admin.help_text import examples
@@ -24,6 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Make backups that can be trusted, check them, list them.",
 )
+NAGIOS_S = 60.0
 LEVELS = (
     "Levels: L0 takes a moment (there, whole, fresh, of this database), L1 reads every byte, L2 "
     "reads it with the database's own tool, L3 (--deep) restores it into a scratch database and "
@@ -170,14 +171,22 @@ def check(
         list[Path] | None,
         typer.Option(metavar="FILE", help="Read the tool's answer here, - is stdin. Repeat."),
     ] = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Give up after so long. Nagios: 60s; else a tool: 24h."),
+    ] = None,
     output: Annotated[
         CheckOutput | None,
         typer.Option(help="Nagios: one line, exit codes 0 to 3. Default: what --output says."),
     ] = None,
 ) -> None:
     """Check backups. Findings name the next command to type; exit code 4 if any is an error."""
+    from des_core.basics.durations import parse_duration
+    from des_core.process.limits import time_limit
+
     context = Context.of(ctx)
     form = output or CheckOutput(context.options.output.value)
+    limit_s = None if timeout is None else parse_duration(timeout).total_seconds()
     request = CheckRequest(
         names=tuple(names or ()),
         which=database,
@@ -188,10 +197,12 @@ def check(
         tool=None if tool is None else tool.value,
         tool_options=tuple(tool_option or ()),
         answers=tuple(answer or ()),
+        timeout_s=limit_s or DAY_S,
     )
     if form is CheckOutput.NAGIOS:
-        _check_for_nagios(context, directory, request)
-    with BackupSession(context, directory) as session:
+        with time_limit(limit_s or NAGIOS_S):
+            _check_for_nagios(context, directory, request)
+    with time_limit(limit_s), BackupSession(context, directory) as session:
         reports = run_checks(session, request)
     _show(context, "backup-check", reports, as_json=form is CheckOutput.JSON)
     _finish(context, reports)

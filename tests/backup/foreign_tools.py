@@ -3,9 +3,10 @@
 import getpass
 import os
 import pwd
+import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ def require_tool(name: str, package: str) -> str:
     pytest.skip(reason)
 
 
+Prepare = Callable[["ForeignSite"], None]
+
+
 @dataclass
 class ForeignSite:
     """A PostgreSQL server whose WAL a tool archives, and the options that the tool wants."""
@@ -43,7 +47,7 @@ class ForeignSite:
     def ask(self, *command: str) -> str:
         """The tool's answer, as the user who runs the server."""
         done = subprocess.run(
-            as_server_user(command),
+            as_server_user([real_program(command[0]), *command[1:]]),
             cwd=self.directory,
             capture_output=True,
             text=True,
@@ -53,8 +57,23 @@ class ForeignSite:
         assert done.stdout, done.stderr
         return done.stdout
 
+    def put_in_path(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The tools run as the user whose repository it is, as an operator has them run."""
+        programs = self.directory / "bin"
+        programs.mkdir(exist_ok=True)
+        for name in ("pgbackrest", "barman"):
+            command = shlex.join(as_server_user([real_program(name)]))
+            (programs / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+            (programs / name).chmod(0o755)
+        monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+
     def do(self, *command: str) -> None:
         run_tool(as_plain(command), cwd=self.directory)
+
+
+def real_program(name: str) -> str:
+    """The program itself, whatever a test has put before it in PATH."""
+    return shutil.which(name, path="/usr/bin:/usr/local/bin") or name
 
 
 def as_plain(command: Sequence[str]) -> list[str]:
@@ -71,8 +90,8 @@ def as_server_user(command: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def pgbackrest_site() -> Iterator[ForeignSite]:
-    """One full and one incremental backup of stanza `main`."""
+def pgbackrest_site(prepare: Prepare = lambda _site: None) -> Iterator[ForeignSite]:
+    """One full and one incremental backup of stanza `main`; `prepare` fills the server first."""
     tool = require_tool("pgbackrest", "pgbackrest")
     with _server("pgbackrest") as (server, directory):
         config = directory / "pgbackrest.conf"
@@ -90,23 +109,27 @@ def pgbackrest_site() -> Iterator[ForeignSite]:
             f"pg1-socket-path={server.directory}\npg1-user={USER}\n"
         )
         for name in ("log", "lock", "spool", "repo1"):
-            _make(directory / name)
+            make_for_server(directory / name)
         server.start()
         site = ForeignSite(server, database_on(server), directory, (f"--config={config}",))
         base = (tool, f"--config={config}", "--stanza=main")
         site.do(*base, "stanza-create")
+        prepare(site)
         for kind in ("full", "incr"):
             site.do(*base, f"--type={kind}", "backup")
         yield site
 
 
 @contextmanager
-def barman_site() -> Iterator[ForeignSite]:
-    """One backup of server `main` by streaming, its WAL copied by the server."""
+def barman_site(prepare: Prepare = lambda _site: None) -> Iterator[ForeignSite]:
+    """One backup of server `main` by streaming, its WAL copied by the server.
+
+    `prepare` fills the server first.
+    """
     tool = require_tool("barman", "barman")
     with _server("barman") as (server, directory):
-        home = _make(directory / "home")
-        incoming = _make(_make(home / "main") / "incoming")
+        home = make_for_server(directory / "home")
+        incoming = make_for_server(make_for_server(home / "main") / "incoming")
         server.settings = {
             **server.settings,
             "archive_mode": "on",
@@ -124,7 +147,7 @@ def barman_site() -> Iterator[ForeignSite]:
         config.write_text(
             f"[barman]\nbarman_home = {home}\nbarman_user = {server_user() or getpass.getuser()}\n"
             f"log_file = {directory / 'barman.log'}\n"
-            f"configuration_files_directory = {_make(directory / 'conf.d')}\n"
+            f"configuration_files_directory = {make_for_server(directory / 'conf.d')}\n"
             f"path_prefix = {binaries.directory}\n"
             f"\n[main]\ndescription = main\nconninfo = {conninfo}\n"
             f"streaming_conninfo = {conninfo}\nbackup_method = postgres\narchiver = on\n"
@@ -133,6 +156,7 @@ def barman_site() -> Iterator[ForeignSite]:
         site = ForeignSite(server, database_on(server), directory, ("-c", str(config)))
         base = (tool, "-c", str(config))
         site.ask(*base, "switch-wal", "--force", "--archive", "--archive-timeout=20", "main")
+        prepare(site)
         site.ask(*base, "backup", "main")
         site.ask(*base, "switch-wal", "--force", "--archive", "--archive-timeout=20", "main")
         yield site
@@ -152,9 +176,10 @@ def _server(kind: str) -> Iterator[tuple[PostgresServer, Path]]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _make(path: Path) -> Path:
+def make_for_server(path: Path) -> Path:
+    """A directory that the user who runs the server owns."""
     path.mkdir()
-    _own(path, 0o750)
+    _own(path, 0o700)
     return path
 
 
@@ -168,12 +193,22 @@ def _own(path: Path, mode: int) -> None:
 
 def run_mydumper(database: TestDatabase, target: Path, *options: str) -> None:
     """A dump of one MariaDB database into the directory `target`."""
-    tool = require_tool("mydumper", "mydumper")
-    url = database.url.rpartition("@")[2]
-    host, _, port = url.partition("/")[0].partition(":")
-    config = target.with_suffix(".cnf")
+    require_tool("mydumper", "mydumper")
+    command = ["mydumper", *_connection(database, target), "-B", database.name, "-o", str(target)]
+    subprocess.run([*command, *options], check=True, capture_output=True)
+
+
+def run_myloader(database: TestDatabase, dump: Path) -> bool:
+    """Whether myloader restores the dump into an empty database without a complaint."""
+    command = ["myloader", *_connection(database, dump), "-B", database.name, "-d", str(dump)]
+    done = subprocess.run([*command, "-o"], capture_output=True, text=True, check=False)
+    return done.returncode == 0 and "CRITICAL" not in done.stderr
+
+
+def _connection(database: TestDatabase, beside: Path) -> list[str]:
+    host, _, port = database.url.rpartition("@")[2].partition("/")[0].partition(":")
+    config = beside.with_suffix(".cnf")
     config.write_text(f"[client]\nuser={MARIADB_USER}\npassword={MARIADB_PASSWORD}\n")
     config.chmod(0o600)
-    command = [tool, f"--defaults-file={config}", "-h", host, "-P", port]
-    command += ["-u", MARIADB_USER, "-p", MARIADB_PASSWORD, "-B", database.name, "-o", str(target)]
-    subprocess.run([*command, *options], check=True, capture_output=True)
+    options = [f"--defaults-file={config}", "-h", host, "-P", port]
+    return [*options, "-u", MARIADB_USER, "-p", MARIADB_PASSWORD]

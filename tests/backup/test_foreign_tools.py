@@ -5,7 +5,6 @@ machine; `test_foreign_answers` reads them where the tools are not installed.
 """
 
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import pytest
 from backup.conftest import now
 from backup.foreign_tools import (
     ForeignSite,
-    as_server_user,
     barman_site,
     pgbackrest_site,
     run_mydumper,
@@ -57,32 +55,14 @@ def recorder(regenerate_golden: bool) -> Recorder:
     return Recorder(regenerate_golden)
 
 
-def check(site: ForeignSite, tool: Tool, level: Level, *options: str) -> CheckReport:
+def check(site: ForeignSite, tool: Tool, level: Level) -> CheckReport:
     """The check as the command makes it, against the live server."""
     target = open_target(site.database.url)
     try:
         around = Surroundings(now=now(), max_age_hours=24, live=read_live(target))
-        answers = tuple(
-            _answer(site, command) for command in _commands(tool, level, (*site.options, *options))
-        )
-        return check_foreign(Question(tool, "main", level, answers=answers), around)
+        return check_foreign(Question(tool, "main", level, site.options), around)
     finally:
         target.database.close()
-
-
-def _commands(tool: Tool, level: Level, options: tuple[str, ...]) -> list[list[str]]:
-    from des_core.backup.foreign import barman, pgbackrest
-
-    reader = {Tool.PGBACKREST: pgbackrest, Tool.BARMAN: barman}[tool]
-    return reader.commands(tool.value, "main", options, level)
-
-
-def _answer(site: ForeignSite, command: list[str]) -> str:
-    """As the user who owns the repository; the exit code is not asked for."""
-    done = subprocess.run(
-        as_server_user(command), cwd=site.directory, capture_output=True, text=True, check=False
-    )
-    return done.stdout
 
 
 def _flip_largest(directory: Path, pattern: str) -> None:
@@ -92,14 +72,17 @@ def _flip_largest(directory: Path, pattern: str) -> None:
     path.write_bytes(data)
 
 
-def test_pgbackrest(recorder: Recorder) -> None:
+def test_pgbackrest(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     with pgbackrest_site() as site:
+        site.put_in_path(monkeypatch)
         base = ("pgbackrest", *site.options)
         report = check(site, Tool.PGBACKREST, Level.L1)
         assert report.is_good, report
         assert report.level is Level.L1
         assert report.findings == ()
         recorder.keep("pgbackrest_info.json", site.ask(*base, "info", "--output=json"), site)
+        listing = ("--stanza=main", "repo-ls", "--recurse", "--output=json", "archive/main")
+        recorder.keep("pgbackrest_wal.json", site.ask(*base, *listing), site)
         missing = site.ask(*base, "--stanza=other", "info", "--output=json")
         recorder.keep("pgbackrest_info_missing.json", missing, site)
         verify = (*base, "--stanza=main", "verify", "--output=text", "--verbose")
@@ -111,16 +94,19 @@ def test_pgbackrest(recorder: Recorder) -> None:
         recorder.keep("pgbackrest_verify_damaged.txt", site.ask(*verify), site)
 
 
-def test_barman(recorder: Recorder) -> None:
+def test_barman(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     with barman_site() as site:
+        site.put_in_path(monkeypatch)
         base = ("barman", *site.options, "-f", "json")
         report = check(site, Tool.BARMAN, Level.L2)
         assert report.is_good, report
         assert (report.level, report.findings) == (Level.L2, ())
-        for verb in ("check", "show-server", "show-backup", "verify-backup"):
+        for verb in ("check", "show-backup", "verify-backup"):
             name = f"barman_{verb.replace('-', '_')}.json"
             last = ("latest",) if verb.endswith("backup") else ()
             recorder.keep(name, site.ask(*base, verb, "main", *last), site)
+        listing = site.ask(*base, "list-files", "--target", "wal", "main", "latest")
+        recorder.keep("barman_list_files.json", listing, site)
         recorder.keep("barman_check_unknown.json", site.ask(*base, "check", "other"), site)
         _flip_largest(site.directory, "home/main/base/*/data/base/**/*[0-9]")
         damaged = check(site, Tool.BARMAN, Level.L2)
@@ -143,7 +129,10 @@ def test_mydumper(
     run_mydumper(database, target, "--compress")
     around = Surroundings(now=now(), max_age_hours=24)
     question = Question(
-        Tool.MYDUMPER, str(target), Level.L2, database=database.name, tables=("files",)
+        *(Tool.MYDUMPER, str(target), Level.L2),
+        database=database.name,
+        tables=("files",),
+        count_until=lambda _moment: 20,
     )
     report = check_foreign(question, around)
     assert report.is_good, report

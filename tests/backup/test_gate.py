@@ -10,7 +10,7 @@ import pytest
 
 from backup.conftest import Bench, believe, cut, data_file, now
 from des_core.backup.evidence import BackupVerdict, judge_backup
-from des_core.backup.findings import CheckReport, Level, Status
+from des_core.backup.findings import CheckReport, Finding, Level, Severity, Status
 from des_core.backup.live import read_live
 from des_core.backup.record import (
     last_checks,
@@ -181,3 +181,43 @@ def test_checked_backup_of_another_tool_opens_the_gate_with_a_warning(
     assert "no restore of it was tried" in verdict.text
     assert judge(bench, settings, "main 20241101F").is_passed
     assert not judge(bench, settings, hours=25).is_passed
+
+
+def test_backup_that_nobody_compared_wants_the_operators_word(
+    migrated: tuple[Bench, Settings],
+) -> None:
+    """Checked while the server was away, or by a tool that does not say whose backup it is."""
+    bench, settings = migrated
+    identity = read_live(bench.target).server.identity
+    at = now()
+    ok = {level: Status.OK if level < Level.L3 else Status.SKIPPED for level in Level}
+    ok[Level.L0] = Status.WARNING
+    finding = Finding(Level.L0, Severity.WARNING, "not_compared", "nobody compared", "compare")
+    report = CheckReport("dump of Tuesday", None, ok, (finding,), at, at, at)
+    record_foreign_check(
+        *(bench.target.database, report, "mydumper", identity),
+        tables=(str(settings.database.table),),
+        actor="tests",
+        now=at,
+    )
+    assert not judge(bench, settings).is_passed
+    verdict = judge(bench, settings, "dump of Tuesday")
+    assert (verdict.is_passed, verdict.is_warning) == (True, True)
+    assert "only your word" in verdict.text
+
+
+@pytest.mark.parametrize(("tool", "enough"), [("mydumper", Level.L2), ("barman", Level.L1)])
+def test_level_that_proves_it_depends_on_the_tool(
+    migrated: tuple[Bench, Settings], tool: str, enough: Level
+) -> None:
+    """The rows of a logical dump are counted at L2; every byte of a physical one is read at L1."""
+    bench, settings = migrated
+    identity = read_live(bench.target).server.identity
+    for deepest in Level:
+        at = now()
+        ok = {level: Status.OK if level <= deepest else Status.SKIPPED for level in Level}
+        report = CheckReport(f"{tool} {deepest}", None, ok, (), at, at, at)
+        record_foreign_check(
+            *(bench.target.database, report, tool, identity), tables=None, actor="tests", now=at
+        )
+        assert judge(bench, settings).is_passed == (deepest >= enough)

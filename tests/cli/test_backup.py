@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -150,6 +151,7 @@ def test_answers_of_other_tools_are_read_from_files(
     line = ("backup", "check", "--tool", "pgbackrest", "main", "--offline", "--output", "json")
     fresh = ("--max-age-hours", "1000000", "--level", "1")
     answers = ("--answer", str(RECORDED / "pgbackrest_info.json"))
+    answers += ("--answer", str(RECORDED / "pgbackrest_wal.json"))
     good = ("--answer", str(RECORDED / "pgbackrest_verify_good.txt"))
     [report] = program(*line, *fresh, *answers, *good).json["backups"]
     assert (report["good_to_level"], report["details"]["made by"]) == (1, "pgbackrest")
@@ -284,3 +286,31 @@ def test_restore_plan_names_the_newest_that_is_good(
         "never finished"
         in program("backup", "restore-plan", "29990101T000000Z_x.unfinished", expect=2).err
     )
+
+
+def test_tool_that_hangs_is_not_waited_for(
+    program: Program, project: Path, sqlite_archive: Archive
+) -> None:
+    """A pager wants an answer in time; the tool and what it started are gone then."""
+    write_config(project, sqlite_archive.source.url)
+    programs = project / "bin"
+    programs.mkdir()
+    (programs / "pgbackrest").write_text(f"#!/bin/sh\nsleep 987 & echo $! > {project}/pid\nwait\n")
+    (programs / "pgbackrest").chmod(0o755)
+    path = {"PATH": f"{programs}:/usr/bin:/bin"}
+    line = ("backup", "check", "--tool", "pgbackrest", "main", "--timeout", "2s")
+    done = program(*line, "--output", "nagios", env=path, separate=True, expect=3)
+    assert done.out.startswith("BACKUP UNKNOWN - ") and "2 s" in done.out
+    child = int((project / "pid").read_text())
+    assert not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text()
+    done = program(*line, env=path, separate=True, expect=4)
+    assert "--timeout" in done.err
+
+
+def test_database_that_never_answers_is_not_waited_for(program: Program, project: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql+psycopg://u:p@127.0.0.1:{silent.getsockname()[1]}/x"
+        write_config(project, url, extra=f"backup:\n  dir: {json.dumps(str(project))}\n")
+        line = ("backup", "check", "--tool", "barman", "main", "--timeout", "2s")
+        done = program(*line, "--output", "nagios", separate=True, expect=3)
+    assert done.out.startswith("BACKUP UNKNOWN - it took longer than 2 s")

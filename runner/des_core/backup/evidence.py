@@ -9,6 +9,7 @@ from pathlib import Path
 
 from des_core.backup.check import CheckOptions, check_backup
 from des_core.backup.findings import CheckReport, Level
+from des_core.backup.foreign.answer import Tool
 from des_core.backup.identity import Target
 from des_core.backup.live import Live, read_live
 from des_core.backup.presence import Surroundings
@@ -19,7 +20,10 @@ from des_core.settings.config import Settings
 
 MAKE_ONE = "make one: des-admin backup create; or name one: --backup NAME"
 MIN_LEVEL = Level.L2
-FOREIGN_LEVEL = Level.L1
+# Physical backups of other tools can be verified to the byte, not read by pg_restore; rows of a
+# logical one are counted at L2.
+FOREIGN_LEVEL: dict[str, Level] = {Tool.MYDUMPER: Level.L2}
+NOT_COMPARED = "not_compared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ def _judge_record(settings: Settings, live: Live, config: Database, now: datetim
         and evidence.is_of(live.server.identity)
         and evidence.holds(table)
         and evidence.level >= _needed_level(evidence)
+        and NOT_COMPARED not in evidence.warnings
     ]
     if not enough:
         text = f"no backup of this database with {table} is recorded as checked down to L2"
@@ -70,8 +75,7 @@ def _judge_record(settings: Settings, live: Live, config: Database, now: datetim
 
 
 def _needed_level(evidence: BackupEvidence) -> Level:
-    """Physical backups of other tools can be verified to the byte, not read by pg_restore."""
-    return MIN_LEVEL if evidence.tool == OURS else FOREIGN_LEVEL
+    return MIN_LEVEL if evidence.tool == OURS else FOREIGN_LEVEL.get(evidence.tool, Level.L1)
 
 
 def _judge_evidence(
@@ -118,7 +122,7 @@ def _judge_name(
     for evidence in last_checks(config):
         if evidence.name == name:
             if evidence.is_good and evidence.is_of(live.server.identity):
-                return _judge_evidence(settings, live, evidence, now)
+                return _on_the_word(_judge_evidence(settings, live, evidence, now), evidence)
             return BackupVerdict(
                 False, f"the last recorded check of {name} was not good", "des-admin backup check"
             )
@@ -128,6 +132,19 @@ def _judge_name(
         "a checked one is better: des-admin backup create",
         is_warning=True,
     )
+
+
+def _on_the_word(verdict: BackupVerdict, evidence: BackupEvidence) -> BackupVerdict:
+    """A named backup may lack a proof; then it is the operator's word that it stands on."""
+    lacks = []
+    if NOT_COMPARED in evidence.warnings:
+        lacks.append("nobody compared whose it is")
+    if evidence.level < _needed_level(evidence):
+        lacks.append(f"it was checked down to L{evidence.level.value} only")
+    if not verdict.is_passed or not lacks:
+        return verdict
+    text = f"{verdict.text}; {' and '.join(lacks)}: only your word stands for it"
+    return BackupVerdict(True, text, MAKE_ONE, is_warning=True)
 
 
 def _directory_of(settings: Settings, name: str) -> Path | None:

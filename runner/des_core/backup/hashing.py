@@ -6,7 +6,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,8 +30,15 @@ class _Counter:
         self._guard = threading.Lock()
         self._done_bytes = 0
         self._told_bytes = 0
+        self._is_over = False
+
+    def stop(self) -> None:
+        """Nobody waits for the rest: whoever still reads ends at the next chunk."""
+        self._is_over = True
 
     def add(self, size_bytes: int) -> None:
+        if self._is_over:
+            raise CancelledError
         with self._guard:
             self._done_bytes += size_bytes
             is_end = self._done_bytes == self._total_bytes
@@ -53,7 +60,7 @@ def hash_files(
         relative = path.relative_to(root).as_posix()
         return FileEntry(relative, size_bytes, digest, compression_of(relative))
 
-    return tuple(_in_threads(hash_one, listed, jobs))
+    return tuple(_in_threads(hash_one, listed, jobs, counter))
 
 
 def compare_files(
@@ -66,7 +73,7 @@ def compare_files(
     def compare_one(entry: FileEntry) -> tuple[FileEntry, str | None]:
         return entry, _problem_of(root / entry.path, entry, counter)
 
-    for entry, problem in _in_threads(compare_one, listed, jobs):
+    for entry, problem in _in_threads(compare_one, listed, jobs, counter):
         if problem is not None:
             yield entry, problem
 
@@ -110,10 +117,14 @@ def _read(path: Path, counter: _Counter) -> tuple[str, int]:
 
 
 def _in_threads(
-    work: Callable[[Item], Result], items: Iterable[Item], jobs: int
+    work: Callable[[Item], Result], items: Iterable[Item], jobs: int, counter: _Counter
 ) -> Iterator[Result]:
-    with ThreadPoolExecutor(max_workers=max(jobs, 1)) as pool:
+    pool = ThreadPoolExecutor(max_workers=max(jobs, 1))
+    try:
         yield from pool.map(work, items)
+    finally:
+        counter.stop()
+        pool.shutdown(cancel_futures=True)
 
 
 def _sync_file(path: Path) -> None:

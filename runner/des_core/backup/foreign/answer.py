@@ -89,6 +89,11 @@ def error(level: Level, code: str, message: str, next_command: str) -> Finding:
     return Finding(level, Severity.ERROR, code, message, next_command)
 
 
+def unknown(level: Level, code: str, message: str, next_command: str) -> Finding:
+    """What could not be proved: no error, and no level is reached with it."""
+    return Finding(level, Severity.UNKNOWN, code, message, next_command)
+
+
 def moment(seconds: float) -> datetime:
     """Seconds since the epoch, as most tools count."""
     return datetime.fromtimestamp(float(seconds), UTC)

@@ -1,9 +1,16 @@
-"""Barman: `check`, `show-backup`, `show-server`; for L1 and L2 `verify-backup`; all as JSON."""
+"""Barman: `check`, `show-backup` and the list of WAL; for L1 and L2 `verify-backup` and the WAL.
+
+`list-files` and `show-backup` speak from Barman's catalogue, also of WAL whose file is gone
+(3.4): only `get-wal` tells. Its bytes also say of which cluster the backup is, where
+`show-server` asks the server that is alive.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from des_core.backup.findings import Finding, Level
@@ -16,44 +23,116 @@ from des_core.backup.foreign.answer import (
     moment,
     parse_json,
     require,
+    unknown,
 )
+from des_core.backup.foreign.conversation import Conversation
+from des_core.backup.foreign.wal import WalRange, find_wal_faults, read_head
+from des_core.backup.private import private_directory
+from des_core.basics.errors import Refused, UsageError
 
 TOOL = Tool.BARMAN
-_ID_KEYS = ("system_id", "systemid", "postgres_systemid", "streaming_systemid")
+CHECK, BACKUP, WAL, VERIFY = "check", "show-backup", "list-files", "verify-backup"
+_ID_KEYS = ("system_id", "systemid")
 
 
-def commands(program: str, server: str, options: tuple[str, ...], level: Level) -> list[list[str]]:
-    """What to ask, in order."""
-    base = [program, *options, "-f", "json"]
-    asked = [[*base, "check", server], [*base, "show-server", server]]
-    asked.append([*base, "show-backup", server, "latest"])
-    if level >= Level.L1:
-        asked.append([*base, "verify-backup", server, "latest"])
-    return asked
+def recognise(text: str, server: str) -> str:
+    """Which answer a text is, by its shape."""
+    tree = parse_json(TOOL, text)
+    about = tree.get(server) if isinstance(tree, dict) else None
+    if isinstance(about, dict) and "backup_id" in about:
+        return BACKUP
+    if isinstance(about, dict) and not all("status" in _dict(item) for item in about.values()):
+        return "show-server"
+    said = " ".join(map(str, tree.get("_INFO", []))) if isinstance(tree, dict) else ""
+    if "Verifying backup" in said:
+        return VERIFY
+    return WAL if "/wals/" in said else CHECK
 
 
-def read(answers: list[str], server: str, level: Level) -> ForeignAnswer:
-    """Answers in any order; each is known by its shape."""
-    backups: list[ForeignBackup] = []
-    findings: list[Finding] = []
-    identifiers: list[str] = []
+def read(conversation: Conversation, server: str, level: Level) -> ForeignAnswer:
+    """The newest finished backup of the server, with everything that a restore of it needs."""
+    json_ = ("-f", "json")
+    findings = list(_checks(conversation.ask(CHECK, *json_, "check", server), server))
+    text = conversation.ask(BACKUP, *json_, "show-backup", server, "latest")
+    about = None if text is None else parse_json(TOOL, text).get(server)
+    if about is None:
+        findings += [] if text is None else _complaints(text, Level.L0)
+        return ForeignAnswer((), tuple(findings))
+    newest = _Newest(conversation, server, about)
+    backup = _backup(about)
+    wal = conversation.ask(WAL, *json_, "list-files", "--target", "wal", server, backup.label)
+    findings += newest.find_unlisted_wal(wal)
+    identifiers = [str(about[key]) for key in _ID_KEYS if about.get(key)]
     checked: frozenset[Level] = frozenset()
-    for tree in (parse_json(TOOL, text) for text in answers):
-        about = tree.get(server) if isinstance(tree, dict) else None
-        if about is None:
-            is_verified, found = _messages(tree)
+    if level >= Level.L1 and backup.problem is None:
+        verified = conversation.ask(VERIFY, *json_, "verify-backup", server, backup.label)
+        if verified is not None:
+            checked = frozenset((Level.L1, Level.L2))
+            findings += _complaints(verified, Level.L1)
+            found, system_ids = newest.read_wal()
             findings += found
-            checked |= frozenset((Level.L1, Level.L2)) if is_verified else frozenset()
-        elif "backup_id" in about:
-            backups.append(_backup(about))
-            identifiers += _identifiers(about)
-        elif "postgresql" in about or "directories" in about:
-            findings += _checks(about, server)
-        else:
-            identifiers += _identifiers(about)
-    return ForeignAnswer(
-        tuple(backups), tuple(findings), tuple(dict.fromkeys(identifiers)), checked
-    )
+            identifiers += system_ids
+    return ForeignAnswer((backup,), tuple(findings), tuple(dict.fromkeys(identifiers)), checked)
+
+
+@dataclass(frozen=True)
+class _Newest:
+    """The newest backup, as `show-backup` tells of it."""
+
+    conversation: Conversation
+    server: str
+    about: Any
+
+    def find_unlisted_wal(self, text: str | None) -> Iterator[Finding]:
+        needed = self._range().segments()
+        if text is None:
+            message = f"whether the WAL from {needed[0]} to {needed[-1]} is there was not told"
+            command = f"barman -f json list-files --target wal {self.server} latest"
+            yield unknown(Level.L0, "wal_unknown", message, f"bring the answer of: {command}")
+            return
+        paths = [Path(str(line)) for line in parse_json(TOOL, text).get("_INFO", [])]
+        there = {path.name.partition(".")[0]: path for path in paths}
+        missing = [name for name in needed if name not in there or _is_gone(there[name])]
+        if missing:
+            message = f"{len(missing):,} of {len(needed):,} WAL segments are missing: {missing[0]}"
+            yield error(Level.L0, "wal_missing", message, again(TOOL))
+
+    def read_wal(self) -> tuple[list[Finding], list[str]]:
+        """What is wrong with the WAL from begin to end, and the cluster that its pages name."""
+        wanted = self._range()
+        with private_directory() as scratch:
+            directory = scratch / "wal"
+            directory.mkdir()
+            try:
+                for name in wanted.segments():
+                    said = self.conversation.fetch(directory / name, "get-wal", self.server, name)
+                    if said is not None:
+                        return [_wal_fault(f"{name} cannot be had: {said}")], []
+                major = int(require(self.about, TOOL, "postgresql_version")) // 10_000
+                faults = list(find_wal_faults(directory, wanted, wanted.segments(), major, scratch))
+            except (Refused, UsageError) as exc:
+                hint = exc.hint or "run this where Barman is installed"
+                return [unknown(Level.L1, "wal_not_read", f"WAL: {exc.message}", hint)], []
+            if faults:
+                return [_wal_fault(fault) for fault in faults], []
+            return [], [read_head(directory / name).system_id for name in wanted.segments()]
+
+    def _range(self) -> WalRange:
+        base = require(self.about, TOOL, "base_backup_information")
+        keys = ("begin_wal", "end_wal", "begin_lsn", "end_lsn")
+        return WalRange(*(str(require(base, TOOL, key)) for key in keys))
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _is_gone(path: Path) -> bool:
+    """Whether it is missing on this machine, where its directory is; elsewhere nobody knows."""
+    try:
+        return path.parent.is_dir() and not (path.is_file() and path.stat().st_size)
+    except OSError:
+        return False
 
 
 def _backup(tree: Any) -> ForeignBackup:
@@ -78,26 +157,33 @@ def _time(base: Any, which: str) -> datetime:
     return datetime.fromisoformat(str(require(base, TOOL, f"{which}_time")))
 
 
-def _checks(tree: Any, server: str) -> Iterator[Finding]:
-    for name, item in tree.items():
+def _checks(text: str | None, server: str) -> Iterator[Finding]:
+    if text is None:
+        return
+    about = parse_json(TOOL, text).get(server)
+    if about is None:
+        yield from _complaints(text, Level.L0)
+        return
+    for name, item in about.items():
         if item.get("status") != "OK":
             hint = f": {item['hint']}" if item.get("hint") else ""
             message = f"barman check: {name.replace('_', ' ')} {item.get('status')}{hint}"
             yield error(Level.L0, "tool_says", message, f"barman check {server}")
 
 
-def _messages(tree: Any) -> tuple[bool, list[Finding]]:
-    """Whether this is the answer of verify-backup, and what it, or a refusal, says."""
-    words = tree if isinstance(tree, dict) else {}
-    said = " ".join(map(str, words.get("_INFO", [])))
-    complaints = [" ".join(str(line).split()) for line in words.get("_ERROR", [])]
-    is_verify = "Verifying backup" in said
-    if not is_verify and not complaints:
-        complaints = ["barman gave an answer that is not understood"]
-    level = Level.L1 if is_verify else Level.L0
-    code = "changed" if is_verify else "tool_says"
-    return is_verify, [error(level, code, line, again(TOOL)) for line in complaints]
+def _complaints(text: str, level: Level) -> Iterator[Finding]:
+    """What verify-backup, or a refusal, says; an answer of another shape is one, too."""
+    tree = parse_json(TOOL, text)
+    said = " ".join(map(str, tree.get("_INFO", [])))
+    lines = [" ".join(str(line).split()) for line in tree.get("_ERROR", [])]
+    if level is Level.L1 and "successfully verified" not in said and not lines:
+        lines = ["barman verify-backup did not say that the backup is good"]
+    if level is Level.L0 and not lines:
+        lines = ["barman gave an answer that is not understood"]
+    code = "tool_says" if level is Level.L0 else "changed"
+    for line in lines:
+        yield error(level, code, line, again(TOOL))
 
 
-def _identifiers(tree: Any) -> list[str]:
-    return [str(tree[key]) for key in _ID_KEYS if tree.get(key)]
+def _wal_fault(message: str) -> Finding:
+    return error(Level.L1, "wal_damaged", f"WAL: {message}", again(TOOL))

@@ -8,20 +8,22 @@ from typing import Any
 
 from des_core.backup.findings import Level
 from des_core.backup.foreign.answer import ForeignAnswer, ForeignBackup, Tool, parse_json, require
+from des_core.backup.foreign.conversation import Conversation
 from des_core.basics.errors import UsageError
 
 TOOL = Tool.WAL_G
 _RFC3339 = re.compile(r"(?P<stem>[\d-]+T[\d:]+)(?:\.(?P<fraction>\d+))?(?P<zone>Z|[+-]\d\d:\d\d)")
 
 
-def commands(program: str, _name: str, options: tuple[str, ...], _level: Level) -> list[list[str]]:
-    """What to ask. Which storage is meant, its own configuration says."""
-    return [[program, *options, "backup-list", "--detail", "--json"]]
+def recognise(_text: str, _name: str) -> str:
+    """There is one answer only. Which storage is meant, the tool's own configuration says."""
+    return "backup-list"
 
 
-def read(answers: list[str], _name: str, _level: Level) -> ForeignAnswer:
+def read(conversation: Conversation, _name: str, _level: Level) -> ForeignAnswer:
     """A list of backups; null where there is none."""
-    items = parse_json(TOOL, answers[0]) or []
+    text = conversation.ask("backup-list", "backup-list", "--detail", "--json")
+    items = parse_json(TOOL, text or "null") or []
     backups = tuple(map(_backup, items))
     newest: Any = max(items, key=_started, default={})
     identifier = newest.get("system_identifier")
