@@ -72,6 +72,18 @@ WhichOption = Annotated[
     Which, typer.Option("--database", help="Which database, where two are used.")
 ]
 JobsOption = Annotated[int, typer.Option(min=1, max=64, help="How many things to do at once.")]
+ToolNameOption = Annotated[
+    ToolOption | None,
+    typer.Option(help="Ask the tool that made it: NAME is its stanza, server or directory."),
+]
+AnswerOption = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="Read the tool's answer here, - is stdin. Repeat."),
+]
+TimeoutOption = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Give up after so long. Nagios: 60s; else a tool: 24h."),
+]
 DeepOption = Annotated[
     bool, typer.Option("--deep", help="Restore into a scratch database and compare: level 3.")
 ]
@@ -159,22 +171,13 @@ def check(
     offline: Annotated[
         bool, typer.Option("--offline", help="Compare with no live database, record nothing.")
     ] = False,
-    tool: Annotated[
-        ToolOption | None,
-        typer.Option(help="Ask the tool that made it: NAME is its stanza, server or directory."),
-    ] = None,
+    tool: ToolNameOption = None,
     tool_option: Annotated[
         list[str] | None,
         typer.Option(metavar="TEXT", help="Put before the tool's verb, as --config=FILE. Repeat."),
     ] = None,
-    answer: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Read the tool's answer here, - is stdin. Repeat."),
-    ] = None,
-    timeout: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Give up after so long. Nagios: 60s; else a tool: 24h."),
-    ] = None,
+    answer: AnswerOption = None,
+    timeout: TimeoutOption = None,
     output: Annotated[
         CheckOutput | None,
         typer.Option(help="Nagios: one line, exit codes 0 to 3. Default: what --output says."),
