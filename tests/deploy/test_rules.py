@@ -71,6 +71,10 @@ def test_every_alert_has_its_section_in_the_runbook() -> None:
     text = (ROOT / "RUNBOOK.md").read_text()
     headings = set(re.findall(r"^### (\w+)$", text, re.M))
     assert set(alerts()) <= headings
+    first_screen = text.partition("## How this page works")[0]
+    assert len(first_screen.splitlines()) < 40
+    for name in alerts():
+        assert f"| {name} | [here](#{name.lower()}) |" in first_screen, name
 
 
 def test_every_alert_looks_at_the_exporter_only() -> None:
