@@ -32,6 +32,16 @@ _HOLE = re.compile(r"\{([a-z_]+)\}")
 PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
 _ONE_PAGE = re.compile(r" *-- (first|next) page$")
 _HEADER = re.compile(r"--\s*(purpose|index|touches):\s*(.*)")
+# What dialects say in other words within texts that are otherwise equal. SQLite compares times as
+# text: days around the window first, by the index, then the canonical form (docs/adr/0003).
+_PIECES = {
+    "in_window": {
+        Dialect.SQLITE: "{created_at} >= :net_start AND {created_at} < :net_end\n"
+        "  AND {created_at_utc} > :start_at AND {created_at_utc} <= :end_at",
+        None: "{created_at} > :start_at AND {created_at} <= :end_at",
+    },
+    "size_number": {Dialect.POSTGRES: "CAST({size_bytes} AS bigint)", None: "{size_bytes}"},
+}
 CREATED_AT_INDEX = "idx_files_created_at"
 CREATED_ARCHIVED_INDEX = "idx_files_created_archived"
 
@@ -140,7 +150,7 @@ class Catalog:
             match[1]: match[2].strip() for match in map(_HEADER.match, raw.splitlines()) if match
         }
         body = "\n".join(line for line in raw.splitlines() if not _HEADER.match(line)).strip()
-        body = body.removesuffix(";")
+        body = _HOLE.sub(self._piece, body.removesuffix(";"))
         return Statement(
             name=name,
             sql=self._fill(body, escape=False),
@@ -174,6 +184,15 @@ class Catalog:
             "created_at_index": CREATED_AT_INDEX,
             "created_archived_index": CREATED_ARCHIVED_INDEX,
         }
+
+    def _piece(self, hole: re.Match[str]) -> str:
+        """The words of the dialect, as far in as the line that they stand in."""
+        words = _PIECES.get(hole[1])
+        if words is None:
+            return hole[0]
+        line = hole.string[hole.string.rfind("\n", 0, hole.start()) + 1 :]
+        margin = " " * (len(line) - len(line.lstrip(" ")))
+        return (words.get(self.dialect) or words[None]).replace("\n", f"\n{margin}")
 
     def _fill(self, body: str, *, escape: bool) -> str:
         def value(match: re.Match[str]) -> str:

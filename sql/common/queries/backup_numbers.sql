@@ -2,7 +2,7 @@
 -- index: none: reads the whole table, as the dump beside it does
 -- touches: files (all of it)
 SELECT COUNT(*) AS files,
-       MIN({created_at}) AS oldest,
-       MAX({created_at}) AS newest,
+       MIN({created_at_utc}) AS oldest,
+       MAX({created_at_utc}) AS newest,
        SUM({size_bytes}) AS size_bytes
 FROM {files};

@@ -3,4 +3,4 @@
 -- touches: files (bounded by the window)
 SELECT COUNT(*) AS files
 FROM {files}
-WHERE {created_at} > :start_at AND {created_at} <= :end_at;
+WHERE {in_window};

@@ -2,13 +2,13 @@
 -- index: {created_at_index}
 -- touches: files (sample_size rows at most)
 SELECT COUNT(*) AS files,
-       MIN(sample.created_at) AS oldest,
-       MAX(sample.created_at) AS newest,
+       MIN(sample.des_created_at) AS oldest,
+       MAX(sample.des_created_at) AS newest,
        SUM(sample.size_bytes) AS size_bytes
 FROM (
-    SELECT {created_at} AS created_at, CAST({size_bytes} AS bigint) AS size_bytes
+    SELECT {created_at_utc} AS des_created_at, {size_number} AS size_bytes
     FROM {files}
-    WHERE {created_at} > :start_at AND {created_at} <= :end_at
+    WHERE {in_window}
     ORDER BY {created_at}
     LIMIT :sample_size
 ) AS sample;

@@ -2,8 +2,8 @@
 -- index: {created_at_index}
 -- touches: files (bounded by the window)
 SELECT COUNT(*) AS files,
-       MIN({created_at}) AS oldest,
-       MAX({created_at}) AS newest,
-       SUM({size_bytes}) AS size_bytes
+       MIN({created_at_utc}) AS oldest,
+       MAX({created_at_utc}) AS newest,
+       SUM({size_number}) AS size_bytes
 FROM {files}
-WHERE {created_at} > :start_at AND {created_at} <= :end_at;
+WHERE {in_window};

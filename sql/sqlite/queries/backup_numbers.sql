@@ -1,8 +1,0 @@
--- purpose: what a backup must hold of files: rows, oldest, newest, bytes
--- index: none: reads the whole table, as the dump beside it does
--- touches: files (all of it)
-SELECT COUNT(*) AS files,
-       MIN({created_at_utc}) AS oldest,
-       MAX({created_at_utc}) AS newest,
-       SUM({size_bytes}) AS size_bytes
-FROM {files};
