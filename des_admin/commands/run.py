@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from watermark_orchestrator.cycle import CyclePlan, CycleReport
 
 
-class Engine(StrEnum):
+class EngineName(StrEnum):
     """Who packs."""
 
     LOCAL = "local"
@@ -79,7 +79,7 @@ def run(
         int | None, typer.Option(min=1, help="How many static workers there are.")
     ] = None,
     engine: Annotated[
-        Engine | None,
+        EngineName | None,
         typer.Option(help="Pack by processes of this machine or by a Dask cluster."),
     ] = None,
     scheduler: Annotated[

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from des_core.backup.dump import Stored
-from des_core.backup.engines import engine_for
+from des_core.backup.dumpers import dumper_for
 from des_core.backup.findings import CheckReport, Finding, Level, Severity, Status, judge
 from des_core.backup.hashing import compare_files
 from des_core.backup.identity import Target
@@ -88,16 +88,16 @@ def _check_bytes(stored: Stored, options: CheckOptions, listener: Listener) -> I
 def _check_content(stored: Stored) -> Iterator[Finding]:
     with private_directory() as scratch:
         try:
-            yield from engine_for(stored.manifest.server.dialect).examine(stored, scratch)
+            yield from dumper_for(stored.manifest.server.dialect).examine(stored, scratch)
         except (Refused, UsageError) as exc:
             yield _untold(Level.L2, exc)
 
 
 def _check_restored(stored: Stored, options: CheckOptions) -> Iterator[Finding]:
-    engine = engine_for(stored.manifest.server.dialect)
+    dumper = dumper_for(stored.manifest.server.dialect)
     with private_directory() as scratch:
         try:
-            with engine.restore(stored, options.scratch_target, scratch, options.jobs) as restored:
+            with dumper.restore(stored, options.scratch_target, scratch, options.jobs) as restored:
                 yield from _compare_numbers(stored, _count_restored(stored, restored))
         except WrongSchema as exc:
             yield Finding(Level.L3, Severity.ERROR, "missing_table", str(exc), AGAIN)

@@ -17,7 +17,7 @@ from des_core.backup.dump import (
     Squeeze,
     Stored,
 )
-from des_core.backup.engines import engine_for
+from des_core.backup.dumpers import dumper_for
 from des_core.backup.hashing import hash_files
 from des_core.backup.identity import LiveServer, Target, read_locale, read_server
 from des_core.backup.manifest import FileEntry, Manifest, write_manifest
@@ -75,7 +75,7 @@ def create_backup(
             *(target, server, counted, chosen, path, scratch, layout, options.squeeze),
             *(options.jobs, options.lock_timeout_s, listener),
         )
-        result = engine_for(target.dialect).dump(order)
+        result = dumper_for(target.dialect).dump(order)
         files = hash_files(path, _written_files(path), options.jobs, listener)
         manifest = _manifest(order, result, roles, files, started_at, clock())
         write_manifest(path, manifest)

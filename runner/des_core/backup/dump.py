@@ -86,7 +86,7 @@ class Stored:
     manifest_sha256: str
 
 
-class Engine(Protocol):
+class Dumper(Protocol):
     """One database product's way to dump, to read a dump back, and to restore it."""
 
     def dump(self, order: DumpOrder) -> DumpResult:

@@ -52,7 +52,7 @@ _ONLY_ROUTINES = (
 )
 
 
-class MySqlEngine:
+class MySqlDumper:
     """One file of statements for the tables, a second one for routines and events.
 
     The second one is never restored by a check: an event of a restored copy would run.

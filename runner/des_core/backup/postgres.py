@@ -42,7 +42,7 @@ ZSTD_SINCE = (16,)
 _SECRET_KEYS = ("password", "sslpassword", "passfile")
 
 
-class PostgresEngine:
+class PostgresDumper:
     """Custom and directory format."""
 
     def dump(self, order: DumpOrder) -> DumpResult:

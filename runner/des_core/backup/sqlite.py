@@ -35,7 +35,7 @@ AGAIN = "make another backup: des-admin backup create"
 _CATALOG = BackupCatalog(Dialect.SQLITE)
 
 
-class SqliteEngine:
+class SqliteDumper:
     """A copy that is a database itself."""
 
     def dump(self, order: DumpOrder) -> DumpResult:
