@@ -1,3 +1,3 @@
 """The domain of the DES archive: watermark, ledger, shards. No CLI, no printing, no environment."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
