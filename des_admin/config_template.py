@@ -45,6 +45,7 @@ packer:
   # scheduler: null
   # read_concurrency: 64
   # source_roots: []                # allowed roots of source files; needed before any is deleted
+  # adoption_check: all             # or sample: of a shard that a run left, compared with sources
   # scratch_dir: null               # for shards on their way to a bucket; null is TMPDIR
   # big_file_threshold: 10485760
   # skip_extensions: @skip@

@@ -31,6 +31,8 @@ class PackerConfig:
     `output_dir` may be a URL of an object store; drafts then go to `scratch_dir`. With the address
     of a Dask `scheduler`, its workers pack instead of processes of ours.
     Nothing in `own_places` is taken for a source: the output, backups, databases, configuration.
+    `adoption_check` says of how many rows of a shard that the ledger lacks the source is compared
+    before it is adopted: `all`, or a `sample`.
     `uids_repeat` where nothing keeps two rows from having one uid: what a shard has under a uid is
     then taken for a row's file only if the bytes agree.
     """
@@ -49,6 +51,7 @@ class PackerConfig:
     scratch_dir: str | None = None
     object_store: ObjectStoreConfig = field(default_factory=ObjectStoreConfig)
     uids_repeat: bool = False
+    adoption_check: str = "all"
     scheduler: str | None = None
 
     def __post_init__(self) -> None:

@@ -52,7 +52,7 @@ class TaskPacker:
         codec = Codec.NONE if config.codec == "none" else Codec.ZSTD
         encoder = PayloadEncoder(Compression(codec, config.level))
         self._storage = storage
-        self._compare_with = sources if config.uids_repeat else None
+        self._sources, self._config = sources, config
         self._bigfiles = BigFileStore(storage, check)
         self._tools = PackingTools(config, storage, encoder, self._bigfiles)
         self._reader = ReadAhead(
@@ -96,7 +96,9 @@ class TaskPacker:
 
     def _pack_task(self, task: ShardTask) -> Tally:
         tally = Tally()
-        present = PresentShards(task, self._storage, self._bigfiles, tally, self._compare_with)
+        present = PresentShards(
+            task, self._storage, self._bigfiles, tally, self._sources, self._config
+        )
         parts = PartWriter(task, self._tools, tally)
         seen: set[str] = set()
         present.adopt()

@@ -1,7 +1,9 @@
 """What earlier packings left in a task's place: files that need not be packed again.
 
-A shard that the ledger lacks was published by a try that ended before its commit. It is checked
-as a whole and adopted. A damaged one stops everything: nothing is packed beside it.
+A shard that the ledger lacks was published by a try that ended before its commit, or put there
+by somebody else. It is checked as a whole, compared with the sources of its rows as far as these
+can be read, and adopted. One that is damaged or has other bytes stops everything: nothing is
+packed beside it.
 
 A shard knows uids and not rows. Where uids repeat, what it has may be another row's file of the
 same day: then the bytes decide. A file that cannot be read proves nothing, so its row stays, or
@@ -13,9 +15,11 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from zlib import crc32
 
-from des_core.basics.errors import StorageError
+from des_core.basics.errors import DamagedShard, StorageError
 from des_core.basics.routing import parse_shard_name
+from des_core.packer_planner import PackerConfig
 from des_core.packing.big_file_store import BigFileStore
 from des_core.packing.part_writer import Tally
 from des_core.packing.shard_draft import record_of
@@ -25,6 +29,9 @@ from des_core.shard_io import ShardEntry, ShardReader, ShardStats, open_shard, v
 from des_core.sources.files import SourceOpener
 from des_core.sources.roots import SourceFailure
 from des_core.storage.directory import Storage
+
+# With adoption_check "sample", one row of so many is compared.
+SAMPLED = 16
 
 
 class PresentShards:
@@ -36,14 +43,16 @@ class PresentShards:
         storage: Storage,
         bigfiles: BigFileStore,
         tally: Tally,
-        compare_with: SourceOpener | None = None,
+        sources: SourceOpener,
+        config: PackerConfig,
     ) -> None:
-        """`compare_with` is where the files of rows are, if uids repeat."""
         self._task = task
         self._storage = storage
         self._bigfiles = bigfiles
         self._tally = tally
-        self._compare_with = compare_with
+        self._sources = sources
+        self._uids_repeat = config.uids_repeat
+        self._compares_all = config.adoption_check == "all"
         self._settled: set[str] = set()
 
     def adopt(self) -> None:
@@ -89,10 +98,12 @@ class PresentShards:
             return fail(row, Reason.CHANGED, error)
         if row.uid in self._settled:
             return fail(row, Reason.DUPLICATE_UID, "another row of the same day has this uid")
-        if self._compare_with is None:
+        if not self._uids_repeat:
+            if name in self._task.unknown:
+                self._require_same(row, entry, reader)
             return None
         try:
-            source = _digest_of_source(self._compare_with, row)
+            source = _digest_of_source(self._sources, row)
         except SourceFailure as failure:
             error = f"{failure.message}; {name} has a file under this uid, perhaps another row's"
             return fail(row, failure.reason, error)
@@ -100,6 +111,24 @@ class PresentShards:
             error = f"{name} has the file of another row under this uid"
             return fail(row, Reason.DUPLICATE_UID, error)
         return None
+
+    def _require_same(self, row: SourceRow, entry: ShardEntry, reader: ShardReader) -> None:
+        """DamagedShard where the source says otherwise; one that cannot be read says nothing."""
+        if not self._compares_all and crc32(row.uid.encode("utf-8", "replace")) % SAMPLED:
+            return
+        try:
+            source = _digest_of_source(self._sources, row)
+        except SourceFailure:
+            return
+        if source != _digest_of_entry(entry, reader):
+            raise DamagedShard(
+                "a shard that the ledger does not know has other bytes than the source of a row",
+                hint="was it put there, or the source changed after a run that was cut off? Move "
+                "the shard, and the manifest that names it, to _damaged/ in the output directory, "
+                "then run again: its files are packed anew",
+                shard=reader.name.rpartition("/")[2],
+                uid=row.uid[:200],
+            )
 
     def _adopt(self, name: str) -> None:
         parsed = parse_shard_name(name)

@@ -153,6 +153,9 @@ class PackerSettings(Section):
     source_roots: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Directories, or URLs of buckets, below which locations may be opened. It is required before
     sources may be deleted."""
+    adoption_check: Literal["all", "sample"] = "all"
+    """Of how many files of a shard that the ledger does not know, left by a run that was cut off,
+    the source is compared before the shard is recorded."""
     scratch_dir: str | None = None
     """Where drafts lie on their way to a bucket; `null` is the system's temporary directory."""
     object_store: ObjectStoreSettings = ObjectStoreSettings()
@@ -180,6 +183,7 @@ class PackerSettings(Section):
             source_roots=self.source_roots,
             workers=self.workers,
             read_concurrency=self.read_concurrency,
+            adoption_check=self.adoption_check,
             scratch_dir=self.scratch_dir,
             object_store=self.object_store.to_config(),
             scheduler=self.scheduler if self.engine == "dask" else None,

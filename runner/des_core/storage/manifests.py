@@ -15,17 +15,20 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from des_core.basics.errors import DamagedData, StorageError
+from des_core.basics.errors import DamagedData, StorageError, UsageError
+from des_core.basics.routing import MAX_BITS, MIN_BITS, shard_name
 from des_core.basics.storage_errors import storage_error
 from des_core.basics.timestamps import canonical_text
 from des_core.records import ShardRecord
+from des_core.shard_io.layout import SHA256_HEX
 from des_core.storage.directory import Storage
 from des_core.storage.layout import MANIFESTS_DIR
 
 FORMAT = "des slice manifest"
 VERSION = 1
-MAX_SIZE = 1 << 30
+MAX_SIZE = 1 << 28
 MAX_SAME_WINDOW = 10_000
+_KIND = re.compile(r"[a-z_]{1,16}")
 _NAME = re.compile(r"[0-9]{8}T[0-9]{12}Z_[0-9]{8}T[0-9]{12}Z(_[a-z]+)?(\.[0-9]{4})?\.json")
 
 
@@ -67,7 +70,7 @@ class SliceManifest:
             raise DamagedData("a manifest does not agree with its own hash", manifest=name)
         try:
             return _parse(json.loads(data))
-        except (ValueError, KeyError, TypeError) as exc:
+        except (ValueError, KeyError, TypeError, RecursionError, UsageError) as exc:
             raise DamagedData("not a manifest of this version", manifest=name) from exc
 
 
@@ -88,7 +91,10 @@ def write_manifest(storage: Storage, manifest: SliceManifest, *, worker: int = 0
 
 def read_manifest(storage: Storage, name: str) -> SliceManifest:
     """The manifest of that name, checked. `StorageError` if there is none."""
-    return SliceManifest.from_bytes(_read(storage, name), name)
+    manifest = SliceManifest.from_bytes(_read(storage, name), name)
+    if name.partition(".")[0] != _stem(manifest):
+        raise DamagedData("a manifest under the name of another", manifest=name)
+    return manifest
 
 
 def list_manifests(storage: Storage) -> list[str]:
@@ -113,20 +119,55 @@ def claimed_hashes(storage: Storage, shards: Iterable[str]) -> dict[str, frozens
     return {shard: frozenset(hashes) for shard, hashes in claims.items()}
 
 
-def _parse(value: dict[str, Any]) -> SliceManifest:
+def _parse(value: Any) -> SliceManifest:
+    """What a manifest claims, if such a slice can be; ValueError, KeyError or TypeError if not."""
     if (value["format"], value["version"]) != (FORMAT, VERSION):
         raise ValueError(value["version"])
-    return SliceManifest(
+    n_bits = _whole(value["n_bits"], MIN_BITS, MAX_BITS)
+    manifest = SliceManifest(
         window_start=_moment(value["window_start"]),
         window_end=_moment(value["window_end"]),
-        n_bits=int(value["n_bits"]),
-        shards=tuple(
-            ShardRecord(**{**shard, "day": date.fromisoformat(shard["day"])})
-            for shard in value["shards"]
-        ),
-        bigfiles=tuple(value["bigfiles"]),
+        n_bits=n_bits,
+        shards=tuple(_parse_shard(shard, n_bits) for shard in value["shards"]),
+        bigfiles=tuple(map(_sha256, value["bigfiles"])),
         kind=str(value["kind"]),
     )
+    if not manifest.window_start < manifest.window_end or not _KIND.fullmatch(manifest.kind):
+        raise ValueError("no window of a slice")
+    first, last = manifest.window_start.date(), manifest.window_end.date()
+    if any(not first <= shard.day <= last for shard in manifest.shards):
+        raise ValueError("a shard of another day")
+    return manifest
+
+
+def _parse_shard(value: dict[str, Any], n_bits: int) -> ShardRecord:
+    day = date.fromisoformat(value["day"])
+    bucket = _whole(value["bucket"], 0, (1 << n_bits) - 1)
+    part = _whole(value["part"], 0)
+    if value["name"] != shard_name(day, bucket, part, n_bits):
+        raise ValueError("not the name of that shard")
+    return ShardRecord(
+        name=value["name"],
+        day=day,
+        bucket=bucket,
+        part=part,
+        files=_whole(value["files"], 1),
+        content_bytes=_whole(value["content_bytes"], 0),
+        size_bytes=_whole(value["size_bytes"], 1),
+        sha256=_sha256(value["sha256"]),
+    )
+
+
+def _whole(value: Any, least: int, most: int = (1 << 63) - 1) -> int:
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError("not a whole number of that range")
+    return value
+
+
+def _sha256(value: Any) -> str:
+    if not isinstance(value, str) or not SHA256_HEX.fullmatch(value):
+        raise ValueError("not a sha256")
+    return value
 
 
 def publish_small(storage: Storage, name: str, content: bytes) -> bool:

@@ -1,5 +1,7 @@
 """A manifest says what a slice became, and notices when it was touched."""
 
+import hashlib
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -80,3 +82,56 @@ def test_a_damaged_manifest_is_named(storage: DirectoryStorage, tmp_path: Path) 
     with pytest.raises(DamagedData) as caught:
         read_manifest(storage, name)
     assert name in str(caught.value)
+
+
+def sealed(value: object) -> bytes:
+    """As a forger writes it: with a hash that agrees."""
+    body = json.dumps(value, sort_keys=True, separators=(",", ":"))[:-1].encode() + b","
+    return body + f'"sha256":"{hashlib.sha256(body).hexdigest()}"}}\n'.encode()
+
+
+FORGED = {
+    "day outside": {"shards": [{"day": "9999-12-31", "name": "99991231_00_0000.des"}]},
+    "bucket below zero": {"shards": [{"bucket": -5, "name": "20240301_-5_0000.des"}]},
+    "bucket too large": {"shards": [{"bucket": 256, "name": "20240301_100_0000.des"}]},
+    "name that climbs": {"shards": [{"name": "../../20240301_00_0000.des"}]},
+    "name of another": {"shards": [{"name": "20240301_01_0000.des"}]},
+    "part below zero": {"shards": [{"part": -1}]},
+    "files are none": {"shards": [{"files": 0}]},
+    "files are true": {"shards": [{"files": True}]},
+    "files are a fraction": {"shards": [{"files": 1.5}]},
+    "size is huge": {"shards": [{"size_bytes": 2**70}]},
+    "hash is short": {"shards": [{"sha256": "ab"}]},
+    "shard is a list": {"shards": [[]]},
+    "shards are text": {"shards": "none"},
+    "big file that climbs": {"bigfiles": ["../../etc/passwd"]},
+    "bits are many": {"n_bits": 60},
+    "kind that climbs": {"kind": "../x"},
+    "window upside down": {"window_end": "2024-02-01 00:00:00.000000"},
+    "time that is none": {"window_start": "yesterday"},
+}
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_a_forged_manifest_is_no_manifest(case: str) -> None:
+    value = json.loads(MANIFEST.to_bytes())
+    del value["sha256"]
+    assert SliceManifest.from_bytes(sealed(value), "x") == MANIFEST
+    for key, forged in FORGED[case].items():
+        if key == "shards" and isinstance(forged, list) and isinstance(forged[0], dict):
+            forged = [{**value["shards"][0], **forged[0]}]
+        value[key] = forged
+    with pytest.raises(DamagedData, match="not a manifest"):
+        SliceManifest.from_bytes(sealed(value), "x")
+
+
+def test_a_manifest_nested_without_end(storage: DirectoryStorage, tmp_path: Path) -> None:
+    body = b'{"shards":' + b"[" * 200_000 + b"]" * 200_000 + b","
+    content = body + f'"sha256":"{hashlib.sha256(body).hexdigest()}"}}\n'.encode()
+    (tmp_path / "_manifests").mkdir()
+    (tmp_path / f"{NAME}.json").write_bytes(content)
+    with pytest.raises(DamagedData, match="not a manifest"):
+        read_manifest(storage, f"{NAME}.json")
+    (tmp_path / f"{NAME}_late.json").write_bytes(MANIFEST.to_bytes())
+    with pytest.raises(DamagedData, match="under the name of another"):
+        read_manifest(storage, f"{NAME}_late.json")
