@@ -15,6 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from des_core.basics.batches import batched
 from des_core.basics.errors import Refused, WrongSchema
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import floor_day
@@ -148,13 +149,8 @@ class _Job:
         report.files_failed += len(tally.failures)
         report.failures += tally.failures[: max(0, FAILURES_KEPT - len(report.failures))]
         report.bytes_in += tally.bytes_in
-        batch: list[str] = []
-        for task in spool.tasks():
-            batch += [row.uid for row in decode_rows(task.rows) if row.uid not in failed]
-            while len(batch) >= self.batch_size:
-                self._mark_batch(window, batch[: self.batch_size])
-                del batch[: self.batch_size]
-        if batch:
+        uids = (row.uid for task in spool.tasks() for row in decode_rows(task.rows))
+        for batch in batched((uid for uid in uids if uid not in failed), self.batch_size):
             self._mark_batch(window, batch)
 
     def _mark_batch(self, window: Window, uids: list[str]) -> None:

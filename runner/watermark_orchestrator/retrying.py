@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from des_core.basics.batches import batched
 from des_core.basics.timestamps import from_us, to_us
 from des_core.ledger.exceptions import FIRST_RETRY_AFTER, SKIPPED, OpenException, iterate_open
 from des_core.records import FileFailure, Reason, SourceRow
@@ -74,27 +75,20 @@ def retry_exceptions(run: Run, writer: Writer, selection: Selection) -> RetryRep
     """
     report = RetryReport()
     now = datetime.now(UTC)
-    for batch in _batches(run, writer.share, selection, now):
+    due = _selected(run, writer.share, selection, now)
+    for batch in batched(due, BATCH_SIZE):
         run.stop.check()
         _retry_batch(run, writer, batch, report)
     return report
 
 
-def _batches(
+def _selected(
     run: Run, share: Share | None, selection: Selection, now: datetime
-) -> Iterator[list[OpenException]]:
-    batch: list[OpenException] = []
+) -> Iterator[OpenException]:
     for page in iterate_open(run.archive.config):
-        batch += [
-            item
-            for item in page
-            if selection.includes(item, now) and (share is None or share.owns_uid(item.uid))
-        ]
-        if len(batch) >= BATCH_SIZE:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+        for item in page:
+            if selection.includes(item, now) and (share is None or share.owns_uid(item.uid)):
+                yield item
 
 
 def _retry_batch(run: Run, writer: Writer, batch: list[OpenException], report: RetryReport) -> None:

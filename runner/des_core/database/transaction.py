@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from des_core.basics.batches import batched
 from des_core.basics.identifiers import Dialect
 from des_core.database.catalog import Statement, config_statement
 
@@ -36,8 +36,8 @@ class Transaction:
     def run_many(self, statement: str | Statement, rows: Iterable[dict[str, Any]]) -> int:
         """Execute it for each row, some hundreds at a time; how many rows there were."""
         clause = self._named(statement).clause
-        left, total = iter(rows), 0
-        while batch := list(islice(left, BATCH_SIZE)):
+        total = 0
+        for batch in batched(rows, BATCH_SIZE):
             self.connection.execute(clause, batch)
             total += len(batch)
         return total
