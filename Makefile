@@ -30,7 +30,7 @@ demo: ## Watch a whole cutover, and back, on SQLite with made-up files
 	.venv-demo/bin/des-admin demo $(DEMO_ARGS)
 
 .PHONY: test
-test: venv test-tools ## Run all tests on SQLite, PostgreSQL and MariaDB
+test: venv test-tools ## Run all tests on SQLite, PostgreSQL, MariaDB and MySQL
 	$(PYTEST) $(PYTEST_ARGS)
 
 .PHONY: test-fast
@@ -41,9 +41,9 @@ test-fast: venv ## Run the tests that take no more than a few seconds each
 test-pythons: ## Run the unit tests on every supported Python found
 	@scripts/test-pythons $(PYTEST_ARGS)
 
-.PHONY: test-postgres-versions
-test-postgres-versions: venv ## Run the PostgreSQL tests on other versions of the server
-	@WORKERS=$(WORKERS) scripts/test-postgres-versions $(PYTEST_ARGS)
+.PHONY: test-servers
+test-servers: venv test-tools ## Run the tests of each kind on other versions of the servers
+	@WORKERS=$(WORKERS) scripts/test-servers $(PYTEST_ARGS)
 
 .PHONY: format
 format: venv ## Rewrite the code in the house format
