@@ -19,8 +19,14 @@ from support.rows.filesdata import (
     make_files_table,
 )
 from support.servers.database import TestDatabase, sqlite_database
-from support.servers.kinds import database_on, describe_servers, is_ci, require_server
-from support.servers.mariadb import MariaDbServer, find_mariadb
+from support.servers.kinds import (
+    database_on,
+    describe_servers,
+    is_ci,
+    require_mysql,
+    require_server,
+)
+from support.servers.mysql import MySqlServer, Product
 from support.servers.postgres import PASSWORD, USER, PostgresServer, find_postgres
 
 # How long an example takes says more about the machine than about the code. CI draws the same
@@ -31,7 +37,7 @@ settings.register_profile(
 )
 settings.load_profile("ci" if is_ci() else "laptop")
 
-SERVERS = ("sqlite", "postgres", "mariadb")
+SERVERS = ("sqlite", "postgres", "mariadb", "mysql")
 
 # A shell's background job ignores Ctrl-C, and so would the programs that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -98,12 +104,16 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
-def mariadb_server() -> Iterator[MariaDbServer]:
+def mariadb_server() -> Iterator[MySqlServer]:
     """The MariaDB server that the tests of this process share; never stop it in a test."""
-    binaries = find_mariadb()
-    if binaries is None:
-        require_server("MariaDB")
-    with MariaDbServer(binaries) as server:
+    with MySqlServer(require_mysql("mariadb")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mysql_server() -> Iterator[MySqlServer]:
+    """The MySQL server that the tests of this process share; never stop it in a test."""
+    with MySqlServer(require_mysql("mysql")) as server:
         yield server
 
 
@@ -126,16 +136,16 @@ def private_postgres() -> Iterator[Callable[..., PostgresServer]]:
 
 
 @pytest.fixture
-def private_mariadb() -> Iterator[Callable[..., MariaDbServer]]:
-    """Starts servers that a test may stop, kill and restart; options as keyword arguments."""
-    started: list[MariaDbServer] = []
+def private_mysql() -> Iterator[Callable[..., MySqlServer]]:
+    """Starts servers of the MySQL family that a test may stop, kill and restart.
 
-    def start(**options: str) -> MariaDbServer:
-        binaries = find_mariadb()
-        if binaries is None:
-            require_server("MariaDB")
+    The product, then options as keyword arguments.
+    """
+    started: list[MySqlServer] = []
+
+    def start(product: Product, **options: str) -> MySqlServer:
         named = {name.replace("_", "-"): value for name, value in options.items()}
-        started.append(MariaDbServer(binaries, named))
+        started.append(MySqlServer(require_mysql(product), named))
         started[-1].start()
         return started[-1]
 
@@ -189,7 +199,7 @@ def _server_params() -> list[Any]:
 def database(
     request: pytest.FixtureRequest, make_database: Callable[[str], TestDatabase]
 ) -> TestDatabase:
-    """A fresh source database on each of the three servers in turn."""
+    """A fresh source database on each of the four servers in turn."""
     return make_database(request.param)
 
 

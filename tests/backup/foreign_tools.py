@@ -15,8 +15,8 @@ import pytest
 
 from support.servers.database import TestDatabase
 from support.servers.kinds import database_on, is_ci, require_server
-from support.servers.mariadb import PASSWORD as MARIADB_PASSWORD
-from support.servers.mariadb import USER as MARIADB_USER
+from support.servers.mysql import PASSWORD as MARIADB_PASSWORD
+from support.servers.mysql import USER as MARIADB_USER
 from support.servers.postgres import PASSWORD, USER, PostgresServer, find_postgres
 from support.servers.processes import make_server_dir, run_tool, server_user
 

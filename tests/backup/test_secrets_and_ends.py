@@ -22,7 +22,7 @@ from des_core.basics.errors import CheckFailed, DesError
 from support.program.archive import make_settings
 from support.program.runner import environment, write_config
 from support.servers.database import TestDatabase
-from support.servers.mariadb import PASSWORD as MARIADB_PASSWORD
+from support.servers.mysql import PASSWORD as MARIADB_PASSWORD
 from support.servers.postgres import PASSWORD as POSTGRES_PASSWORD
 
 PASSWORDS = (MARIADB_PASSWORD, POSTGRES_PASSWORD, "s3cret")

@@ -19,7 +19,7 @@ from support.program.runner import start_runner, write_config
 from support.rows.filesdata import FilesTableFactory
 from support.servers.database import TestDatabase
 from support.servers.kinds import database_on
-from support.servers.mariadb import MariaDbServer
+from support.servers.mysql import MySqlServer
 from support.servers.postgres import PostgresServer
 from support.servers.proxy import CuttingProxy
 from watermark_orchestrator import continuous
@@ -31,9 +31,9 @@ CUTS_PER_ROUND = 2
 AWAY_S_PER_ROUND = 0.3
 
 
-@pytest.fixture(params=["postgres", "mariadb"])
-def server(request: pytest.FixtureRequest) -> PostgresServer | MariaDbServer:
-    server: PostgresServer | MariaDbServer = request.getfixturevalue(f"{request.param}_server")
+@pytest.fixture(params=["postgres", "mariadb", "mysql"])
+def server(request: pytest.FixtureRequest) -> PostgresServer | MySqlServer:
+    server: PostgresServer | MySqlServer = request.getfixturevalue(f"{request.param}_server")
     return server
 
 
@@ -52,7 +52,7 @@ def run(settings: Settings) -> CycleReport:
 @pytest.mark.slow
 @pytest.mark.timeout(0)
 def test_cut_at_every_commit_before_it_and_before_its_answer(
-    server: PostgresServer | MariaDbServer,
+    server: PostgresServer | MySqlServer,
     files_table: FilesTableFactory,
     tmp_path: Path,
     rounds: int,
@@ -103,16 +103,16 @@ def assert_counted_once(scene: CrashScene, report: CycleReport) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)
-@pytest.mark.parametrize("kind", ["postgres", "mariadb"])
+@pytest.mark.parametrize("kind", ["postgres", "mariadb", "mysql"])
 def test_the_database_is_away_for_a_while_in_the_middle_of_a_run(
     kind: str,
     private_postgres: Callable[..., Any],
-    private_mariadb: Callable[..., Any],
+    private_mysql: Callable[..., Any],
     files_table: FilesTableFactory,
     tmp_path: Path,
     rounds: int,
 ) -> None:
-    server = private_postgres() if kind == "postgres" else private_mariadb()
+    server = private_postgres() if kind == "postgres" else private_mysql(kind)
     database: TestDatabase = database_on(server)
     table = files_table(database, rows=600, days=30)
     settings = make_archive(database, tmp_path / "out", packer={"workers": 2})

@@ -16,7 +16,7 @@ from des_core.settings.config import DatabaseSettings
 from support.rows.filesdata import DEFECTS, FileRow, FilesTableFactory, canonical_rows
 from support.rows.shape import AWKWARD, TableShape, UidType
 from support.servers.database import TestDatabase, to_microseconds
-from support.servers.mariadb import MariaDbServer
+from support.servers.mysql import MySqlServer, Product
 from support.servers.postgres import PostgresServer
 
 
@@ -148,10 +148,11 @@ def test_private_postgres_keeps_what_it_committed(
             assert connection.execute("SELECT a FROM t").fetchone() == (1,)
 
 
-def test_private_mariadb_keeps_what_it_committed(
-    private_mariadb: Callable[..., MariaDbServer],
+@pytest.mark.parametrize("product", ["mariadb", "mysql"])
+def test_private_mysql_keeps_what_it_committed(
+    product: Product, private_mysql: Callable[..., MySqlServer]
 ) -> None:
-    server = private_mariadb(max_connections="20")
+    server = private_mysql(product, max_connections="20")
     name = server.create_database()
     with server.connect(name) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE TABLE t AS SELECT 1 AS a")

@@ -7,19 +7,30 @@ from typing import NoReturn
 import pytest
 
 from support.servers.database import TestDatabase
-from support.servers.mariadb import MariaDbServer, find_mariadb
+from support.servers.mysql import (
+    MySqlBinaries,
+    MySqlServer,
+    Product,
+    find_mariadb,
+    find_mysql,
+)
 from support.servers.postgres import PostgresServer, find_postgres
 
 __all__ = [
-    "MariaDbServer",
+    "MySqlServer",
     "PostgresServer",
     "database_on",
     "describe_servers",
     "is_ci",
+    "require_mysql",
     "require_server",
 ]
 
-_PACKAGES = {"PostgreSQL": "postgresql", "MariaDB": "mariadb-server"}
+_REMEDIES = {
+    "PostgreSQL": "install the package postgresql",
+    "MariaDB": "install the package mariadb-server",
+    "MySQL": "run scripts/install-test-tools servers",
+}
 
 
 def is_ci(environ: Mapping[str, str] | None = None) -> bool:
@@ -30,30 +41,38 @@ def is_ci(environ: Mapping[str, str] | None = None) -> bool:
 
 def require_server(name: str) -> NoReturn:
     """Skip the test for want of a server, or fail it in CI."""
-    reason = f"no {name} server found: install the package {_PACKAGES[name]}"
+    reason = f"no {name} server found: {_REMEDIES[name]}"
     if is_ci():
         pytest.fail(f"{reason} (CI skips nothing)", pytrace=False)
     pytest.skip(reason)
 
 
+def require_mysql(product: Product) -> MySqlBinaries:
+    """The programs of a server of the MySQL family; skips or fails the test without them."""
+    if product == "mariadb":
+        return find_mariadb() or require_server("MariaDB")
+    return find_mysql() or require_server("MySQL")
+
+
 def describe_servers() -> str:
     """The header line of a test run."""
-    postgres, mariadb = find_postgres(), find_mariadb()
+    postgres, mariadb, mysql = find_postgres(), find_mariadb(), find_mysql()
     return "servers: " + ", ".join(
         [
             f"PostgreSQL {postgres.version}" if postgres else "no PostgreSQL",
-            f"MariaDB {mariadb.version}" if mariadb else "no MariaDB",
+            mariadb.name if mariadb else "no MariaDB",
+            mysql.name if mysql else "no MySQL",
         ]
     )
 
 
-def database_on(server: PostgresServer | MariaDbServer) -> TestDatabase:
+def database_on(server: PostgresServer | MySqlServer) -> TestDatabase:
     """A fresh database on a running server; whoever asks for it drops it."""
     name = server.create_database()
     is_postgres = isinstance(server, PostgresServer)
     return TestDatabase(
         kind="postgres" if is_postgres else "mysql",
-        server="postgres" if is_postgres else "mariadb",
+        server="postgres" if isinstance(server, PostgresServer) else server.product,
         name=name,
         url=server.url(name),
         connector=lambda: server.connect(name),

@@ -1,4 +1,4 @@
-"""A MariaDB server of our own. It stands in for the MySQL family; it is not MySQL 8."""
+"""MariaDB and MySQL servers of our own: one class, told apart by where their programs are."""
 
 import contextlib
 import os
@@ -9,66 +9,124 @@ import subprocess
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import pymysql
 
-from support.servers.processes import (
-    ServerProcess,
-    free_port,
-    make_server_dir,
-    run_tool,
-    server_user,
-)
+from support.servers.processes import ServerProcess, free_port, make_server_dir, run_tool, server_user
 
 USER = "des_test"
 PASSWORD = "my-s3cret/of@tests"  # with characters that a URL must escape
 URL_PASSWORD = "my-s3cret%2Fof%40tests"
-PACKAGES = "mariadb-server"
+
+Product = Literal["mariadb", "mysql"]
 
 # flush_log 2 writes at each commit and leaves the sync to the system: fast, and a commit outlives
 # a killed server. The session zone is odd on purpose: nothing of ours may depend on it.
 _OPTIONS: Mapping[str, str] = {
     "innodb-flush-log-at-trx-commit": "2",
     "innodb-buffer-pool-size": "64M",
-    "innodb-log-file-size": "32M",
     "default-time-zone": "+05:30",
     "character-set-server": "utf8mb4",
     "max-connections": "60",
     "max-allowed-packet": "64M",
-    "performance-schema": "off",
+}
+# MySQL keeps what it does unless told otherwise: a binary log and its performance schema.
+_OWN_OPTIONS: Mapping[Product, Mapping[str, str]] = {
+    "mariadb": {"innodb-log-file-size": "32M", "performance-schema": "off"},
+    "mysql": {
+        "innodb-redo-log-capacity": "64M",
+        "sync-binlog": "0",
+        "secure-file-priv": "",
+        "loose-mysqlx": "OFF",
+    },
 }
 _INIT_SQL = f"""\
 CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{PASSWORD}';
 GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'%' WITH GRANT OPTION;
 """
+_SCRIPT = Path(__file__).parents[3] / "scripts" / "unpack-servers"
 
 
 @dataclass(frozen=True, slots=True)
-class MariaDbBinaries:
-    """Where mariadbd and mariadb-install-db are, and their version, such as `10.11.19`."""
+class MySqlBinaries:
+    """Where a server's programs are, and its version, such as `10.11.19`.
 
+    `programs` are the directories of clients and tools, as PATH writes them. `base` is None for
+    what the system has installed; other servers must be told where their own files are.
+    """
+
+    product: Product
     server: Path
-    installer: Path
+    programs: str
     version: str
+    base: Path | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{'MariaDB' if self.product == 'mariadb' else 'MySQL'} {self.version}"
+
+    def program(self, name: str) -> str:
+        """The path of a client or tool that came with the server."""
+        found = shutil.which(name, path=self.programs)
+        if found is None:
+            raise FileNotFoundError(f"{name} did not come with {self.name}")
+        return found
 
 
-def find_mariadb(environ: Mapping[str, str] | None = None) -> MariaDbBinaries | None:
+def find_mariadb(environ: Mapping[str, str] | None = None) -> MySqlBinaries | None:
     """The server in DES_TEST_MARIADB_BIN, or in PATH and the sbin directories; None if none."""
     environ = os.environ if environ is None else environ
     chosen = environ.get("DES_TEST_MARIADB_BIN")
-    path = chosen or f"{environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/usr/bin"
-    server = shutil.which("mariadbd", path=path)
-    installer = shutil.which("mariadb-install-db", path=path)
-    if server is None or installer is None:
+    found = _find("mariadb", "mariadbd", chosen or _system_path(environ))
+    return found if found and shutil.which("mariadb-install-db", path=found.programs) else None
+
+
+def find_mysql(environ: Mapping[str, str] | None = None) -> MySqlBinaries | None:
+    """The server in DES_TEST_MYSQL_BIN, the system's, or the one unpacked beside the system."""
+    environ = os.environ if environ is None else environ
+    chosen = environ.get("DES_TEST_MYSQL_BIN")
+    if chosen:
+        return _find("mysql", "mysqld", chosen)
+    tree = unpacked_servers() / "mysql" / "usr"
+    return _find("mysql", "mysqld", _system_path(environ)) or _find(
+        "mysql", "mysqld", f"{tree}/sbin:{tree}/bin"
+    )
+
+
+def _system_path(environ: Mapping[str, str]) -> str:
+    return f"{environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/usr/bin"
+
+
+@cache
+def unpacked_servers() -> Path:
+    """Where scripts/unpack-servers puts what it unpacks; called without a name it only says so."""
+    done = subprocess.run([_SCRIPT], capture_output=True, text=True, check=True)
+    return Path(done.stdout.strip())
+
+
+@cache
+def _find(product: Product, program: str, path: str) -> MySqlBinaries | None:
+    server = shutil.which(program, path=path)
+    if server is None:
         return None
     text = subprocess.run([server, "--version"], capture_output=True, text=True, check=True).stdout
+    if ("MariaDB" in text) != (product == "mariadb"):  # MariaDB answers to mysqld, too
+        return None
     match = re.search(r"\d+\.\d+\.\d+", text)
-    return MariaDbBinaries(Path(server), Path(installer), match[0] if match else text.strip())
+    base = Path(server).resolve().parent.parent
+    return MySqlBinaries(
+        product,
+        Path(server),
+        path,
+        match[0] if match else text.strip(),
+        None if base == Path("/usr") else base,
+    )
 
 
-class MariaDbServer:
+class MySqlServer:
     """One server on a free port of 127.0.0.1 and on a socket in its directory.
 
     `start` also restarts a stopped or killed server on the same data and port. User `USER` may
@@ -77,14 +135,15 @@ class MariaDbServer:
 
     host = "127.0.0.1"
 
-    def __init__(self, binaries: MariaDbBinaries, options: Mapping[str, str] | None = None) -> None:
+    def __init__(self, binaries: MySqlBinaries, options: Mapping[str, str] | None = None) -> None:
         self.binaries = binaries
-        self.options = {**_OPTIONS, **(options or {})}
-        self.directory = make_server_dir("mariadb")
+        self.product = binaries.product
+        self.options = {**_OPTIONS, **_OWN_OPTIONS[self.product], **(options or {})}
+        self.directory = make_server_dir(self.product)
         self.data_dir = self.directory / "data"
-        self.socket = self.directory / "mariadb.sock"
+        self.socket = self.directory / f"{self.product}.sock"
         self.port = free_port()
-        self._process = ServerProcess(f"MariaDB {binaries.version}", self.directory)
+        self._process = ServerProcess(binaries.name, self.directory)
 
     def __enter__(self) -> Self:
         self.start()
@@ -109,9 +168,9 @@ class MariaDbServer:
         if not self.data_dir.exists():
             self._initialise()
         command: list[str | Path] = [
-            *(self.binaries.server, "--no-defaults", f"--datadir={self.data_dir}"),
+            *(self.binaries.server, "--no-defaults", f"--datadir={self.data_dir}", *self._places()),
             *(f"--socket={self.socket}", f"--port={self.port}", f"--bind-address={self.host}"),
-            *(f"--pid-file={self.directory / 'mariadb.pid'}", f"--tmpdir={self.directory}"),
+            *(f"--pid-file={self.directory / 'server.pid'}", f"--tmpdir={self.directory}"),
             f"--init-file={self.directory / 'init.sql'}",
             *(f"--{name}={value}" for name, value in self.options.items()),
         ]
@@ -172,10 +231,32 @@ class MariaDbServer:
         with self.connect() as connection, connection.cursor() as cursor:
             cursor.execute(statement)
 
+    def _places(self) -> list[str]:
+        """Where a server that is not installed finds its own files."""
+        base = self.binaries.base
+        if base is None:
+            return []
+        plugins = base / "lib" / "mysql" / "plugin"
+        return [
+            f"--basedir={base}",
+            f"--lc-messages-dir={base / 'share' / 'mysql'}",
+            *([f"--plugin-dir={plugins}"] if plugins.is_dir() else []),
+        ]
+
     def _initialise(self) -> None:
         (self.directory / "init.sql").write_text(_INIT_SQL)
+        if self.product == "mysql":
+            run_tool(
+                [
+                    *(self.binaries.server, "--no-defaults", "--initialize-insecure"),
+                    *(f"--datadir={self.data_dir}", *self._places()),
+                ],
+                cwd=self.directory,
+            )
+            return
         command: list[str | Path] = [
-            *(self.binaries.installer, "--no-defaults", f"--datadir={self.data_dir}"),
+            *(self.binaries.program("mariadb-install-db"), "--no-defaults"),
+            *(f"--datadir={self.data_dir}", *self._places()[:1]),
             *("--auth-root-authentication-method=normal", "--skip-test-db"),
             "--innodb-log-file-size=32M",
         ]
