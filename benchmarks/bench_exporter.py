@@ -23,7 +23,7 @@ from des_core.migration.apply import upgrade
 from des_core.settings.config import DatabaseSettings, PackerSettings, Settings
 from support.servers.database import TestDatabase, sqlite_database
 from support.servers.kinds import database_on
-from support.servers.mariadb import MariaDbServer, find_mariadb
+from support.servers.mysql import MySqlServer, find_mariadb
 from support.servers.postgres import PostgresServer, find_postgres
 
 SIZES = (100_000, 10_000_000)
@@ -127,7 +127,7 @@ def main() -> None:
             running = stack.enter_context(PostgresServer(postgres))
             lines += compare("PostgreSQL", lambda _: database_on(running), sizes)
         if options.only in (None, "mariadb") and mariadb is not None:
-            server = stack.enter_context(MariaDbServer(mariadb))
+            server = stack.enter_context(MySqlServer(mariadb))
             lines += compare("MariaDB", lambda _: database_on(server), sizes)
     header = ["database", "files waiting", *(f"{size:,} rows" for size in sizes), "ratio"]
     print_table("One read of the exporter", header, lines)

@@ -19,10 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from des_core.migration.run import MigrationOptions
 from des_core.settings.config import DatabaseSettings, PackerSettings, Settings
-from support.servers.mariadb import MariaDbServer, find_mariadb
+from support.servers.mysql import MySqlServer, find_mariadb
 from support.servers.postgres import PostgresServer, find_postgres
 
-Server = PostgresServer | MariaDbServer
+Server = PostgresServer | MySqlServer
 
 ARCHIVED_SHARE = 0.96
 DROP = MigrationOptions(drop_archived=True, backup="a dump made before this benchmark")
@@ -230,7 +230,7 @@ def open_scenes(kinds: Sequence[str]) -> Iterator[Iterator[Scene]]:
                     print(f"PostgreSQL {server.version}")
                     yield Scene(kind, server)
             else:
-                with MariaDbServer(binaries, _MARIADB) as server:
+                with MySqlServer(binaries, _MARIADB) as server:
                     print(f"MariaDB {server.version}")
                     yield Scene(kind, server)
 

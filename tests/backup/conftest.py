@@ -22,6 +22,7 @@ from des_core.backup.progress import Listener, ignore
 from des_core.backup.store import list_backups, load_entry, previous_of
 from des_core.settings.config import DatabaseSettings
 from support.rows.filesdata import FilesTableFactory
+from support.servers.clients import link_clients
 from support.servers.database import TestDatabase
 from support.servers.postgres import find_postgres
 
@@ -29,11 +30,15 @@ BOTH = ("source", "config")
 
 
 @pytest.fixture(autouse=True)
-def tools_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """pg_dump and pg_restore of the version under test come first in PATH."""
+def tools_of_the_server(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Dumpers and clients of the versions under test come first in PATH."""
+    clients = tmp_path_factory.mktemp("clients")
+    link_clients(clients)
     binaries = find_postgres()
-    if binaries is not None:
-        monkeypatch.setenv("PATH", f"{binaries.directory}{os.pathsep}{os.environ['PATH']}")
+    places = [str(clients), *([str(binaries.directory)] if binaries else []), os.environ["PATH"]]
+    monkeypatch.setenv("PATH", os.pathsep.join(places))
 
 
 @dataclass

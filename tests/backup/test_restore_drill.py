@@ -21,7 +21,8 @@ pytestmark = pytest.mark.slow
 RUNBOOK = Path(__file__).parents[2] / "RUNBOOK.md"
 TITLES = {
     "postgres": "Restore from a backup",
-    "mariadb": "Restore from a backup on MariaDB",
+    "mariadb": "Restore from a backup on MariaDB or MySQL",
+    "mysql": "Restore from a backup on MariaDB or MySQL",
     "sqlite": "Restore from a backup on SQLite",
 }
 DEPENDS_ON_NOW = {"now", "behind_seconds"}

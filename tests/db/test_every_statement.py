@@ -147,7 +147,7 @@ def test_row_steps_go_by_an_index_or_stand_in_the_list(
 def _explain(migration: MigrationRun, statement: Statement) -> list[Any]:
     prefix = {
         "postgres": "EXPLAIN (FORMAT JSON) ",
-        "mysql": "EXPLAIN ",
+        "mysql": "EXPLAIN FORMAT=TRADITIONAL ",
         "sqlite": "EXPLAIN QUERY PLAN ",
     }[migration.source.dialect]
     noon = datetime(2024, 2, 20, 12, tzinfo=UTC)

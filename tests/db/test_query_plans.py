@@ -78,7 +78,7 @@ def values_for(reader: SourceReader, statement: Statement) -> dict[str, Any]:
 def explain(reader: SourceReader, statement: Statement) -> list[Any]:
     prefix = {
         "postgres": "EXPLAIN (FORMAT JSON) ",
-        "mysql": "EXPLAIN ",
+        "mysql": "EXPLAIN FORMAT=TRADITIONAL ",
         "sqlite": "EXPLAIN QUERY PLAN ",
     }[reader.database.dialect]
     clause = sa.text(prefix + statement.escaped)

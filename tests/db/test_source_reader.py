@@ -16,6 +16,7 @@ from des_core.records import SourceRow
 from des_core.rows.reader import SourceReader
 from des_core.settings.config import DatabaseSettings
 from support.rows.filesdata import FilesTableFactory
+from support.rows.shape import UidType, uid_column_type
 from support.servers.database import TestDatabase
 
 DAY = datetime(2024, 1, 2, tzinfo=UTC)
@@ -144,20 +145,15 @@ def raw(database: TestDatabase, sql: str, values: tuple[Any, ...] = ()) -> None:
 
 @pytest.mark.parametrize("uid_type", ["text", "integer", "uuid"])
 def test_odd_names_and_kinds_of_uid(
-    database: TestDatabase, uid_type: str, reader_for: ReaderFactory
+    database: TestDatabase, uid_type: UidType, reader_for: ReaderFactory
 ) -> None:
-    kinds = {
-        "postgres": {"text": "text", "integer": "bigint", "uuid": "uuid"},
-        "mysql": {"text": "varchar(100)", "integer": "bigint", "uuid": "uuid"},
-        "sqlite": {"text": "text", "integer": "integer", "uuid": "text"},
-    }
     times = {"postgres": "timestamptz", "mysql": "datetime(6)", "sqlite": "text"}
     uids = {"text": "a:b%s'\"", "integer": "42", "uuid": "2c5ea4c0-4067-11e9-8bad-9b1deb4d3b7d"}
     names = {key: quoted(database, value) for key, value in NASTY.items()}
     table = quoted(database, "Files of 2024; DROP")
     sql = CREATE.format(
         table=table,
-        uid_type=kinds[database.kind][uid_type],
+        uid_type=uid_column_type(database, uid_type),
         time_type=times[database.kind],
         **names,
     )

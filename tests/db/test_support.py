@@ -16,6 +16,7 @@ from des_core.settings.config import DatabaseSettings
 from support.rows.filesdata import DEFECTS, FileRow, FilesTableFactory, canonical_rows
 from support.rows.shape import AWKWARD, TableShape, UidType
 from support.servers.database import TestDatabase, to_microseconds
+from support.servers.kinds import MIXED_SERVERS
 from support.servers.mysql import MySqlServer, Product
 from support.servers.postgres import PostgresServer
 
@@ -44,14 +45,14 @@ def test_config_database_is_another_one(
 
 @pytest.mark.parametrize(
     ("database", "config_database"),
-    [("sqlite", "postgres"), ("postgres", "mariadb"), ("mariadb", "sqlite")],
+    MIXED_SERVERS,
     indirect=True,
 )
 def test_config_database_may_be_of_another_kind(
     database: TestDatabase, config_database: TestDatabase
 ) -> None:
     assert {database.value("SELECT 1"), config_database.value("SELECT 1")} == {1}
-    assert config_database.kind != database.kind
+    assert config_database.server != database.server
 
 
 def test_files_table_holds_what_it_promises(

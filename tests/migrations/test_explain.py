@@ -28,6 +28,12 @@ ONCE = {
     "postgres": set[str](),
     "mysql": set[str](),
 }
+# One row a table, whatever form the server would give by itself.
+PREFIXES = {
+    "sqlite": "EXPLAIN QUERY PLAN ",
+    "postgres": "EXPLAIN ",
+    "mysql": "EXPLAIN FORMAT=TRADITIONAL ",
+}
 
 
 def names_on_files(kind: str) -> list[str]:
@@ -61,7 +67,7 @@ def test_each_statement_goes_by_an_index(migration: MigrationRun, database: Test
 
 def explain(migration: MigrationRun, statement: Statement) -> str:
     """What the server says that it would do, in lower case."""
-    prefix = "EXPLAIN QUERY PLAN " if migration.source.dialect is Dialect.SQLITE else "EXPLAIN "
+    prefix = PREFIXES[migration.source.dialect]
     clause = sa.text(prefix + statement.escaped)
     with migration.source.read() as tx:
         rows = tx.connection.execute(clause, values_for(migration, statement)).all()
@@ -98,4 +104,6 @@ def goes_by_index(plan: str, kind: str) -> bool:
         scans = [line for line in plan.splitlines() if "scan files" in line]
         return all("using" in line and "index" in line for line in scans)
     tables = [line for line in plan.splitlines() if " files " in f" {line} "]
+    if not tables:  # answered from the index's ends, or known to find nothing
+        return "optimized away" in plan or "impossible where" in plan or "no matching" in plan
     return all(" all " not in f" {line} " for line in tables)

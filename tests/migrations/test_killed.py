@@ -8,6 +8,7 @@ from support.crash.killing import migrate_with_kills
 from support.program.migrating import index_names, open_exceptions, settings_for, watermark_us
 from support.rows.filesdata import FilesTableFactory, canonical_rows
 from support.servers.database import TestDatabase
+from support.servers.kinds import MIXED_SERVERS
 
 # `make soak`: at least so many kills on each way; in CI a few.
 MANY_KILLS = 20
@@ -45,7 +46,7 @@ def test_killed_up_and_down(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("database", "config_database"),
-    [("sqlite", "postgres"), ("postgres", "mariadb"), ("mariadb", "sqlite")],
+    MIXED_SERVERS,
     indirect=True,
 )
 def test_killed_with_two_databases(

@@ -26,6 +26,7 @@ from support.program.migrating import (
 )
 from support.rows.filesdata import FilesTableFactory, canonical_rows
 from support.servers.database import TestDatabase
+from support.servers.kinds import MIXED_SERVERS
 
 DROP = MigrationOptions(drop_archived=True, backup="dump of Monday")
 
@@ -65,7 +66,7 @@ def test_down_writes_the_formula(
 
 @pytest.mark.parametrize(
     ("database", "config_database"),
-    [("sqlite", "postgres"), ("postgres", "mariadb"), ("mariadb", "sqlite")],
+    MIXED_SERVERS,
     indirect=True,
 )
 def test_the_config_database_may_be_another_one(

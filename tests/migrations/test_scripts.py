@@ -16,6 +16,7 @@ from support.rows.filesdata import FilesTableFactory, canonical_rows
 from support.rows.shape import AWKWARD, TableShape
 from support.servers.clients import run_script
 from support.servers.database import TestDatabase, to_microseconds
+from support.servers.kinds import MIXED_SERVERS
 
 KEEP = MigrationOptions()
 DROP = MigrationOptions(drop_archived=True, backup="dump of Monday")
@@ -110,7 +111,7 @@ def test_scripts_do_what_the_program_does(
 @pytest.mark.parametrize("options", [KEEP, DROP], ids=["kept", "dropped"])
 @pytest.mark.parametrize(
     ("database", "config_database"),
-    [("sqlite", "postgres"), ("postgres", "mariadb"), ("mariadb", "sqlite")],
+    MIXED_SERVERS,
     indirect=True,
 )
 def test_two_databases_get_two_scripts(

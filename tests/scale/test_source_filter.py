@@ -1,5 +1,6 @@
 """Rows left out by the database are never a worker's own, whatever uids look like."""
 
+import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -52,6 +53,10 @@ ODD_UIDS = (
 )
 
 
+def _digits_in_ascii(uid: str) -> str:
+    return "".join(str(unicodedata.decimal(letter, letter)) for letter in uid)
+
+
 def rows_of(uids: tuple[str, ...]) -> tuple[FileRow, ...]:
     return tuple(
         FileRow(uid, FIRST + timedelta(minutes=number), f"/x/{number}", number)
@@ -87,6 +92,9 @@ def test_the_shares_are_all_rows_and_none_is_left_out(
 ) -> None:
     shape = TableShape(uid_type=uid_type)
     uids = ODD_UIDS
+    if database.server == "mysql":
+        # Its collation takes digits of every script for one another: one of them may be there.
+        uids = tuple({_digits_in_ascii(uid): uid for uid in reversed(ODD_UIDS)}.values())
     if uid_type == "integer":
         uids = tuple(str(number) for number in (0, 1, -1, -16, 2**62, *range(10**12, 10**12 + 99)))
     elif uid_type == "uuid":

@@ -22,7 +22,12 @@ from des_core.migration.live_state import (
 from des_core.migration.plan import MOST_ROWS_TO_SCAN
 from des_core.migration.seed import count_archived_above, count_holes, newest_archived
 from des_core.migration.seed_plan import Count
-from des_core.migration.server_traps import find_traps, read_row_versions, server_version
+from des_core.migration.server_traps import (
+    find_traps,
+    read_row_versions,
+    server_version,
+    tried_versions,
+)
 from des_core.rows.flag_type import FLAG_HINT
 
 MANY_ROWS, FEW_ROWS = 100_000_000, 10_000_000
@@ -84,8 +89,9 @@ def check_obstacles(patient: Patient) -> Check:
 
 def check_traps(patient: Patient) -> Check:
     """What is known of this version of the server, and its budget of instant changes."""
+    dialect = patient.source.dialect
     version, is_mariadb = server_version(patient.source)
-    traps = find_traps(patient.source.dialect, version, is_mariadb=is_mariadb)
+    traps = find_traps(dialect, version, is_mariadb=is_mariadb)
     versions = read_row_versions(patient.migration)
     if versions is not None and not versions.is_enough:
         hint = "rebuild it in a quiet hour: ALTER TABLE … FORCE, ALGORITHM=INPLACE, LOCK=NONE"
@@ -94,7 +100,8 @@ def check_traps(patient: Patient) -> Check:
         make = failed if any(trap.refuses for trap in traps) else warning
         text = "; ".join(trap.text for trap in traps)
         return make("version", text, "; ".join(trap.hint for trap in traps))
-    return ok("version", "nothing is known against it" + (f"; {versions}" if versions else ""))
+    known = f"nothing is known against it, {tried_versions(dialect, is_mariadb=is_mariadb)}"
+    return ok("version", known + (f"; {versions}" if versions else ""))
 
 
 def check_old_packer(patient: Patient) -> Check:

@@ -1,7 +1,4 @@
-"""What is known of a server's version, and how many instant changes its table still takes.
-
-MySQL itself has not been run against: what stands here of it is from its documentation.
-"""
+"""What is known of a server's version, and how many instant changes its table still takes."""
 
 from __future__ import annotations
 
@@ -14,6 +11,14 @@ from des_core.migration.run import MigrationRun
 
 # Adding the column and dropping it each use one.
 VERSIONS_NEEDED = 2
+# What the tests are run against.
+_TRIED = {
+    "PostgreSQL": "14 to 18",
+    "MariaDB": "10.11 and 11.8",
+    "MySQL": "9.7",
+    "SQLite": "3.40 and later",
+}
+_PRODUCTS = {Dialect.POSTGRES: "PostgreSQL", Dialect.MYSQL: "MySQL", Dialect.SQLITE: "SQLite"}
 _Version = tuple[int, ...]
 
 
@@ -69,6 +74,12 @@ def find_traps(dialect: Dialect, version: tuple[int, ...], *, is_mariadb: bool) 
     return list(_mariadb(version) if is_mariadb else _mysql(version))
 
 
+def tried_versions(dialect: Dialect, *, is_mariadb: bool) -> str:
+    """The versions of this product that the program was tried on, in words."""
+    product = "MariaDB" if is_mariadb else _PRODUCTS[dialect]
+    return f"tried on {product} {_TRIED[product]}"
+
+
 def server_version(database: Database) -> tuple[tuple[int, ...], bool]:
     """The version, and whether it is MariaDB."""
     with database.read() as tx:
@@ -114,7 +125,10 @@ def _mariadb(version: _Version) -> list[Trap]:
 
 
 def _mysql(version: _Version) -> list[Trap]:
-    traps = [Trap("MySQL itself has not been tried", "rehearse first: des-admin doctor --rehearse")]
+    traps = []
+    if version < (9, 7):
+        text = "of MySQL, this program was tried on 9.7 and later only"
+        traps.append(Trap(text, "rehearse first: des-admin doctor --rehearse"))
     if version < (8, 0, 29):
         text = "MySQL before 8.0.29 drops no column without copying the table"
         traps.append(
@@ -127,7 +141,7 @@ def _mysql(version: _Version) -> list[Trap]:
     if version[:3] == (8, 0, 29):
         text = "MySQL 8.0.29 may fail to recover from a crash after an instant change"
         traps.append(Trap(text, "update to 8.0.30 or later first", refuses=True))
-    if version >= (8, 0, 29):
+    if (8, 0, 29) <= version < (8, 1):
         text = "XtraBackup before 8.0.32 refuses tables with instant changes"
         traps.append(Trap(text, "xtrabackup --version"))
     return traps

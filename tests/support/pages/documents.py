@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from support.program.runner import environment
+from support.servers.clients import client_of, link_clients
 from support.servers.database import TestDatabase
 
 FENCE = re.compile(r"^(?P<indent>\s*)```(?P<lang>\S*)\s*$")
@@ -102,7 +103,7 @@ class Desk:
         if self.database.kind == "postgres":
             return ["psql", "--no-psqlrc", "-v", "ON_ERROR_STOP=1"]
         if self.database.kind == "mysql":
-            return ["mariadb", f"--defaults-file={self.directory / 'client.cnf'}"]
+            return [client_of(self.database), f"--defaults-file={self.directory / 'client.cnf'}"]
         return ["sqlite3", "-bail", str(self.database.path)]
 
 
@@ -115,6 +116,7 @@ def sit_down(directory: Path, database: TestDatabase) -> Desk:
     for name, module in PROGRAMS.items():
         _write_program(programs / name, f'exec {sys.executable} -m {module} "$@"')
     _write_program(programs / "python3", f'exec {sys.executable} "$@"')
+    link_clients(programs)
     url = sa.make_url(database.url)
     variables = {
         "PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin",
@@ -125,7 +127,7 @@ def sit_down(directory: Path, database: TestDatabase) -> Desk:
         variables["DB_FILE"] = str(database.path)
     if url.host is not None:
         login = f"[client]\nhost={url.host}\nport={url.port}\nuser={url.username}\n"
-        login += f"password={url.password}\ndatabase={url.database}\n[mariadb]\ntable\n"
+        login += f"password={url.password}\ndatabase={url.database}\n[{database.server}]\ntable\n"
         (directory / "client.cnf").write_text(login)
         (directory / "client.cnf").chmod(0o600)
         variables |= {
@@ -134,6 +136,7 @@ def sit_down(directory: Path, database: TestDatabase) -> Desk:
             "PGUSER": str(url.username),
             "PGPASSWORD": str(url.password),
             "PGDATABASE": str(url.database),
+            "CLIENT": client_of(database),
             "DB_NAME": str(url.database),
             "DB_USER": str(url.username),
             "DB_PASSWORD": str(url.password),

@@ -8,9 +8,10 @@ from support.servers.database import Kind, TestDatabase
 
 UidType = Literal["text", "integer", "uuid"]
 
-_UID_TYPES: dict[Kind, dict[UidType, str]] = {
+_UID_TYPES: dict[str, dict[UidType, str]] = {
     "postgres": {"text": "text", "integer": "bigint", "uuid": "uuid"},
-    "mysql": {"text": "VARCHAR(255)", "integer": "BIGINT", "uuid": "UUID"},
+    "mariadb": {"text": "VARCHAR(255)", "integer": "BIGINT", "uuid": "UUID"},
+    "mysql": {"text": "VARCHAR(255)", "integer": "BIGINT", "uuid": "CHAR(36)"},
     "sqlite": {"text": "TEXT", "integer": "INTEGER", "uuid": "TEXT"},
 }
 _TEXT: dict[Kind, str] = {"postgres": "text", "mysql": "VARCHAR(1024)", "sqlite": "TEXT"}
@@ -21,6 +22,11 @@ _CREATED_AT: dict[Kind, str] = {
 }
 
 
+def uid_column_type(database: TestDatabase, uid_type: UidType) -> str:
+    """How the server calls such a column."""
+    return _UID_TYPES[database.server][uid_type]
+
+
 @dataclass(frozen=True, slots=True)
 class TableShape:
     """Names, types and time zone of `files`; the default is the table of the guide.
@@ -29,8 +35,8 @@ class TableShape:
 
     `size_bytes` None leaves the column out. `zone` set means times without a zone, in the clock of
     that zone; None means PostgreSQL's zoned type, and UTC elsewhere. A `schema` is made on
-    PostgreSQL; on the others it must exist. The uuid type is MariaDB's own, with an order of its
-    own; MySQL has none.
+    PostgreSQL; on the others it must exist. MariaDB's uuid type has an order of its own; MySQL
+    has no such type, and a uuid stands there as its text.
     """
 
     table: str = "files"
@@ -76,7 +82,7 @@ class TableShape:
             created_at = "timestamp"
         uid_key = "PRIMARY KEY" if self.primary_key == ("uid",) else "NOT NULL"
         columns = [
-            f"{quote(self.uid)} {_UID_TYPES[kind][self.uid_type]} {uid_key}",
+            f"{quote(self.uid)} {uid_column_type(database, self.uid_type)} {uid_key}",
             f"{quote(self.created_at)} {created_at} NOT NULL",
             f"{quote(self.location)} {_TEXT[kind]} NOT NULL",
         ]

@@ -17,6 +17,7 @@ from support.servers.mysql import (
 from support.servers.postgres import PostgresServer, find_postgres
 
 __all__ = [
+    "MIXED_SERVERS",
     "MySqlServer",
     "PostgresServer",
     "database_on",
@@ -26,6 +27,13 @@ __all__ = [
     "require_server",
 ]
 
+# Each kind once for the rows and once for the watermark, in two databases of different kinds.
+MIXED_SERVERS = (
+    ("sqlite", "postgres"),
+    ("postgres", "mariadb"),
+    ("mariadb", "mysql"),
+    ("mysql", "sqlite"),
+)
 _REMEDIES = {
     "PostgreSQL": "install the package postgresql",
     "MariaDB": "install the package mariadb-server",

@@ -15,7 +15,13 @@ from typing import Any, Literal, Self
 
 import pymysql
 
-from support.servers.processes import ServerProcess, free_port, make_server_dir, run_tool, server_user
+from support.servers.processes import (
+    ServerProcess,
+    free_port,
+    make_server_dir,
+    run_tool,
+    server_user,
+)
 
 USER = "des_test"
 PASSWORD = "my-s3cret/of@tests"  # with characters that a URL must escape
