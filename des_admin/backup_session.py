@@ -90,8 +90,8 @@ class BackupSession:
         from des_core.basics.database_urls import is_same_place
 
         settings = self.context.settings
-        source, config = settings.source_url, settings.config_url
-        if is_same_place(source, config):
+        source, config = settings.direct_url, settings.config_url
+        if is_same_place(settings.source_url, config):
             return [Place(source, ("source", "config"))]
         both = [Place(source, ("source",)), Place(config, ("config",))]
         return [place for place in both if which is Which.ALL or which.value in place.roles]
@@ -184,7 +184,7 @@ class BackupSession:
         """The name of the source database."""
         from des_core.backup.identity import name_of_url
 
-        return name_of_url(self.context.settings.source_url)[1]
+        return name_of_url(self.context.settings.direct_url)[1]
 
     def check_options(self, level: Level, jobs: int, surroundings: Surroundings) -> CheckOptions:
         """With the server on which a restore is tried: backup.scratch_url, else its own."""

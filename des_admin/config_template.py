@@ -71,6 +71,7 @@ watermark:
   # recheck_days: 3
 
 # migration:
+#   url: null                       # the database past a pooler: migrations, backups need it
 #   lock_timeout: 1s                # how long a live writer may have to wait for us
 #   delete_source_files: false
 #   grace_days: 30

@@ -27,6 +27,7 @@ from support.servers.kinds import (
     require_server,
 )
 from support.servers.mysql import MySqlServer, Product
+from support.servers.pgbouncer import PgBouncer, PoolMode, find_pgbouncer
 from support.servers.postgres import PASSWORD, USER, PostgresServer, find_postgres
 
 # How long an example takes says more about the machine than about the code. CI draws the same
@@ -152,6 +153,24 @@ def private_mysql() -> Iterator[Callable[..., MySqlServer]]:
     yield start
     for server in started:
         server.remove()
+
+
+@pytest.fixture
+def pooled_postgres(
+    postgres_server: PostgresServer,
+) -> Iterator[Callable[..., PgBouncer]]:
+    """Starts poolers before the shared PostgreSQL; the mode, then settings as keyword arguments."""
+    started: list[PgBouncer] = []
+
+    def start(mode: PoolMode, **settings: str) -> PgBouncer:
+        program = find_pgbouncer() or require_server("PgBouncer")
+        started.append(PgBouncer(program, postgres_server, mode, settings))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for pooler in started:
+        pooler.remove()
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,7 @@ def rehearse(settings: Settings, *, rows_per_day: int = ROWS_PER_DAY) -> Iterato
 
     Refused where no copy can be made; WrongSchema where the column archived is gone already.
     """
-    source = open_target(settings.source_url)
+    source = open_target(settings.direct_url)
     try:
         with scratch_database(source) as scratch, TemporaryDirectory(prefix="des-") as output:
             small = _scratch_settings(settings, scratch, output)
@@ -171,7 +171,9 @@ def _scratch_settings(settings: Settings, scratch: Target, output: str) -> Setti
             "database": settings.database.model_copy(update=database),
             "watermark": settings.watermark.model_copy(update={"config_db_url": None}),
             "packer": settings.packer.model_copy(update={"output_dir": output}),
-            "migration": settings.migration.model_copy(update={"delete_source_files": False}),
+            "migration": settings.migration.model_copy(
+                update={"delete_source_files": False, "url": None}
+            ),
         }
     )
 

@@ -50,8 +50,14 @@ def children(pid: int | str = "self") -> list[int]:
 def program_of(pid: int) -> str:
     """The first word of a process's command line; nothing where it is gone."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]
+        return program_in(Path(f"/proc/{pid}/cmdline").read_text())
     return ""
+
+
+def program_in(command_line: str) -> str:
+    """The program, also where it was started through a loader of its own."""
+    words = command_line.split("\0")
+    return words[2] if words[1:2] == ["--argv0"] else words[0]
 
 
 class Watcher:
@@ -82,7 +88,7 @@ class Watcher:
             variables = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             return
-        self.seen.add(arguments.split("\0")[0])
+        self.seen.add(program_in(arguments))
         self.leaks += [text for text in (arguments, variables) if any(p in text for p in PASSWORDS)]
 
 

@@ -132,7 +132,7 @@ def test_quiet_shows_only_what_is_wrong(sqlite_archive: Archive, program: Progra
     assert "output" not in program("doctor", "--quiet").out.split()
 
 
-@pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
+@pytest.mark.parametrize("database", ["postgres", "mariadb", "mysql"], indirect=True)
 def test_missing_privileges_are_named(archive: Archive, program: Program, project: Path) -> None:
     """A user who may do what the runner does, then one who may not even that."""
     source = archive.source
@@ -163,7 +163,7 @@ def test_missing_privileges_are_named(archive: Archive, program: Program, projec
         ("LOCK TABLES", 0, None),
     ],
 )
-@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+@pytest.mark.parametrize("database", ["mariadb", "mysql"], indirect=True)
 def test_each_missing_privilege_is_named(
     archive: Archive,
     program: Program,
@@ -183,7 +183,7 @@ def test_each_missing_privilege_is_named(
             assert words in found["privileges"]["detail"]
 
 
-@pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
+@pytest.mark.parametrize("database", ["postgres", "mariadb", "mysql"], indirect=True)
 def test_a_database_that_takes_no_writes(archive: Archive, program: Program, project: Path) -> None:
     """What a failover leaves behind the old address."""
     source = archive.source
@@ -242,7 +242,7 @@ def test_rows_that_a_policy_hides_are_not_left_out(
     assert source.rows("SELECT archived_until FROM des_archive_config") > before
 
 
-@pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
+@pytest.mark.parametrize("database", ["postgres", "mariadb", "mysql"], indirect=True)
 def test_a_time_outside_the_calendar_is_named(archive: Archive, program: Program) -> None:
     source = archive.source
     odd = "infinity" if source.kind == "postgres" else "0000-00-00 00:00:00"
@@ -258,7 +258,7 @@ def test_a_time_outside_the_calendar_is_named(archive: Archive, program: Program
         assert "migration_odd_created_at" in program(*line, expect=4).err
 
 
-@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+@pytest.mark.parametrize("database", ["mariadb", "mysql"], indirect=True)
 def test_a_role_counts_by_what_it_grants(archive: Archive, program: Program, project: Path) -> None:
     source, name = archive.source, limited_name(archive.source)
     role = f"{name}_role"
@@ -266,7 +266,8 @@ def test_a_role_counts_by_what_it_grants(archive: Archive, program: Program, pro
     try:
         source.execute(f"GRANT SELECT ON {source.name}.* TO {role}")
         with limited_user(source, [f"GRANT {role}"]) as limited:
-            source.execute(f"SET DEFAULT ROLE {role} FOR {name}")
+            word = "FOR" if source.server == "mariadb" else "TO"
+            source.execute(f"SET DEFAULT ROLE {role} {word} {name}")
             write_config(project, limited.url)
             found = problems(program("doctor", "--output", "json", expect=4).json)["privileges"]
             assert found["status"] == "failed"

@@ -17,7 +17,7 @@ from support.crash.truth import check_truth, read_open_exceptions
 from support.rows.filesdata import FilesTable, FilesTableFactory
 from support.servers.database import TestDatabase
 
-SERVERS = pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
+SERVERS = pytest.mark.parametrize("database", ["postgres", "mariadb", "mysql"], indirect=True)
 PASSWORD = "role-pw"
 FORBIDDEN = {
     "runner": (

@@ -39,7 +39,7 @@ def test_plan_run_verify_get(archive: Archive, program: Program) -> None:
     assert sum(day["files"] for day in days) == 83
 
 
-@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+@pytest.mark.parametrize("database", ["mariadb", "mysql"], indirect=True)
 def test_a_server_that_cuts_answers_short(archive: Archive, program: Program) -> None:
     """A server set up for careless clients: what it leaves out would count as archived."""
     source = archive.source

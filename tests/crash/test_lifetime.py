@@ -29,7 +29,7 @@ from watermark_orchestrator.archive import Archive
 
 LIVES_IN_CI = 3
 STEPS = 14
-SERVERS = ("sqlite", "postgres", "mariadb")
+SERVERS = ("sqlite", "postgres", "mariadb", "mysql")
 days = st.integers(0, DAYS - 1)
 moments = st.sampled_from(MOMENTS)
 sizes = st.sampled_from(SIZES)

@@ -21,7 +21,7 @@ def isolation(database: TestDatabase, connection: sa.Connection) -> str:
     return str(connection.exec_driver_sql(name).scalar_one()).upper().replace("-", " ")
 
 
-@pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
+@pytest.mark.parametrize("database", ["postgres", "mariadb", "mysql"], indirect=True)
 def test_a_connection_that_ran_without_a_transaction_is_as_before(database: TestDatabase) -> None:
     opened = open_database(database.url)
     for _ in range(2):

@@ -238,7 +238,9 @@ def test_output_must_be_there(
     assert "output_dir" in str(error.value.hint)
 
 
-@pytest.mark.parametrize("config_database", ["sqlite", "postgres", "mariadb"], indirect=True)
+@pytest.mark.parametrize(
+    "config_database", ["sqlite", "postgres", "mariadb", "mysql"], indirect=True
+)
 def test_the_watermark_may_live_on_another_kind_of_server(
     database: TestDatabase,
     config_database: TestDatabase,

@@ -39,7 +39,10 @@ def said(url: str, sql: str) -> DesError:
         ("53300", DatabaseUnreachable, "no connection left"),
         ("XX001", DamagedData, "files are damaged"),
         ("42501", Refused, "may not do this"),
-        ("57014", Refused, "gave up waiting"),
+        ("55P03", Refused, "gave up waiting"),
+        ("57014", Refused, "cut off a statement"),
+        ("25P03", DatabaseUnreachable, "limit on its time"),
+        ("57P05", DatabaseUnreachable, "limit on its time"),
     ],
 )
 def test_postgres(
@@ -61,14 +64,18 @@ def test_postgres(
         (1226, DatabaseUnreachable, "no connection left"),
         (1877, DamagedData, "files are damaged"),
         (1142, Refused, "may not do this"),
-        (1969, Refused, "gave up waiting"),
+        (1205, Refused, "gave up waiting"),
+        (1969, Refused, "cut off a statement"),
+        (3024, Refused, "cut off a statement"),
+        (1665, Refused, "by statement"),
     ],
 )
-def test_mariadb(
-    number: int, error: type[DesError], words: str, make_database: MakeDatabase
+@pytest.mark.parametrize("server", ["mariadb", "mysql"])
+def test_mysql(
+    server: str, number: int, error: type[DesError], words: str, make_database: MakeDatabase
 ) -> None:
     signal = f"SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {number}, MESSAGE_TEXT = 'as a server'"
-    found = said(make_database("mariadb").url, signal)
+    found = said(make_database(server).url, signal)
     assert type(found) is error
     assert words in str(found)
     assert found.hint
@@ -78,11 +85,12 @@ def test_a_connection_that_was_killed_is_unreachable(make_database: MakeDatabase
     for kind, sql in (
         ("postgres", "SELECT pg_terminate_backend(pg_backend_pid())"),
         ("mariadb", "KILL CONNECTION_ID()"),
+        ("mysql", "KILL CONNECTION_ID()"),
     ):
         assert said(make_database(kind).url, sql).exit_code is ExitCode.DATABASE_UNREACHABLE
 
 
-@pytest.mark.parametrize("server", ["postgres", "mariadb"])
+@pytest.mark.parametrize("server", ["postgres", "mariadb", "mysql"])
 def test_a_user_with_no_connection_left(server: str, make_database: MakeDatabase) -> None:
     database = make_database(server)
     limit = "CONNECTION LIMIT 1" if server == "postgres" else "WITH MAX_USER_CONNECTIONS 1"

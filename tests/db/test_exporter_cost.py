@@ -21,6 +21,7 @@ from support.program.runner import write_config
 from support.rows.filesdata import FilesTableFactory
 from support.servers.database import TestDatabase
 from support.servers.kinds import database_on
+from support.servers.mysql import MySqlServer
 from support.servers.postgres import PostgresServer
 
 FILES_PER_DAY = 50
@@ -132,14 +133,15 @@ def test_an_archive_twenty_times_as_large_costs_no_more_to_read(
     assert 0 < large <= small * 1.1 + 10
 
 
-@pytest.mark.parametrize("server", ["postgres", "mariadb"])
+@pytest.mark.parametrize("server", ["postgres", "mariadb", "mysql"])
 def test_the_exporter_survives_a_restart_of_the_database(
     server: str,
-    request: pytest.FixtureRequest,
+    private_postgres: Callable[..., PostgresServer],
+    private_mysql: Callable[..., MySqlServer],
     files_table: FilesTableFactory,
     tmp_path: Path,
 ) -> None:
-    running = request.getfixturevalue(f"private_{server}")()
+    running = private_postgres() if server == "postgres" else private_mysql(server)
     database = database_on(running)
     settings = fill(database, files_table, tmp_path, 20)
     exporter = Exporter(settings)

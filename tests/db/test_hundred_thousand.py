@@ -11,12 +11,13 @@ from support.crash.truth import check_truth, read_open_exceptions, read_watermar
 from support.program.archive import make_archive
 from support.rows.filesdata import FilesTable, FilesTableFactory, canonical_rows
 from support.servers.database import TestDatabase
+from support.servers.kinds import MIXED_SERVERS
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import run_cycle
 
 BAD = {"missing": 10, "directory": 8, "fifo": 6, "socket": 2, "wrong_size": 8, "relative": 6}
 DROP = MigrationOptions(drop_archived=True, backup="named by the test")
-OTHER = {"sqlite": "postgres", "postgres": "mariadb", "mariadb": "sqlite"}
+OTHER = dict(MIXED_SERVERS)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

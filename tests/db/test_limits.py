@@ -19,7 +19,7 @@ from support.servers.database import TestDatabase
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import CyclePlan, CycleReport, plan_cycle, run_cycle
 
-SERVERS = pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
+SERVERS = pytest.mark.parametrize("database", ["postgres", "mariadb", "mysql"], indirect=True)
 
 
 def cycle(settings: Settings) -> CycleReport:

@@ -165,7 +165,7 @@ def test_without_the_column_or_rows_there_is_nothing_to_rehearse(
     assert left_behind(database) == scratch
 
 
-@pytest.mark.parametrize("server", ["postgres", "mariadb"])
+@pytest.mark.parametrize("server", ["postgres", "mariadb", "mysql"])
 def test_what_a_kill_left_behind_goes_a_day_later(
     make_database: Callable[[str], TestDatabase], server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,7 +37,7 @@ def test_a_time_is_bound_as_our_tables_hold_it(database: TestDatabase) -> None:
         assert rows[0].day == "2024-10-31"
 
 
-@pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
+@pytest.mark.parametrize("database", ["postgres", "mariadb", "mysql"], indirect=True)
 def test_a_naive_time_of_the_application_is_left_as_it_is(database: TestDatabase) -> None:
     kind = "timestamp" if database.kind == "postgres" else "DATETIME(6)"
     database.execute(f"CREATE TABLE held (moment {kind}, day DATE)")

@@ -122,11 +122,11 @@ def test_with_a_session_that_used_the_column(seeded: FilesTable) -> None:
     assert f"pid {connection.info.backend_pid}" in text
 
 
-@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+@pytest.mark.parametrize("database", ["mariadb", "mysql"], indirect=True)
 def test_with_a_view_in_another_database(
     seeded: FilesTable, make_database: Callable[[str], TestDatabase]
 ) -> None:
-    database, other = seeded.database, make_database("mariadb")
+    database, other = seeded.database, make_database(seeded.database.server)
     other.execute(
         f"CREATE VIEW pending AS SELECT uid FROM {database.name}.files WHERE archived = 0"
     )
@@ -137,7 +137,7 @@ def test_with_a_view_in_another_database(
     assert "of_its_own" not in text
 
 
-@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+@pytest.mark.parametrize("database", ["mariadb", "mysql"], indirect=True)
 def test_with_views_and_triggers_that_this_user_may_not_see(seeded: FilesTable) -> None:
     """MariaDB answers those who may not see them as if there were none."""
     database = seeded.database

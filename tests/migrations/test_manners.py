@@ -53,7 +53,7 @@ def longest_select_s(database: TestDatabase, stop: threading.Event) -> float:
     return longest
 
 
-@pytest.mark.parametrize("server", ["postgres", "mariadb"])
+@pytest.mark.parametrize("server", ["postgres", "mariadb", "mysql"])
 def test_an_open_transaction_is_named_and_outlasted(
     make_database: Callable[[str], TestDatabase], files_table: FilesTableFactory, server: str
 ) -> None:
@@ -85,7 +85,7 @@ def test_an_open_transaction_is_named_and_outlasted(
     assert all(row[4] is None for row in canonical_rows(database))
 
 
-@pytest.mark.parametrize("server", ["postgres", "mariadb"])
+@pytest.mark.parametrize("server", ["postgres", "mariadb", "mysql"])
 def test_blockers_stand_in_the_plan(
     make_database: Callable[[str], TestDatabase], files_table: FilesTableFactory, server: str
 ) -> None:

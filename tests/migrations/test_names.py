@@ -52,7 +52,8 @@ def test_a_schema_of_its_own(make_database: Any, files_table: FilesTableFactory)
 
 @pytest.mark.postgres
 @pytest.mark.mariadb
-@pytest.mark.parametrize("server", ["postgres", "mariadb"])
+@pytest.mark.mysql
+@pytest.mark.parametrize("server", ["postgres", "mariadb", "mysql"])
 def test_local_times(make_database: Any, files_table: FilesTableFactory, server: str) -> None:
     """Rows around the night in which the clocks of Warsaw went back, and back again in spring."""
     database = make_database(server)

@@ -107,7 +107,7 @@ def test_purge_leaves_no_table(database: TestDatabase, files_table: FilesTableFa
     assert database.rows("SELECT * FROM des_admin_version") == []
 
 
-SERVERS = pytest.mark.parametrize("server", ["postgres", "mariadb"])
+SERVERS = pytest.mark.parametrize("server", ["postgres", "mariadb", "mysql"])
 TOGETHER = MigrationOptions(sessions=3)
 
 

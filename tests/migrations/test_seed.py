@@ -196,11 +196,13 @@ ODD_TIMES = [
     ("postgres", "0044-03-15 BC"),
     ("postgres", "20000-01-01"),
     ("mariadb", "0000-00-00 00:00:00"),
+    ("mysql", "0000-00-00 00:00:00"),
 ]
 
 
 @pytest.mark.postgres
 @pytest.mark.mariadb
+@pytest.mark.mysql
 @pytest.mark.parametrize(("server", "odd"), ODD_TIMES)
 def test_a_time_outside_the_calendar_is_refused_on_the_way_there_and_back(
     make_database: Callable[[str], TestDatabase],

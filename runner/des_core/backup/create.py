@@ -28,6 +28,7 @@ from des_core.backup.progress import Listener, ignore
 from des_core.backup.store import load_entry, new_backup
 from des_core.basics.errors import DamagedData, UsageError
 from des_core.basics.identifiers import TableName, parse_table
+from des_core.database.server_settings import require_direct
 from des_core.settings.config import DatabaseSettings
 
 ROLE_SOURCE = "source"
@@ -60,6 +61,7 @@ def create_backup(
     fails, UsageError where the options do not fit the database.
     """
     layout = _choose_layout(target, options)
+    require_direct(target.database, "a backup")
     server = read_server(target)
     chosen = _choose_tables(options, settings.table)
     counted = find_counted_tables(target.database, settings, with_files=ROLE_SOURCE in roles)

@@ -14,8 +14,8 @@ from pathlib import Path
 from des_core.backup.compression import SUFFIXES, Compression, compression_of, read_decompressed
 from des_core.backup.dump import DumpOrder, DumpResult, Squeeze, Stored
 from des_core.backup.findings import Finding, Level, Severity
-from des_core.backup.identity import LiveServer, Target
-from des_core.backup.manifest import ToolRun
+from des_core.backup.identity import Target
+from des_core.backup.manifest import ServerIdentity, ToolRun
 from des_core.backup.mysql_snapshot import Pump, dump_in_snapshot, output_pipe
 from des_core.backup.mysql_stream import examine_stream
 from des_core.backup.mysql_users import dump_users
@@ -60,7 +60,7 @@ class MySqlDumper:
 
     def dump(self, order: DumpOrder) -> DumpResult:
         """Tables and numbers in one snapshot, then routines and events, which have no snapshot."""
-        program = _find_dumper(order.server)
+        program = _find_tool(order.server.identity, "mariadb-dump", "mysqldump")
         base = [program.path, f"--defaults-file={_option_file(order.target, order.scratch)}"]
         history, left_out = _history(order, program)
         common = [*_COMMON, *_flavour(program), *history]
@@ -98,7 +98,7 @@ class MySqlDumper:
         """Into a new database of the same server, dropped at the end whatever happens."""
         if target is None:
             raise UsageError("a restore needs a server", hint="leave out --offline")
-        program = find_program("mariadb", "mysql", hint=_INSTALL)
+        program = _find_tool(stored.manifest.server, "mariadb", "mysql")
         name = f"des_check_{secrets.token_hex(6)}"
         catalog = BackupCatalog(Dialect.MYSQL, scratch=name, locale=stored.manifest.locale)
         with target.database.autocommit() as tx:
@@ -118,10 +118,10 @@ class MySqlDumper:
                 tx.run(catalog.backup("scratch_drop"))
 
 
-def _find_dumper(server: LiveServer) -> Program:
-    """The dumper of the server's own make; the other one's dumps may miss what it does not know."""
-    names = ["mariadb-dump", "mysqldump"]
-    if server.identity.product != "MariaDB":
+def _find_tool(server: ServerIdentity, of_mariadb: str, of_mysql: str) -> Program:
+    """The tool of the server's own make; the other one's may miss what it does not know."""
+    names = [of_mariadb, of_mysql]
+    if server.product != "MariaDB":
         names.reverse()
     return find_program(*names, hint=_INSTALL)
 

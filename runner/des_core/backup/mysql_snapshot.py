@@ -155,8 +155,6 @@ def _counting_connection(order: DumpOrder) -> Iterator[Transaction]:
         tx = database.transaction(connection)
         catalog = BackupCatalog(Dialect.MYSQL)
         tx.run(catalog.backup("isolation"))
-        is_mariadb = order.server.identity.product == "MariaDB"
-        tx.run(catalog.backup("patience_mariadb" if is_mariadb else "patience_mysql"))
         yield tx
 
 

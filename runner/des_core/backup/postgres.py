@@ -55,7 +55,6 @@ class PostgresDumper:
         program = find_postgres_program("pg_dump", order.server.version)
         catalog = BackupCatalog(Dialect.POSTGRES)
         with _open_snapshot(order) as tx:
-            tx.run(catalog.backup("patience"))
             snapshot = str(tx.run(catalog.backup("snapshot")).scalar_one())
             command = _dump_command(order, program, snapshot, tx)
             with (

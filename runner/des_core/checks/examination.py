@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from des_core.basics.errors import DesError
-from des_core.checks import archive_state, cutover, databases, places, privileges
+from des_core.checks import archive_state, cutover, databases, places, privileges, sessions
 from des_core.checks.check import Check, Status, failed, skipped
 from des_core.checks.patient import Patient
 from des_core.settings.config import Settings
@@ -23,6 +23,8 @@ EXAMINATION: tuple[tuple[str, Examiner, tuple[str, ...]], ...] = (
     ("revisions", databases.check_revisions, ("source", "config")),
     ("clock", databases.check_clock, ("table",)),
     ("transactions", databases.check_transactions, ("table",)),
+    ("pooler", sessions.check_pooler, ("source",)),
+    ("limits", sessions.check_limits, ("source", "config")),
     ("writes", databases.check_writes, ("config",)),
     ("durability", databases.check_durability, ("config",)),
     ("watermark", archive_state.check_watermark, ("table", "revisions")),

@@ -22,10 +22,15 @@ from des_core.basics.errors import ConfigError, DatabaseUnreachable
 from des_core.basics.identifiers import Dialect
 from des_core.database.catalog import Statement
 from des_core.database.errors import translate
+from des_core.database.manners import (
+    POSTGRES_ARGUMENTS,
+    SQLITE_BUSY_TIMEOUT_S,
+    install_manners,
+    read_committed,
+)
 from des_core.database.transaction import Transaction, keyset_pages
 
 CONNECT_TIMEOUT_S = 10
-SQLITE_BUSY_TIMEOUT_S = 30.0
 APPLICATION_NAME = "des-admin"
 # On an error of SQLAlchemy: the label of the database that it came from.
 _ORIGIN = "des_database"
@@ -111,6 +116,7 @@ def open_database(url_text: str, *, create: bool = False) -> Database:
         arguments = {"timeout": SQLITE_BUSY_TIMEOUT_S, "check_same_thread": False}
     elif dialect is Dialect.POSTGRES:
         arguments = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": APPLICATION_NAME}
+        arguments |= POSTGRES_ARGUMENTS
     else:
         arguments = {"connect_timeout": CONNECT_TIMEOUT_S, "charset": "utf8mb4"}
         arguments["program_name"] = APPLICATION_NAME
@@ -144,12 +150,13 @@ def wrap_connection(raw: Any) -> Database:
     drivername, dialect = names[module]
     if dialect is Dialect.POSTGRES:
         raw.autocommit = False
+        raw.prepare_threshold = None
     elif dialect is Dialect.MYSQL:
         raw.autocommit(False)
     engine = sa.create_engine(f"{drivername}://", creator=lambda: raw, poolclass=StaticPool)
     if dialect is Dialect.MYSQL:
         # Not said to the engine, which would commit what the connection is in the middle of.
-        sa.event.listen(engine, "connect", _read_committed)
+        sa.event.listen(engine, "connect", read_committed)
     return _mannered(engine, dialect, f"{dialect} connection handed in", shared_connection=True)
 
 
@@ -170,7 +177,7 @@ def _require_sqlite_file(url: URL, *, create: bool) -> None:
 def _mannered(
     engine: Engine, dialect: Dialect, label: str, *, shared_connection: bool = False
 ) -> Database:
-    _install_manners(engine, dialect)
+    install_manners(engine, dialect)
 
     def name_origin(context: sa.ExceptionContext) -> None:
         if context.sqlalchemy_exception is not None:
@@ -178,58 +185,3 @@ def _mannered(
 
     sa.event.listen(engine, "handle_error", name_origin)
     return Database(engine, dialect, label, shared_connection)
-
-
-def _install_manners(engine: Engine, dialect: Dialect) -> None:
-    if dialect is Dialect.SQLITE:
-        sa.event.listen(engine, "connect", _sqlite_on_connect)
-        sa.event.listen(engine, "begin", _sqlite_on_begin)
-    elif dialect is Dialect.MYSQL:
-        sa.event.listen(engine, "connect", _mysql_on_connect)
-    else:
-        sa.event.listen(engine, "begin", _postgres_on_begin)
-
-
-def _sqlite_on_connect(raw: Any, _record: Any) -> None:
-    # The driver's own transactions begin late and not before DDL: we say BEGIN ourselves.
-    raw.isolation_level = None
-    cursor = raw.cursor()
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute(f"PRAGMA busy_timeout={int(SQLITE_BUSY_TIMEOUT_S * 1000)}")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
-
-
-def _sqlite_on_begin(connection: Connection) -> None:
-    if not _is_autocommit(connection):
-        kind = connection.get_execution_options().get("des_begin", "DEFERRED")
-        connection.exec_driver_sql(f"BEGIN {kind}")
-
-
-def _mysql_on_connect(raw: Any, _record: Any) -> None:
-    # A server may be set up to cut every answer short, or to refuse updates without a key.
-    with raw.cursor() as cursor:
-        cursor.execute(
-            "SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,"
-            "NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO',"
-            "sql_select_limit = 18446744073709551615, sql_safe_updates = 0"
-        )
-
-
-def _read_committed(raw: Any, _record: Any) -> None:
-    with raw.cursor() as cursor:
-        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-
-
-def _postgres_on_begin(connection: Connection) -> None:
-    """Let the server refuse a statement from which a policy would leave rows out.
-
-    The watermark would pass such rows. By transaction, because a pooler between us and the server
-    may give the session to others after it.
-    """
-    if not _is_autocommit(connection):
-        connection.exec_driver_sql("SET LOCAL row_security = off")
-
-
-def _is_autocommit(connection: Connection) -> bool:
-    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"

@@ -34,9 +34,37 @@ _BUSY = _Kind(
     Refused,
     "gave up waiting for a lock in the database",
     "see who holds it: des-admin doctor; then run the same command again",
-    ("55P03", "57014", "40P01", "40001"),
-    frozenset({1205, 1213, 1317, 1969, 3024}),
+    ("55P03", "40P01", "40001"),
+    frozenset({1205, 1213}),
     ("database is locked", "database table is locked"),
+)
+_CUT_OFF = _Kind(
+    Refused,
+    "the server cut off a statement",
+    "a limit on statements was reached (statement_timeout, max_statement_time, "
+    "max_execution_time), or somebody cancelled it; see the limits: des-admin doctor; then run "
+    "the same command again",
+    ("57014",),
+    frozenset({1317, 1969, 3024}),
+    ("interrupted",),
+)
+_LOGGED_BY_STATEMENT = _Kind(
+    Refused,
+    "the server writes its binary log by statement, which takes no writes at READ COMMITTED",
+    "set binlog_format to ROW (or MIXED) on the server, then run the same command again",
+    (),
+    frozenset({1665}),
+    (),
+)
+_IDLE = _Kind(
+    DatabaseUnreachable,
+    "the server ended a session for a limit on its time",
+    "see the limits of this user and database: des-admin doctor (idle_session_timeout, "
+    "idle_in_transaction_session_timeout, transaction_timeout, wait_timeout); then run the same "
+    "command again",
+    ("25P03", "25P04", "57P05"),
+    frozenset({4031}),
+    (),
 )
 _DENIED = _Kind(
     Refused,
@@ -65,8 +93,8 @@ _ODD_TIME = _Kind(
 _READ_ONLY = _Kind(
     DatabaseUnreachable,
     "the database takes no writes",
-    "it is a standby, or was made read-only: name the primary in the URL, or wait until it takes "
-    "writes; then run the same command again",
+    "it is a standby, or was made read-only, for this user or at all (see: des-admin doctor): name "
+    "the primary in the URL, or wait until it takes writes; then run the same command again",
     ("25006",),
     frozenset({1290, 1792, 1836}),
     ("readonly",),
@@ -100,13 +128,16 @@ _UNREACHABLE = _Kind(
     DatabaseUnreachable,
     "the database cannot be reached",
     "check address, credentials and network, then run the same command again",
-    ("08", "25P03", "28", "3D", "57P"),
+    ("08", "28", "3D", "57P"),
     frozenset({1044, 1045, 1049, 1053, 1129, 1130, 1158, 1159, 1160, 1161})
-    | {1698, 1927, 2002, 2003, 2005, 2006, 2013, 2026, 2055, 4031},
+    | {1698, 1927, 2002, 2003, 2005, 2006, 2013, 2026, 2055},
     ("unable to open", "not a database"),
 )
 _KINDS = (
     _BUSY,
+    _CUT_OFF,
+    _LOGGED_BY_STATEMENT,
+    _IDLE,
     _DENIED,
     _SCHEMA,
     _ODD_TIME,

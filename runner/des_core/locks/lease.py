@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import canonical_text
 from des_core.database.catalog import config_statement
-from des_core.database.connections import SQLITE_BUSY_TIMEOUT_S
+from des_core.database.manners import SQLITE_BUSY_TIMEOUT_S
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row

@@ -25,6 +25,7 @@ from des_core.migration.run import (
     Notice,
     ignore_notice,
     open_run,
+    require_able_servers,
 )
 from des_core.migration.script import MigrationScript, render_scripts
 from des_core.migration.throttle import require_lag_is_known
@@ -43,6 +44,7 @@ def make_plan(
 ) -> MigrationPlan:
     """The plan for `up` or `down`, from the state that is found; nothing is changed."""
     with open_run(settings, options=options, only_look=True) as migration:
+        require_able_servers(migration.source, migration.config)
         if direction is Direction.UP:
             return plan_upgrade(migration)
         require_lag_is_known(migration)

@@ -52,7 +52,9 @@ def sync_flags(
     WrongSchema where the column is gone or there is no watermark; LockHeld while somebody works.
     """
     with (
-        open_run(settings, actor=actor, options=options, report=report) as migration,
+        open_run(
+            settings, actor=actor, options=options, report=report, only_rows=True
+        ) as migration,
         hold_lock(migration.config, "compliance sync"),
     ):
         return _sync(migration)

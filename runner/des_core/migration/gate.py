@@ -94,7 +94,7 @@ def index_is_valid(migration: MigrationRun) -> GateFinding:
 def backup_is_good(migration: MigrationRun) -> GateFinding:
     """A backup that was checked and is fresh brings the column back."""
     name = (migration.options.backup or "").strip() or None
-    source = Target(migration.settings.source_url, migration.source)
+    source = Target(migration.settings.direct_url, migration.source)
     verdict = judge_backup(migration.settings, source, migration.config, name, migration.now())
     return GateFinding(
         "backup", verdict.is_passed, verdict.text, verdict.hint, is_warning=verdict.is_warning

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from des_core.basics.database_urls import is_same_place, parse_url, url_label
 from des_core.database.catalog import Catalog
 from des_core.database.connections import Database, open_database
+from des_core.database.server_settings import require_direct, require_row_log
 from des_core.ledger.archive_table import require_same_table
 from des_core.ledger.revisions import Branch
 from des_core.rows.reader import SourceReader
@@ -137,13 +138,15 @@ def open_run(
     options: MigrationOptions | None = None,
     report: Callable[[Notice], None] = ignore_notice,
     only_look: bool = False,
+    only_rows: bool = False,
 ) -> Iterator[MigrationRun]:
     """Both databases, opened for one run and closed at its end; ConfigError for another table.
 
-    A config database in a file is made where it is missing; with `only_look`, an empty one stands
-    in for it instead.
+    Refused where the servers would stop it half-way: see `require_able_servers`. A config database
+    in a file is made where it is missing; with `only_look`, an empty one stands in for it instead.
+    `only_rows` is for what changes rows in transactions and no schema.
     """
-    source = open_database(settings.source_url)
+    source = open_database(settings.direct_url)
     with ExitStack() as closing:
         closing.callback(source.close)
         config = source
@@ -151,7 +154,16 @@ def open_run(
             config = _open_config(settings.config_url, only_look, closing)
             closing.callback(config.close)
         require_same_table(source, settings.database.table, config)
+        if not (only_look or only_rows):
+            require_able_servers(source, config)
         yield MigrationRun(settings, source, config, actor, options or MigrationOptions(), report)
+
+
+def require_able_servers(source: Database, config: Database) -> None:
+    """Refused before anything is made where a server takes no schema change or no write of ours."""
+    require_direct(source, "a migration")
+    for database in (source, config):
+        require_row_log(database)
 
 
 def _open_config(url: str, only_look: bool, closing: ExitStack) -> Database:

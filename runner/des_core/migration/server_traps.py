@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from des_core.basics.errors import Refused
 from des_core.basics.identifiers import Dialect
 from des_core.database.connections import Database
 from des_core.migration.live_state import table_values
@@ -38,6 +39,7 @@ class RowVersions:
 
     used: int | None
     limit: int | None
+    is_hidden: bool = False
 
     @property
     def is_enough(self) -> bool:
@@ -46,6 +48,11 @@ class RowVersions:
     def __str__(self) -> str:
         if self.limit is None:
             return "MariaDB counts no row versions and knows no limit"
+        if self.is_hidden:
+            return (
+                f"how many of {self.limit} row versions are used is not shown to this user "
+                "(PROCESS); there and back need 2, and the server refuses what it cannot do"
+            )
         return f"{self.used or 0} of {self.limit} row versions used; there and back need 2"
 
 
@@ -60,9 +67,14 @@ def read_row_versions(migration: MigrationRun) -> RowVersions | None:
     if version < (8, 0, 29):
         return RowVersions(None, limit)
     statement = migration.source_catalog.get("migration_row_versions")
-    with migration.source.read() as tx:
-        row = tx.run(statement, table_values(migration)).first()
-    return RowVersions(None if row is None else int(row.used), limit)
+    try:
+        with migration.source.read() as tx:
+            row = tx.run(statement, table_values(migration)).first()
+    except Refused:
+        row = None  # the server keeps it from users without PROCESS
+    if row is None:
+        return RowVersions(None, limit, is_hidden=True)
+    return RowVersions(int(row.used), limit)
 
 
 def find_traps(dialect: Dialect, version: tuple[int, ...], *, is_mariadb: bool) -> list[Trap]:

@@ -209,6 +209,9 @@ class WatermarkSettings(Section):
 class MigrationSettings(Section):
     """Manners towards live writers, and the limits at which a job stops instead of going on."""
 
+    url: SecretStr | None = None
+    """The database of `database.url` past a pooler such as PgBouncer: migrations and backups need
+    a session of their own. `null` is `database.url`."""
     lock_timeout: Seconds = 1.0
     """How long a live writer may have to wait for a statement of ours."""
     delete_source_files: bool = False
@@ -349,6 +352,12 @@ class Settings(Section):
     def source_url(self) -> str:
         """The URL of the database that holds `files`; a secret."""
         return self.database.url.get_secret_value()
+
+    @property
+    def direct_url(self) -> str:
+        """The same database past a pooler, where one is named; a secret."""
+        url = self.migration.url
+        return self.source_url if url is None else url.get_secret_value()
 
     @property
     def config_url(self) -> str:

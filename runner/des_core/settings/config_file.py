@@ -288,6 +288,7 @@ def _validate(tree: Tree, origins: Mapping[str, str], file: str) -> Settings:
     for key, url in (
         ("database.url", settings.source_url),
         ("watermark.config_db_url", settings.config_url),
+        ("migration.url", settings.direct_url),
     ):
         try:
             parse_url(url)

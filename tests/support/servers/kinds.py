@@ -38,6 +38,7 @@ _REMEDIES = {
     "PostgreSQL": "install the package postgresql",
     "MariaDB": "install the package mariadb-server",
     "MySQL": "run scripts/install-test-tools servers",
+    "PgBouncer": "run scripts/install-test-tools servers",
 }
 
 

@@ -1,0 +1,105 @@
+"""What is set in each session of ours, whatever the server, the role or the database has set.
+
+PostgreSQL: by transaction only, because a pooler between us and the server may give the session to
+others after it. MySQL and MariaDB have no settings of a transaction; SQLite's belong to the file's
+connection.
+
+What a DBA has set to keep writers out (`default_transaction_read_only`) is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from des_core.basics.identifiers import Dialect
+
+SQLITE_BUSY_TIMEOUT_S = 30.0
+# psycopg would prepare what it runs often, on a backend that a pooler gives to somebody else.
+POSTGRES_ARGUMENTS = {"prepare_threshold": None}
+# A policy must not leave rows out, which the watermark would pass; statements of ours take as long
+# as they take, and are bounded by an index. The other limits are on time spent between statements.
+_POSTGRES_SET_ASIDE = (
+    (0, "row_security = off"),
+    (0, "statement_timeout = 0"),
+    (0, "idle_in_transaction_session_timeout = 0"),
+    (17, "transaction_timeout = 0"),
+)
+# Modes that quote with ", or that take zero for a time; limits on rows, statements, idle sessions.
+_MYSQL_FAMILY = {
+    "time_zone": "'+00:00'",
+    "sql_mode": "'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION,"
+    "ERROR_FOR_DIVISION_BY_ZERO'",
+    "sql_select_limit": "18446744073709551615",
+    "sql_safe_updates": "0",
+    "completion_type": "0",
+    "wait_timeout": "28800",
+}
+_MARIADB = {"max_statement_time": "0", "idle_transaction_timeout": "0"}
+# Statistics of a table are shown as they are, not as they were up to a day ago.
+_MYSQL = {"max_execution_time": "0", "information_schema_stats_expiry": "0"}
+
+
+def install_manners(engine: Engine, dialect: Dialect) -> None:
+    """Listen to each connection, or transaction, that the engine begins."""
+    if dialect is Dialect.SQLITE:
+        sa.event.listen(engine, "connect", _sqlite_on_connect)
+        sa.event.listen(engine, "begin", _sqlite_on_begin)
+    elif dialect is Dialect.MYSQL:
+        # Before SQLAlchemy's own first look, which learns from sql_mode how names are quoted.
+        sa.event.listen(engine, "connect", _mysql_on_connect, insert=True)
+    else:
+        sa.event.listen(engine, "begin", _postgres_on_begin)
+
+
+def read_committed(raw: Any, _record: Any) -> None:
+    """For a connection of MySQL that was handed in."""
+    with raw.cursor() as cursor:
+        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+
+
+def _sqlite_on_connect(raw: Any, _record: Any) -> None:
+    # The driver's own transactions begin late and not before DDL: we say BEGIN ourselves.
+    raw.isolation_level = None
+    cursor = raw.cursor()
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute(f"PRAGMA busy_timeout={int(SQLITE_BUSY_TIMEOUT_S * 1000)}")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _sqlite_on_begin(connection: Connection) -> None:
+    if not _is_autocommit(connection):
+        kind = connection.get_execution_options().get("des_begin", "DEFERRED")
+        connection.exec_driver_sql(f"BEGIN {kind}")
+
+
+def mysql_settings(version: str) -> dict[str, str]:
+    """The variables of a session that are set, and to what, by the server's version in words."""
+    return _MYSQL_FAMILY | (_MARIADB if "MariaDB" in version else _MYSQL)
+
+
+def _mysql_on_connect(raw: Any, _record: Any) -> None:
+    settings = mysql_settings(raw.get_server_info()).items()
+    with raw.cursor() as cursor:
+        cursor.execute("SET SESSION " + ", ".join(f"{name} = {value}" for name, value in settings))
+
+
+def _postgres_on_begin(connection: Connection) -> None:
+    if not _is_autocommit(connection):
+        version = getattr(connection.dialect, "server_version_info", None) or (0,)
+        # Without parameters psycopg sends them all at once.
+        connection.exec_driver_sql(
+            "; ".join(_postgres_set_aside(version[0])), execution_options={"no_parameters": True}
+        )
+
+
+def _postgres_set_aside(major: int) -> Iterator[str]:
+    return (f"SET LOCAL {setting}" for since, setting in _POSTGRES_SET_ASIDE if major >= since)
+
+
+def _is_autocommit(connection: Connection) -> bool:
+    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"

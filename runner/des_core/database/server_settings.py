@@ -1,0 +1,88 @@
+"""What stands between us and the server, and what is set there that our work depends on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from des_core.basics.errors import Refused
+from des_core.basics.identifiers import Dialect
+from des_core.database.connections import Database
+
+POOLER_HINT = (
+    "name the server itself in migration.url, past the pooler; then run the same command again"
+)
+ROW_LOG_HINT = "set binlog_format to ROW (or MIXED) on the server, then run the same command again"
+_OFF = frozenset({"0", "off", "0.000000", ""})
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSetting:
+    """A setting as the session begins with it, whatever we set aside afterwards."""
+
+    name: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.name} = {self.value}"
+
+
+def is_pooled(database: Database) -> bool:
+    """Whether a pooler answers in the server's place, which gives sessions to several clients.
+
+    The process that greeted us is not the one that works for us: poolers make up the first.
+    PostgreSQL only. False where that cannot be seen.
+    """
+    if database.dialect is not Dialect.POSTGRES:
+        return False
+    with database.read() as tx:
+        greeted_by = tx.connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
+        return bool(tx.run("backend_pid").scalar_one() != greeted_by)
+
+
+def require_direct(database: Database, what: str) -> None:
+    """Refused where a pooler stands before the server; `what` needs a session of its own."""
+    if is_pooled(database):
+        raise Refused(
+            f"{what} needs a session of its own, and a pooler (such as PgBouncer) stands before "
+            "the server",
+            hint=POOLER_HINT,
+            database=database.label,
+        )
+
+
+def require_row_log(database: Database) -> None:
+    """Refused, before anything is made, where the binary log would take no write of ours."""
+    if database.dialect is not Dialect.MYSQL:
+        return
+    found = {setting.name: setting.value for setting in read_settings(database)}
+    if found.get("log_bin", "off") == "on" and found.get("binlog_format") == "statement":
+        raise Refused(
+            "the server writes its binary log by statement (binlog_format = STATEMENT), which "
+            "takes no writes at READ COMMITTED",
+            hint=ROW_LOG_HINT,
+            database=database.label,
+        )
+
+
+def read_limits(database: Database) -> list[ServerSetting]:
+    """The limits on time that somebody has set for this user, this database or the server."""
+    settings = read_settings(database)
+    return [s for s in settings if s.value not in _OFF and s.name in _LIMITS]
+
+
+def read_settings(database: Database) -> list[ServerSetting]:
+    """What a session begins with; empty for SQLite, which has no server."""
+    if database.dialect is Dialect.SQLITE:
+        return []
+    with database.read() as tx:
+        rows = [[str(cell).lower() for cell in row] for row in tx.run("session_settings")]
+    return [ServerSetting(name, value) for name, value in rows]
+
+
+_LIMITS = frozenset(
+    {
+        *("statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout"),
+        *("idle_session_timeout", "max_statement_time", "max_execution_time"),
+        "idle_transaction_timeout",
+    }
+)

@@ -1,4 +1,0 @@
--- purpose: counting may not be cut off by a limit meant for others
--- index: none
--- touches: this session
-SET SESSION max_execution_time = 0;

@@ -1,0 +1,175 @@
+"""What a server, a role or a database has set: set aside, or refused by name before all else."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from des_core.basics.errors import DatabaseUnreachable, Refused
+from des_core.checks import Check, Status, examine
+from des_core.database.connections import open_database
+from des_core.ledger.revisions import Direction
+from des_core.migration.apply import downgrade, make_plan, upgrade
+from des_core.settings.config import Settings
+from support.crash.truth import check_truth
+from support.program.archive import make_settings
+from support.program.migrating import rows_by_formula
+from support.rows.filesdata import FilesTable, FilesTableFactory, canonical_rows
+from support.servers.database import TestDatabase
+from support.servers.kinds import database_on
+from watermark_orchestrator.archive import open_archive
+from watermark_orchestrator.cycle import run_cycle
+
+PRODUCTS = pytest.mark.parametrize("database", ["mariadb", "mysql"], indirect=True)
+POSTGRES = pytest.mark.parametrize("database", ["postgres"], indirect=True)
+
+
+@contextmanager
+def set_globally(database: TestDatabase, name: str, value: str) -> Iterator[None]:
+    """For every session that begins in the block."""
+    database.execute(f"SET GLOBAL {name} = {value}")
+    try:
+        yield
+    finally:
+        database.execute(f"SET GLOBAL {name} = DEFAULT")
+
+
+@contextmanager
+def set_for_database(database: TestDatabase, **settings: str) -> Iterator[None]:
+    """What a DBA says with ALTER DATABASE; roles are told in the same way."""
+    for name, value in settings.items():
+        database.execute(f"ALTER DATABASE {database.name} SET {name} = '{value}'")
+    try:
+        yield
+    finally:
+        connection = database.connect()
+        connection.execute("SET default_transaction_read_only = off")
+        connection.commit()
+        connection.execute(f"ALTER DATABASE {database.name} RESET ALL")
+        connection.commit()
+
+
+def live_there_and_back(table: FilesTable, database: TestDatabase, settings: Settings) -> None:
+    upgrade(settings)
+    with open_archive(settings) as archive:
+        report = run_cycle(archive)
+    assert report.files_out > 0
+    assert check_truth(table, database, Path(settings.packer.output_dir)) == {}
+    expected = rows_by_formula(database, database)
+    downgrade(settings)
+    assert canonical_rows(database) == expected
+
+
+def check_named(settings: Settings, name: str) -> Check:
+    [found] = [check for check in examine(settings) if check.name == name]
+    return found
+
+
+MODES = [
+    ("mariadb", "ANSI_QUOTES"),
+    ("mariadb", "ANSI"),
+    ("mariadb", "ORACLE"),
+    ("mysql", "ANSI"),
+    ("mysql", "ANSI_QUOTES,PIPES_AS_CONCAT,NO_BACKSLASH_ESCAPES"),
+]
+
+
+@pytest.mark.parametrize(("database", "mode"), MODES, indirect=["database"])
+def test_a_mode_that_quotes_with_another_mark(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path, mode: str
+) -> None:
+    """SQLAlchemy learns how to quote from the first connection, whatever comes after it."""
+    table = files_table(database, 120, days=10, archived_days=4)
+    settings = make_settings(database, tmp_path / "out")
+    with set_globally(database, "sql_mode", f"'{mode}'"):
+        live_there_and_back(table, database, settings)
+
+
+@pytest.mark.parametrize("product", ["mariadb", "mysql"])
+def test_a_binary_log_of_statements_is_refused_before_anything_is_made(
+    product: str,
+    private_mysql: Callable[..., object],
+    files_table: FilesTableFactory,
+    tmp_path: Path,
+) -> None:
+    server = private_mysql(product, log_bin="binlog", binlog_format="STATEMENT", server_id="1")
+    database = database_on(server)  # type: ignore[arg-type]
+    files_table(database, 20, days=4, archived_days=2, files=False)
+    settings = make_settings(database, tmp_path / "out")
+    for work in (lambda: make_plan(settings, direction=Direction.UP), lambda: upgrade(settings)):
+        with pytest.raises(Refused, match="binlog_format = STATEMENT") as caught:
+            work()
+        assert "ROW" in str(caught.value.hint)
+    assert database.table_names() == {"files"}
+    assert check_named(settings, "limits").status is Status.FAILED
+    database.execute("SET GLOBAL binlog_format = 'MIXED'")
+    upgrade(settings)
+    database.close_connections()
+
+
+@PRODUCTS
+def test_limits_on_statements_and_idle_sessions_are_set_aside(database: TestDatabase) -> None:
+    names = {"mariadb": "max_statement_time", "mysql": "max_execution_time"}
+    name = names[database.server]
+    with set_globally(database, name, "1000"), set_globally(database, "wait_timeout", "9"):
+        opened = open_database(database.url)
+        with opened.read() as tx:
+            found = tx.connection.exec_driver_sql(f"SELECT @@{name}, @@wait_timeout").one()
+        opened.close()
+    assert found[0] == 0
+    assert found[1] > 3600
+
+
+LIMITS = {"statement_timeout": "100ms", "idle_in_transaction_session_timeout": "100ms"}
+
+
+@POSTGRES
+def test_limits_of_a_role_or_database_are_set_aside(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    table = files_table(database, 120, days=10, archived_days=4)
+    settings = make_settings(database, tmp_path / "out")
+    with set_for_database(database, **LIMITS):
+        opened = open_database(database.url)
+        with opened.write() as tx:
+            tx.connection.exec_driver_sql("SELECT pg_sleep(0.3)")
+        opened.close()
+        found = check_named(settings, "limits")
+        live_there_and_back(table, database, settings)
+    assert found.status is Status.OK
+    assert "statement_timeout = 100ms" in found.detail
+
+
+@POSTGRES
+def test_sessions_that_end_when_idle_are_opened_again(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    if database.value("SELECT current_setting('server_version_num')::int") < 140000:
+        pytest.skip("idle_session_timeout is not known before PostgreSQL 14")
+    files_table(database, 10, days=2, files=False)
+    with set_for_database(database, idle_session_timeout="50ms"):
+        opened = open_database(database.url)
+        for _ in range(3):
+            with opened.read() as tx:
+                tx.connection.exec_driver_sql("SELECT 1")
+            database.value("SELECT pg_sleep(0.2)")
+        opened.close()
+        found = check_named(make_settings(database, tmp_path / "out"), "limits")
+    assert "idle_session_timeout = 50ms" in found.detail
+
+
+@POSTGRES
+def test_a_database_that_was_frozen_is_left_frozen(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """A DBA says so before the data go elsewhere: a write of ours would be lost there."""
+    files_table(database, 20, days=4, archived_days=2, files=False)
+    settings = make_settings(database, tmp_path / "out")
+    with set_for_database(database, default_transaction_read_only="on"):
+        with pytest.raises(DatabaseUnreachable, match="takes no writes"):
+            upgrade(settings)
+        found = check_named(settings, "writes")
+    assert found.status is Status.FAILED
+    assert "transaction_read_only = on" in found.detail
+    assert database.table_names() == {"files"}
