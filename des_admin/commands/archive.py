@@ -47,8 +47,9 @@ def make_archive_app(program: str, help_text: str) -> typer.Typer:
             f"{program} get 4711 --to invoice.pdf",
             f"{program} get 4711 > invoice.pdf",
             f"{program} get --from-file uids.txt --to restored/",
-            note="A list holds a uid per line, or uid, a tab, and created_at, which is faster. "
-            "Files come out under their uids, percent-encoded where a file system needs it.",
+            note="A line of a list is a uid exactly, or uid, a tab, and created_at, which is "
+            "faster. Each line is answered. Files come out under their uids, percent-encoded "
+            "where a file system needs it, and under a hash where that is no name.",
         )
     )(get)
     app.command(
@@ -63,8 +64,9 @@ def make_archive_app(program: str, help_text: str) -> typer.Typer:
             f"{program} export --day 2024-11-01 --to restored/",
             f"{program} export --day 2024-11-01 > day.tar",
             f"{program} export --shard 20241101_2A_0000.des --to restored/",
-            note="Files come out under their uids, percent-encoded where a file system needs it. "
-            "Exit code 20 if a shard is damaged; a directory gets what is sound all the same.",
+            note="Files come out under their uids, percent-encoded where a file system needs it, "
+            "and under a hash where that is no name. Exit code 20 if a shard is damaged; what is "
+            "sound comes out all the same, and a tar then has no proper end.",
         )
     )(export)
     return app
@@ -99,19 +101,30 @@ def get(
     ctx: typer.Context,
     uid: Annotated[str | None, typer.Argument(metavar="UID", help="The file.")] = None,
     to: Annotated[
-        Path | None, typer.Option(metavar="FILE|DIR", help="Where to; stdout without it.")
+        str | None,
+        typer.Option(
+            metavar="FILE|DIR", help="Where to; stdout without it. `DIR/` is made if need be."
+        ),
     ] = None,
     created_at: CreatedAtOption = None,
     from_file: Annotated[
         Path | None,
         typer.Option(metavar="LIST", help="Many files, named in a list; - is stdin."),
     ] = None,
+    null: Annotated[
+        bool, typer.Option("--null", "-0", help="NUL ends each uid of the list, not a line feed.")
+    ] = False,
+    comments: Annotated[
+        bool, typer.Option("--comments", help="Lines of the list that begin with # are comments.")
+    ] = False,
     force: ForceOption = False,
     output_dir: OutputDirOption = None,
     n_bits: BitsOption = None,
 ) -> None:
     """Read a file back, checked to the last byte. What is there already is not replaced."""
     from des_admin.commands import archive_files as files
+    from des_admin.commands import archive_get
+    from des_admin.uid_lists import read_lines
     from des_core.reading.retriever import Wanted
 
     context = Context.of(ctx)
@@ -121,10 +134,11 @@ def get(
     if from_file is not None:
         if to is None:
             raise UsageError("many files need a directory: --to DIR")
-        files.get_many(context, retriever, files.read_list(from_file), to, force=force)
+        lines = read_lines(from_file, is_null=null, has_comments=comments)
+        archive_get.get_many(context, retriever, lines, to, force=force)
     elif uid is not None:
         wanted = Wanted(uid, files.parse_created_at(created_at))
-        files.get_one(context, retriever, wanted, to, force=force)
+        archive_get.get_one(context, retriever, wanted, to, force=force)
 
 
 def ls(
@@ -160,7 +174,10 @@ def export(
         str | None, typer.Option(metavar="NAME", help="All files of this shard.")
     ] = None,
     to: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where to; a tar on stdout without it.")
+        str | None,
+        typer.Option(
+            metavar="DIR", help="Where to; a tar on stdout without it. `DIR/` is made if need be."
+        ),
     ] = None,
     force: ForceOption = False,
     output_dir: OutputDirOption = None,
@@ -169,6 +186,7 @@ def export(
     """Read back all files of a day or of a shard, each checked to the last byte."""
     from des_admin.commands import archive_export
     from des_admin.commands import archive_files as files
+    from des_admin.commands.archive_get import make_directory
 
     context = Context.of(ctx)
     if (day is None) == (shard is None):
@@ -178,10 +196,13 @@ def export(
     if shard is not None:
         _require_shard(shard, shards)
         shards = [shard]
+    archive_export.require_shards(shards, day)
     if to is None:
         archive_export.export_as_tar(context, retriever, shards)
-    else:
-        archive_export.export_to_directory(context, retriever, shards, to, force=force)
+        return
+    if to.endswith("/"):
+        make_directory(Path(to))
+    archive_export.export_to_directory(context, retriever, shards, Path(to), force=force)
 
 
 def _require_shard(name: str, shards: list[str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from des_admin.context import Context
-from des_admin.render.values import foreign
+from des_admin.render.values import clipped, foreign
 from des_core.basics.errors import CheckFailed, ConfigError, Refused, UsageError
 from des_core.storage.local_files import equal_files, give_name
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BITS = 8
 MAX_NAME_BYTES = 200
+FILE_MODE = 0o644
 
 
 @dataclass(frozen=True)
@@ -58,25 +58,6 @@ def open_retriever(context: Context, place: Place) -> Retriever:
     return Retriever(storage, place.n_bits or packer.n_bits)
 
 
-def read_list(path: Path) -> list[Wanted]:
-    """Lines of `uid`, or `uid<TAB>created_at`, from a file or (`-`) from stdin.
-
-    Empty lines and those that begin with # are left out.
-    """
-    from des_core.reading.retriever import Wanted
-
-    wanted = []
-    for number, line in enumerate(_lines(path), 1):
-        if not line or line.startswith("#"):
-            continue
-        uid, tab, moment = line.partition("\t")
-        try:
-            wanted.append(Wanted(uid, parse_created_at(moment) if tab else None))
-        except UsageError as exc:
-            raise UsageError(exc.message, hint=exc.hint, file=str(path), line=number) from exc
-    return wanted
-
-
 def parse_created_at(text: str | None) -> datetime | None:
     """A time without a zone is UTC."""
     from datetime import UTC
@@ -99,67 +80,34 @@ def parse_day(text: str | None) -> date | None:
 def check_has(context: Context, retriever: Retriever, wanted: list[Wanted]) -> None:
     """Say for each uid whether the archive has it; exit 4 if one is not there."""
     found = retriever.find_many(wanted)
-    rows = [(item.uid, found.get(item.uid)) for item in wanted]
+    rows = [(item.uid, found.get(item)) for item in wanted]
     payload = {
-        "files": [{"uid": uid, "found": file is not None, **_place(file)} for uid, file in rows]
+        "files": [{"uid": uid, "found": file is not None, **place_of(file)} for uid, file in rows]
     }
 
     def draw(out: object) -> None:
         for uid, file in rows:
             where = "no" if file is None else f"yes\t{file.shard}\t{file.size_bytes}"
-            context.out.file.write(f"{foreign(uid)}\t{where}\n")
+            context.out.file.write(f"{_shown(context, uid)}\t{where}\n")
 
     context.emit("archive-has", payload, draw)
     absent = [uid for uid, file in rows if file is None]
     if absent:
-        raise _not_there(absent)
+        raise not_there(absent)
 
 
-def get_one(
-    context: Context, retriever: Retriever, item: Wanted, to: Path | None, *, force: bool
-) -> None:
-    """Write one file to a path, or to stdout. Other content there is replaced only by `force`."""
-    file = retriever.find(item.uid, item.created_at)
-    if file is None:
-        raise _not_there([item.uid])
-    if to is not None:
-        target = to / file_name_of(file.uid) if to.is_dir() else to
-        write_file(retriever.stream(file), target, force=force)
-        _report(context, [(file, target)])
-        return
-    if context.wants_json:
-        raise UsageError("the content goes to stdout, so --output json needs --to FILE")
-    for piece in retriever.stream(file):
-        sys.stdout.buffer.write(piece)
-    sys.stdout.buffer.flush()
-
-
-def get_many(
-    context: Context, retriever: Retriever, wanted: list[Wanted], to: Path, *, force: bool
-) -> None:
-    """Write many files into a directory; what is not there is named at the end, exit 4.
-
-    What an earlier try wrote there is left as it is.
-    """
-    if not to.is_dir():
-        raise UsageError("--to must be a directory for more than one file", path=str(to))
-    written = {}
-    for file, pieces in retriever.read_many(wanted):
-        target = to / file_name_of(file.uid)
-        write_file(pieces, target, force=force)
-        written[file.uid] = (file, target)
-    _report(context, [written[item.uid] for item in wanted if item.uid in written])
-    absent = [item.uid for item in wanted if item.uid not in written]
-    if absent:
-        raise _not_there(absent)
-
-
-def write_file(pieces: Iterable[bytes], target: Path, *, force: bool) -> None:
+def write_file(pieces: Iterable[bytes], target: Path, *, force: bool) -> bool:
     """Whole and checked, or not at all: the name appears after the last byte was verified.
 
-    `Refused` where a file of other content has the name, unless `force` is to replace it. What is
-    no file, a device for example, is never replaced.
+    False where it was there already. `Refused` where a file of other content has the name, unless
+    `force` is to replace it. What is no file, a device for example, is never replaced.
     """
+    if target.is_symlink() and not target.exists():
+        raise Refused(
+            "a symlink that leads nowhere is there; it was not touched",
+            hint="remove it, or choose another name",
+            path=str(target),
+        )
     if target.exists() and not target.is_file():
         raise Refused("this is no regular file; it was not touched", path=str(target))
     try:
@@ -168,11 +116,12 @@ def write_file(pieces: Iterable[bytes], target: Path, *, force: bool) -> None:
                 for piece in pieces:
                     draft.write(piece)
                 draft.flush()
+                os.fchmod(draft.fileno(), FILE_MODE & ~_umask())
                 os.fsync(draft.fileno())
                 if force:
                     Path(draft.name).replace(target)
-                else:
-                    _name_anew(draft.name, target)
+                    return True
+                return _name_anew(draft.name, target)
             except BaseException:
                 with contextlib.suppress(FileNotFoundError):
                     Path(draft.name).unlink()
@@ -181,8 +130,16 @@ def write_file(pieces: Iterable[bytes], target: Path, *, force: bool) -> None:
         raise UsageError(f"cannot write the file: {exc.strerror}", path=str(target)) from exc
 
 
-def _name_anew(draft: str, target: Path) -> None:
-    """Give the draft its name, and take its old one away; equal bytes there are as good."""
+def _umask() -> int:
+    """What this process keeps from others; it can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _name_anew(draft: str, target: Path) -> bool:
+    """Give the draft its name, and take its old one away; False if equal bytes are there."""
+    is_new = True
     try:
         give_name(draft, str(target))
     except FileExistsError as exc:
@@ -192,16 +149,27 @@ def _name_anew(draft: str, target: Path) -> None:
                 hint="choose another name, or replace it: --force",
                 path=str(target),
             ) from exc
+        is_new = False
     with contextlib.suppress(FileNotFoundError):  # where the name was given by renaming
         Path(draft).unlink()
+    return is_new
 
 
 def file_name_of(uid: str) -> str:
-    """A file name that any uid can have: percent-encoded, and a hash where it would be too long."""
-    name = quote(uid.encode("utf-8", "surrogatepass"), safe=" !#$&'()+,;=@[]{}~")
-    if name in {".", ".."} or len(name) > MAX_NAME_BYTES:
-        return sha256(uid.encode("utf-8", "surrogatepass")).hexdigest()
+    """A file name that any uid can have: percent-encoded, or a hash where that is no name."""
+    raw = _bytes_of(uid)
+    name = quote(raw, safe=" !#$&'()+,;=@[]{}~")
+    if name in {"", ".", ".."} or len(name) > MAX_NAME_BYTES:
+        return sha256(raw).hexdigest()
     return name
+
+
+def _bytes_of(uid: str) -> bytes:
+    """As the shard has it: another writer's uid need not be Unicode text."""
+    try:
+        return uid.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return uid.encode("utf-8", "surrogatepass")
 
 
 def list_shards(context: Context, retriever: Retriever, day: date | None, limit: int) -> None:
@@ -229,49 +197,39 @@ def list_files(context: Context, retriever: Retriever, shards: list[str], limit:
     shown = shown[:limit]
     payload = {
         "more": more,
-        "files": [{"uid": file.uid, **_place(file), "meta": file.entry.meta} for file in shown],
+        "files": [{"uid": file.uid, **place_of(file), "meta": file.entry.meta} for file in shown],
     }
     context.emit(
         "archive-ls",
         payload,
         lambda out: context.out.file.writelines(
-            f"{foreign(file.uid)}\t{file.size_bytes}\t{file.shard}\n" for file in shown
+            f"{_shown(context, file.uid)}\t{file.size_bytes}\t{file.shard}\n" for file in shown
         ),
     )
     if more:
         context.say(f"only the first {limit:,} files are shown: raise --limit")
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        if str(path) == "-":
-            return sys.stdin.read().splitlines()
-        return path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as exc:
-        raise UsageError("the list is not UTF-8 text", file=str(path)) from exc
-    except OSError as exc:
-        raise UsageError(f"the list cannot be read: {exc.strerror}", file=str(path)) from exc
+def _shown(context: Context, uid: str) -> str:
+    """Cut on a screen; whole for another program."""
+    return clipped(uid) if context.out.is_terminal else foreign(uid)
 
 
-def _place(file: StoredFile | None) -> dict[str, object]:
+def place_of(file: StoredFile | None) -> dict[str, object]:
+    """Where a file is, for JSON."""
     if file is None:
         return {}
     return {"shard": file.shard, "size_bytes": file.size_bytes, "big_file": file.is_big}
 
 
-def _report(context: Context, written: list[tuple[StoredFile, Path]]) -> None:
-    payload = {"files": [{"uid": file.uid, "path": path, **_place(file)} for file, path in written]}
-    context.emit(
-        "archive-get",
-        payload,
-        lambda out: context.out.file.writelines(f"{path}\n" for _, path in written),
+def not_there(uids: list[str]) -> CheckFailed:
+    """The error that names the first of them."""
+    shown = ", ".join(clipped(uid, 100) for uid in uids[:5]) + (
+        f" and {len(uids) - 5} more" if len(uids) > 5 else ""
     )
-
-
-def _not_there(uids: list[str]) -> CheckFailed:
-    shown = ", ".join(uids[:5]) + (f" and {len(uids) - 5} more" if len(uids) > 5 else "")
     return CheckFailed(
         "the archive does not have it" if len(uids) == 1 else "the archive does not have them all",
-        hint="is it archived at all? des-admin progress, des-admin exceptions list --uid UID",
+        hint="is it archived at all? des-admin progress, des-admin exceptions list --uid UID. A "
+        "shard of another writer may have the day of its own clock: then leave created_at out",
         uid=shown,
     )

@@ -74,6 +74,14 @@ def foreign(text: object) -> str:
     return "".join(char if char.isprintable() else _escaped(char) for char in str(text))
 
 
+def clipped(text: object, limit: int = 200) -> str:
+    """The same, cut where it is longer than anybody reads, with its length."""
+    whole = str(text)
+    if len(whole) <= limit:
+        return foreign(whole)
+    return f"{foreign(whole[:limit])}… ({len(whole):,} characters)"
+
+
 def _escaped(char: str) -> str:
     return char.encode("unicode_escape", "surrogatepass").decode("ascii")
 

@@ -90,7 +90,7 @@ def test_many_files_open_each_shard_once(archive: Path) -> None:
     opened: Counter[str] = Counter()
     reader = Retriever(Counting(str(archive)), BITS)
     wanted = [Wanted(uid) for uid in CONTENTS]
-    found = {file.uid: b"".join(pieces) for file, pieces in reader.read_many(wanted)}
+    found = {hit.wanted.uid: b"".join(hit.pieces) for hit in reader.read_many(wanted)}
     assert found == CONTENTS
     assert set(opened.values()) == {1}
 
@@ -102,7 +102,8 @@ def test_another_day_does_not_have_it(archive: Path) -> None:
 def test_many_at_once(archive: Path) -> None:
     wanted = [Wanted(uid) for uid in (*CONTENTS, "late", "other day", "absent")]
     found = retriever(archive).find_many(wanted)
-    assert set(found) == {*CONTENTS, "late", "other day"}
+    assert {item.uid for item in found} == {*CONTENTS, "late", "other day"}
+    assert all(item.uid == file.uid for item, file in found.items())
 
 
 def test_a_damaged_shard_is_told_only_where_it_matters(archive: Path) -> None:

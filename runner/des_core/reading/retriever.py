@@ -6,7 +6,7 @@ uid's bucket are searched, the newest first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -38,10 +38,28 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A file to look for; `created_at` makes it cheap."""
+    """A file to look for; `created_at` makes it cheap. Both are the key of the answer."""
 
     uid: str
     created_at: datetime | None = None
+
+    @property
+    def day(self) -> date | None:
+        """The UTC day, if it is known."""
+        return None if self.created_at is None else self.created_at.astimezone(UTC).date()
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """Where a wanted file is, with its content, to be read before the next hit.
+
+    Without a file, `damage` is the first shard that may have held it and could not be read.
+    """
+
+    wanted: Wanted
+    file: StoredFile | None
+    pieces: Iterator[bytes]
+    damage: DamagedShard | None = None
 
 
 class StorageBigFiles:
@@ -69,20 +87,40 @@ class Retriever:
 
     def find(self, uid: str, created_at: datetime | None = None) -> StoredFile | None:
         """Where the file is, or None. DamagedShard only if a damaged shard may have held it."""
-        return next(iter(self.find_many([Wanted(uid, created_at)]).values()), None)
+        wanted = Wanted(uid, created_at)
+        return self.find_many([wanted]).get(wanted)
 
-    def find_many(self, wanted: Iterable[Wanted]) -> dict[str, StoredFile]:
-        """uid → place of those that are there; every shard is opened once for all of them."""
-        return {file.uid: file for _, files in self._search(wanted) for file in files}
+    def find_many(self, wanted: Iterable[Wanted]) -> dict[Wanted, StoredFile]:
+        """The place of each that is there; every shard is opened once for all of them."""
+        found = {}
+        for hit in self.read_many(wanted):
+            if hit.file is None:
+                raise hit.damage or DamagedShard("a shard cannot be read")
+            found[hit.wanted] = hit.file
+        return found
 
-    def read_many(self, wanted: Iterable[Wanted]) -> Iterator[tuple[StoredFile, Iterator[bytes]]]:
-        """Those that are there, each with its content in pieces, to be read before the next.
+    def read_many(self, wanted: Iterable[Wanted], *, every_day: bool = False) -> Iterator[Hit]:
+        """Those that are there, shard by shard: every shard is opened once to find and to read.
 
-        They come shard by shard, for every shard is opened once to find and to read.
+        With `every_day`, a uid without created_at has a hit for each day that has it, the newest
+        first.
         """
-        for reader, files in self._search(wanted):
-            for file in files:
-                yield file, reader.stream(file.entry)
+        items = list(dict.fromkeys(wanted))
+        buckets = buckets_of((item.uid for item in items), self._n_bits)
+        groups: dict[tuple[date | None, int], list[Wanted]] = {}
+        for item, bucket in zip(items, buckets, strict=True):
+            groups.setdefault((item.day, bucket), []).append(item)
+        missing = len(items)
+        for (day, bucket), group in groups.items():
+            found: set[Wanted] = set()
+            names = self._candidates(day, bucket)
+            for hit in self._search(names, group, all_days=every_day and day is None):
+                found.add(hit.wanted)
+                yield hit
+            missing -= len(found)
+        if missing:
+            # What is not found must not have been looked for in the wrong place.
+            require_same_routing(self._storage, self._n_bits)
 
     def stream(self, file: StoredFile) -> Iterator[bytes]:
         """The content in pieces; only after the last one is it known to be whole."""
@@ -132,45 +170,41 @@ class Retriever:
             if day in (None, place[0]):
                 yield from (name for name in self._all()[place] if name not in seen)
 
-    def _search(self, wanted: Iterable[Wanted]) -> Iterator[tuple[ShardReader, list[StoredFile]]]:
-        """Each shard that has some of them, open while they are looked at."""
-        by_day: dict[tuple[date | None, int], list[str]] = {}
-        items = list(wanted)
-        buckets = buckets_of((item.uid for item in items), self._n_bits)
-        for item, bucket in zip(items, buckets, strict=True):
-            day = None if item.created_at is None else item.created_at.astimezone(UTC).date()
-            by_day.setdefault((day, bucket), []).append(item.uid)
-        missing = {item.uid for item in items}
-        for (day, bucket), uids in by_day.items():
-            for reader, files in self._search_in(self._candidates(day, bucket), uids):
-                missing -= {file.uid for file in files}
-                yield reader, files
-        if missing:
-            # What is not found must not have been looked for in the wrong place.
-            require_same_routing(self._storage, self._n_bits)
-
-    def _search_in(
-        self, shards: Iterable[str], uids: list[str]
-    ) -> Iterator[tuple[ShardReader, list[StoredFile]]]:
-        missing = dict.fromkeys(uids)
+    def _search(
+        self, shards: Iterable[str], wanted: list[Wanted], *, all_days: bool
+    ) -> Iterator[Hit]:
+        """Each file in the first shard that has it, with `all_days` the first of each day."""
+        by_uid: dict[str, list[Wanted]] = {}
+        for item in wanted:
+            by_uid.setdefault(item.uid, []).append(item)
+        missing: dict[str, None] = dict.fromkeys(by_uid)
+        days: dict[str, set[str]] = {uid: set() for uid in by_uid}
         damage: DamagedShard | None = None
         for shard in shards:
-            if not missing:
+            looked_for: Collection[str] = by_uid if all_days else missing
+            if not looked_for:
                 break
+            day = shard.partition("_")[0]
             with ExitStack() as stack:
                 try:
                     reader = stack.enter_context(self.opened(shard))
-                    entries = reader.find_many(missing)
+                    entries = reader.find_many(looked_for)
                 except FileNotFoundError:
                     continue
                 except DamagedShard as exc:
                     damage = damage or exc
                     continue
-                for uid in entries:
-                    del missing[uid]
-                yield reader, [StoredFile(uid, shard, entry) for uid, entry in entries.items()]
-        if missing and damage is not None:
-            raise damage
+                for uid, entry in entries.items():
+                    missing.pop(uid, None)
+                    if day in days[uid]:
+                        continue  # a later part of what was found
+                    days[uid].add(day)
+                    file = StoredFile(uid, shard, entry)
+                    for item in by_uid[uid]:
+                        yield Hit(item, file, reader.stream(entry))
+        if damage is not None:
+            for uid in missing:
+                yield from (Hit(item, None, iter(()), damage) for item in by_uid[uid])
 
     def _all(self) -> Mapping[tuple[date, int], tuple[str, ...]]:
         if self._listing is None:

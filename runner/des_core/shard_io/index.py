@@ -33,6 +33,8 @@ from des_core.shard_io.layout import (
 WINDOW = 1 << 20
 
 ReadRange = Callable[[int, int], bytes]
+# As `EntryParser.parse`; without an entry, where the next one starts all the same.
+Parse = Callable[[bytes, int, int], tuple[ShardEntry | None, int] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +81,20 @@ def read_frame(read: ReadRange, size: int) -> Frame:
     return Frame(version, size, footer_start - index_size, index_size)
 
 
+class DamagedEntry(DamagedShard):
+    """One entry cannot be true, but where the next one starts is known: `length` bytes on."""
+
+    length = 0
+
+
 class EntryParser:
     """Takes one entry at a time from bytes of the index, and refuses what cannot be true."""
 
-    def __init__(self, version: int, data_end: int) -> None:
+    def __init__(self, version: int, data_end: int, *, is_strict: bool = True) -> None:
+        """Unless it `is_strict`, a uid that is no Unicode text comes with lone surrogates."""
         self.version = version
         self._data_end = data_end
+        self._errors = "strict" if is_strict else "surrogateescape"
 
     def parse(self, buffer: bytes, at: int, base: int) -> tuple[ShardEntry, int] | None:
         """The entry at `buffer[at:]` and where the next one starts; None if the buffer is short.
@@ -118,8 +128,10 @@ class EntryParser:
             or codec > Codec.LZ4
             or (codec == Codec.NONE and stored != size)
         ):
-            raise _implausible(offset, length, codec, stored, size, base + at)
-        uid = _decode_uid(buffer[at + 2 : name_end], base + at)
+            fault = _implausible(offset, length, codec, stored, size, base + at)
+            fault.length = end - at
+            raise fault
+        uid = self._decode_uid(buffer[at + 2 : name_end], base + at)
         return ShardEntry(uid, size, codec, offset, stored, None, meta), end
 
     def _parse_flagged(
@@ -138,8 +150,14 @@ class EntryParser:
         if end > len(buffer):
             _check_meta_size(meta_size, base + at)
             return None
-        uid = _decode_uid(buffer[at + 2 : name_end], base + at)
+        uid = self._decode_uid(buffer[at + 2 : name_end], base + at)
         return ShardEntry(uid, size, Codec.NONE, 0, 0, sha256, buffer[meta_at:end]), end
+
+    def _decode_uid(self, name: bytes, offset: int) -> str:
+        try:
+            return name.decode("utf-8", self._errors)
+        except UnicodeDecodeError as exc:
+            raise DamagedShard("a uid is not UTF-8", offset=offset) from exc
 
 
 class IndexBytes:
@@ -186,7 +204,24 @@ class IndexWalk:
             )
 
     def __iter__(self) -> Iterator[ShardEntry]:
-        index, parse = self._index, self._parser.parse
+        return self._entries(self._parser.parse)
+
+    def sound_entries(self, on_fault: Callable[[DamagedShard], None]) -> Iterator[ShardEntry]:
+        """All that can be read, also of a writer that breaks the rules: faults are only told."""
+        frame = self._index.frame
+        parse = EntryParser(frame.version, frame.index_start, is_strict=False).parse
+
+        def tolerant(buffer: bytes, at: int, base: int) -> tuple[ShardEntry | None, int] | None:
+            try:
+                return parse(buffer, at, base)
+            except DamagedEntry as exc:
+                on_fault(exc)
+                return None, at + exc.length
+
+        return self._entries(tolerant)
+
+    def _entries(self, parse: Parse) -> Iterator[ShardEntry]:
+        index = self._index
         base, at = index.frame.entries_start, 0
         buffer = index.load(base)
         for number in range(self.count):
@@ -197,7 +232,8 @@ class IndexWalk:
                 exc.facts.setdefault("entry", number)
                 raise
             entry, at = parsed
-            yield entry
+            if entry is not None:
+                yield entry
         if base + at != index.frame.index_end:
             raise DamagedShard("there are bytes after the last index entry", offset=base + at)
 
@@ -207,16 +243,9 @@ def _check_meta_size(meta_size: int, offset: int) -> None:
         raise DamagedShard("the meta of an entry is too long", bytes=meta_size, offset=offset)
 
 
-def _decode_uid(name: bytes, offset: int) -> str:
-    try:
-        return name.decode()
-    except UnicodeDecodeError as exc:
-        raise DamagedShard("a uid is not UTF-8", offset=offset) from exc
-
-
 def _implausible(
     offset: int, length: int, codec: int, stored: int, size: int, at: int
-) -> DamagedShard:
+) -> DamagedEntry:
     """Say which field of an entry cannot be true."""
     if length != stored:
         what = "length and compressed size of an entry differ"
@@ -226,7 +255,7 @@ def _implausible(
         what = "an uncompressed entry has two sizes"
     else:
         what = "an entry's payload lies outside the data area"
-    return DamagedShard(
+    return DamagedEntry(
         what,
         payload=offset,
         length=length,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -93,6 +93,16 @@ class ShardReader:
         """All entries in the order of the index, each checked."""
         with self._located():
             yield from self._walk
+
+    def sound_entries(self, on_fault: Callable[[DamagedShard], None]) -> Iterator[ShardEntry]:
+        """The same, but an entry that cannot be true is told and passed over."""
+
+        def located(fault: DamagedShard) -> None:
+            self._locate(fault, None)
+            on_fault(fault)
+
+        with self._located():
+            yield from self._walk.sound_entries(located)
 
     def find(self, uid: str) -> ShardEntry | None:
         """The first entry of `uid`, or None. Far cheaper than `entries()` in a large index."""
