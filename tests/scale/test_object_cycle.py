@@ -107,10 +107,10 @@ def test_files_and_objects_mixed_and_read_back(
     found = retriever.find_many(Wanted(row.uid, row.created_at) for row in good)
     assert len(found) == 114
     assert any(file.is_big for file in found.values())
-    for uid, file in found.items():
-        assert retriever.read(file) == table.expected_content(uid)
-    some = good[7].uid
-    assert retriever.find(some) == found[some], "without created_at too"
+    for wanted, file in found.items():
+        assert retriever.read(file) == table.expected_content(wanted.uid)
+    some = Wanted(good[7].uid, good[7].created_at)
+    assert retriever.find(some.uid) == found[some], "without created_at too"
     assert retriever.find("nobody") is None
     assert list((tmp_path / "scratch").iterdir()) == []
 

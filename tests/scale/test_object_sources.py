@@ -1,6 +1,7 @@
 """Objects as sources: what each can be, and what becomes of it."""
 
 import os
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from des_core.records import Reason
 from des_core.sources.mixed import MixedSources
 from des_core.sources.objects import ObjectSources
 from des_core.sources.roots import SourceFailure
+from support.objects.bent_store import Said, bent_store
 from support.objects.faulty_proxy import Faults, faulty_proxy
 from support.objects.server import ObjectServer
 from support.shards.packing import Corpus, pack_rows
@@ -43,11 +45,73 @@ def test_keys_of_every_sort(bucket: ObjectServer, key: str) -> None:
     assert reason_of(opener, location, 8) is Reason.SIZE_MISMATCH
 
 
-@pytest.mark.parametrize("key", ["", "/abs", "a//b", "trailing/", "../x", "a/./b", "a\nb"])
-def test_keys_that_cannot_be_asked_for(bucket: ObjectServer, key: str) -> None:
-    for likely in ("abs", "a/b", "trailing", "x"):
+LIKELY = ("abs", "a/b", "trailing", "x", "ab")
+
+
+@pytest.mark.parametrize(
+    "key", ["/abs", "a//b", "trailing/", "../x", "a/./b", "a\nb", "a\tb", "//", ".", "\x01\x85"]
+)
+def test_keys_that_look_like_paths_are_keys(bucket: ObjectServer, key: str) -> None:
+    for likely in LIKELY:
         bucket.put(likely, b"another object")
+    opener = sources(bucket.url)
+    assert reason_of(opener, f"s3://archive/{key}") is Reason.MISSING
+    location = bucket.put(key, b"content")
+    assert opener.read(location, 7) == b"content"
+    assert opener.facts(location).size == 7
+    content = os.urandom(THRESHOLD + 10)
+    big = opener.read(bucket.put(key, content), None)
+    assert not isinstance(big, bytes)
+    target = BytesIO()
+    big.copy_to(target)
+    assert target.getvalue() == content
+
+
+@pytest.mark.parametrize("key", ["", "\udcff", "a\ud800b"])
+def test_keys_that_cannot_be_asked_for(bucket: ObjectServer, key: str) -> None:
     assert reason_of(sources(bucket.url), f"s3://archive/{key}") is Reason.BAD_LOCATION
+
+
+@pytest.mark.parametrize(
+    "location", ["s3://a b/x", "s3://", "s3://%zz/x", "az://x/y", "s3://\x00/x"]
+)
+def test_a_place_that_no_client_can_be_made_for(bucket: ObjectServer, location: str) -> None:
+    bucket.put("a", b"a")
+    opener = sources(bucket.url)
+    for _ in range(2):
+        assert reason_of(opener, location) in (Reason.BAD_LOCATION, Reason.UNREADABLE)
+    assert opener.read("s3://archive/a", 1) == b"a"
+
+
+def test_without_the_extra_the_row_says_what_to_install(
+    bucket: ObjectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    with pytest.raises(SourceFailure, match="pip install") as error:
+        sources(bucket.url).read("s3://archive/a", None)
+    assert error.value.reason is Reason.UNREADABLE
+
+
+@pytest.mark.parametrize(
+    "said", [Said(403, "AccessDenied"), Said(404, "NoSuchBucket"), Said(301, "PermanentRedirect")]
+)
+def test_what_the_store_says_of_one_object_is_that_rows_fault(
+    bucket: ObjectServer, said: Said
+) -> None:
+    location = bucket.put("a", b"a")
+    with bent_store(bucket.url, lambda number, kind: said if kind == "get" else None) as proxy:
+        assert reason_of(sources(proxy.url), location) is Reason.UNREADABLE
+
+
+def test_that_a_place_cannot_be_read_takes_two_of_its_objects(bucket: ObjectServer) -> None:
+    first, second = bucket.put("a", b"a"), bucket.put("b", b"b")
+    expired = Said(400, "ExpiredToken")
+    with bent_store(bucket.url, lambda number, kind: expired) as proxy:
+        opener = sources(proxy.url)
+        for _ in range(2):
+            assert reason_of(opener, first) is Reason.UNREADABLE
+        with pytest.raises(StorageError, match="credentials"):
+            opener.read(second, None)
 
 
 def test_what_is_missing_or_out_of_bounds(bucket: ObjectServer) -> None:
@@ -89,8 +153,11 @@ def test_one_bad_object_is_not_a_bad_day(bucket: ObjectServer) -> None:
     location = bucket.put("poison", b"x")
     with faulty_proxy(bucket.url, Faults(error=100, spared="HEAD")) as proxy:
         assert reason_of(sources(proxy.url), location) is Reason.UNREADABLE
-    with faulty_proxy(bucket.url, Faults(error=100)) as proxy, pytest.raises(StorageError):
-        sources(proxy.url).read(location, None)
+    with faulty_proxy(bucket.url, Faults(error=100)) as proxy:
+        opener = sources(proxy.url)
+        assert reason_of(opener, location) is Reason.UNREADABLE
+        with pytest.raises(StorageError):
+            opener.read(bucket.put("another", b"x"), None)
 
 
 def test_urls() -> None:

@@ -45,3 +45,8 @@ def split_url(url: str) -> ObjectUrl:
     scheme, _, rest = url.partition("://")
     bucket, _, key = rest.partition("/")
     return ObjectUrl(f"{scheme.lower()}://{bucket}", key)
+
+
+def is_s3(url: str) -> bool:
+    """Whether a URL is one of S3, or of a store that speaks like it."""
+    return url.startswith(("s3://", "s3a://"))

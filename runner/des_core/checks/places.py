@@ -26,7 +26,13 @@ _TICK = timedelta(microseconds=1)
 def check_output(patient: Patient) -> Check:
     """The output takes a file: written, synced, published, and never replaced."""
     config = patient.settings.packer.to_config()
-    open_storage(config).probe_writable()
+    storage = open_storage(config)
+    missing = storage.missing_rights()
+    if missing:
+        rights = ", ".join(missing)
+        hint = "give them to the role; docs/scaling.md says what each is for"
+        return failed("output", f"{config.output_dir}: the role lacks {rights}", hint)
+    storage.probe_writable()
     return ok("output", f"{config.output_dir} is writable")
 
 

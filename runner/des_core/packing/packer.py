@@ -51,6 +51,7 @@ class Packer:
         self.storage = open_storage(config, self.run_id, self._check)
         self._workers = config.workers or usable_processors()
         self._engine: Engine | None = None
+        self._sources: MixedSources | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -96,9 +97,9 @@ class Packer:
             self._engine = None
 
     def _pack_here(self, tasks: Iterable[ShardTask]) -> Iterator[TaskOutcome]:
-        config, check = self.config, self._check
-        sources = MixedSources(config, check)
-        with TaskPacker(config, self.storage, sources, check) as packer:
+        if self._sources is None:
+            self._sources = MixedSources(self.config, self._check)
+        with TaskPacker(self.config, self.storage, self._sources, self._check) as packer:
             for batch in make_batches(tasks, self._workers):
                 yield from packer.pack(batch)
 

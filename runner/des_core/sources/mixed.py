@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from des_core.basics.object_config import is_object_url
 from des_core.packer_planner import PackerConfig
-from des_core.records import SourceRow
+from des_core.records import Reason, SourceRow
 from des_core.sources.files import BigSource, Content, LocalSources
+from des_core.sources.roots import SourceFailure
 
 if TYPE_CHECKING:
     from des_core.sources.objects import ObjectSources
@@ -30,9 +31,14 @@ class MixedSources:
         self._objects: ObjectSources | None = None
 
     def read(self, location: str | None, size_bytes: int | None) -> bytes | BigSource:
-        if is_object_url(location):
-            return self._object_sources().read(location, size_bytes)
-        return self._local.read(location, size_bytes)
+        try:
+            if is_object_url(location):
+                return self._object_sources().read(location, size_bytes)
+            return self._local.read(location, size_bytes)
+        except (ValueError, TypeError, OverflowError) as exc:
+            # What a client or the kernel cannot even be asked for is this row's fault.
+            text = f"the location cannot be asked for: {type(exc).__name__}"
+            raise SourceFailure(Reason.BAD_LOCATION, text) from exc
 
     def read_some(self, rows: Sequence[SourceRow], max_bytes: int) -> list[Content]:
         """Of files only: objects are worth a thread each, so they are not asked for here."""

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import BinaryIO
+from time import monotonic
+from typing import BinaryIO, NamedTuple
 
-from des_core.basics.errors import StorageError
-from des_core.basics.object_config import MIB, ObjectStoreConfig, is_object_url, split_url
+from des_core.basics.errors import StorageError, UsageError
+from des_core.basics.object_config import MIB, ObjectStoreConfig, is_object_url, is_s3, split_url
 from des_core.records import Reason
 from des_core.shard_io.bigfiles import BigFile, copy_hashed
 from des_core.sources.files import BigSource
 from des_core.sources.roots import SourceFailure
+from des_core.storage.answers import ObjectRefused
+from des_core.storage.any_key import is_plain
 from des_core.storage.object_store import ObjectFacts, ObjectStore
 
 PIECE_BYTES = 8 * MIB
+FORGOTTEN_AFTER_S = 600.0
+
+
+class _Down(NamedTuple):
+    """The first object of a place that cannot be read, and what was said."""
+
+    key: str
+    text: str
+    since: float
 
 
 class ObjectSources:
@@ -39,15 +51,19 @@ class ObjectSources:
         self._has_roots = bool(source_roots)
         self._roots = tuple(root.rstrip("/") + "/" for root in source_roots if is_object_url(root))
         self._stores: dict[str, ObjectStore] = {}
+        self._unusable: dict[str, SourceFailure] = {}
+        self._down: dict[str, _Down] = {}
         self._guard = threading.Lock()
 
     def read(self, location: str | None, size_bytes: int | None) -> bytes | BigSource:
         """As `SourceOpener.read`."""
         store, key = self._find(location or "")
+        self._refuse_known(store.url, key)
         try:
             facts, content = store.get_unless_larger(key, self._threshold)
         except (OSError, ValueError, StorageError) as exc:
-            raise _explain(exc, store) from exc
+            raise self._verdict(_explain(exc, store), store, key) from exc
+        self._down.pop(store.url, None)
         if size_bytes is not None and facts.size != size_bytes:
             raise SourceFailure(
                 Reason.SIZE_MISMATCH,
@@ -68,18 +84,48 @@ class ObjectSources:
 
     def _find(self, location: str) -> tuple[ObjectStore, str]:
         root, key = split_url(location)
-        if not key or root.endswith("//") or key != "/".join(filter(None, key.split("/"))):
-            # The client would ask for another object: it drops empty parts of a key.
+        if not key or root.endswith("//") or not _can_be_asked_for(root, key):
             raise SourceFailure(
                 Reason.BAD_LOCATION, "not the URL of an object that can be asked for"
             )
         if self._has_roots and not f"{root}/{key}".startswith(self._roots):
             raise SourceFailure(Reason.OUTSIDE_ROOTS, "outside packer.source_roots")
         with self._guard:
-            store = self._stores.get(root)
-            if store is None:
-                store = self._stores[root] = ObjectStore(root, self._config, self._check)
-        return store, key
+            if root not in self._stores:
+                self._stores[root] = self._open_store(root)
+            return self._stores[root], key
+
+    def _open_store(self, root: str) -> ObjectStore:
+        """`SourceFailure` for a place that no client can be made for: other rows are elsewhere."""
+        if root not in self._unusable:
+            try:
+                return ObjectStore(root, self._config, self._check)
+            except UsageError as exc:
+                text = f"{exc.message}: {exc.hint}"
+                self._unusable[root] = SourceFailure(Reason.UNREADABLE, text)
+            except StorageError as exc:
+                text = f"{exc.message}: {exc.facts.get('reason', '')}"
+                self._unusable[root] = SourceFailure(Reason.BAD_LOCATION, text)
+        failure = self._unusable[root]
+        raise SourceFailure(failure.reason, failure.message)
+
+    def _verdict(self, error: Exception, store: ObjectStore, key: str) -> Exception:
+        """That a whole place cannot be read is proved by a second object of it, not by one."""
+        if not isinstance(error, StorageError):
+            return error
+        text = f"{error.message}: {error.facts.get('reason', '')}"
+        down = self._down.setdefault(store.url, _Down(key, text, monotonic()))
+        return SourceFailure(Reason.UNREADABLE, text) if down.key == key else error
+
+    def _refuse_known(self, root: str, key: str) -> None:
+        """Rows may share one location: nobody waits for the same place twice."""
+        down = self._down.get(root)
+        if down is None or down.key != key:
+            return
+        if monotonic() - down.since > FORGOTTEN_AFTER_S:
+            self._down.pop(root, None)
+            return
+        raise SourceFailure(Reason.UNREADABLE, down.text)
 
 
 class ObjectBigSource:
@@ -129,10 +175,19 @@ def _explain(exc: Exception, store: ObjectStore) -> Exception:
         return SourceFailure(Reason.MISSING, "there is no such object")
     if isinstance(exc, BlockingIOError):
         return SourceFailure(Reason.CHANGED, "the object was changed while it was read")
-    if isinstance(exc, PermissionError):
-        return SourceFailure(Reason.UNREADABLE, "the store does not let us read it")
+    if isinstance(exc, ObjectRefused):
+        return SourceFailure(Reason.UNREADABLE, f"{exc.message} ({exc.facts.get('code')})")
     if isinstance(exc, ValueError):
         return SourceFailure(Reason.BAD_LOCATION, "not a key that can be asked for")
     if isinstance(exc, StorageError) and store.is_reachable():
         return SourceFailure(Reason.UNREADABLE, str(exc.facts.get("reason", exc.message)))
     return exc
+
+
+def _can_be_asked_for(root: str, key: str) -> bool:
+    """Whether some client asks for this object and no other: S3 takes any key that is text."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return is_s3(root) or is_plain(key)

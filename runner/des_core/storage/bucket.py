@@ -25,6 +25,7 @@ from des_core.basics.routing import day_text, order_parts, parse_shard_name
 from des_core.basics.storage_errors import storage_error
 from des_core.packer_planner import PackerConfig
 from des_core.shard_io.blobs import Blob
+from des_core.storage.answers import RIGHTS, AccessDenied
 from des_core.storage.drafts import Draft, LocalDraft, draft_run
 from des_core.storage.layout import DAMAGED_DIR, ShardsByBucket, place_of
 from des_core.storage.local_files import remove_dead
@@ -156,8 +157,40 @@ class ObjectStorage:
             lambda upload: _belongs_to(upload.name, run_id) if run_id else upload.begun_at < oldest
         )
 
+    def missing_rights(self) -> list[str]:
+        """Which rights the role lacks, each tried once. `StorageError` for what is no such answer.
+
+        Deleting is only for what a dead run left and for what is set aside.
+        """
+        store, absent = self._store, f"{PROBE}-{secrets.token_hex(8)}"
+        tries: tuple[tuple[str, Callable[[], object]], ...] = (
+            ("list", lambda: next(store.walk(), None)),
+            ("write", lambda: store.create(PROBE, b"")),
+            ("read", lambda: store.get(PROBE)),
+            ("delete", lambda: store.delete(absent)),
+        )
+        missing = []
+        for verb, attempt in tries:
+            try:
+                attempt()
+            except AccessDenied:
+                missing.append(RIGHTS[verb])
+            except FileNotFoundError:
+                continue
+        return [*missing, *store.uploads.missing_rights()]
+
     def _check_equal(self, name: str, digest: str, size: int, *, is_new: bool) -> None:
-        if self._hash_object(name, size) == digest:
+        try:
+            found = self._hash_object(name, size)
+        except OSError as exc:
+            raise StorageError(
+                "an object cannot be read back that was written a moment ago",
+                hint="run again: what is packed is kept; find out who else writes there",
+                place=self.output_dir,
+                object=name,
+                reason=exc,
+            ) from exc
+        if found == digest:
             return
         if is_new:
             raise StorageError(

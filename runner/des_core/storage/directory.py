@@ -74,6 +74,9 @@ class Storage(Protocol):
     def probe_writable(self) -> None:
         """`StorageError` unless it can be written, and nothing is ever replaced."""
 
+    def missing_rights(self) -> list[str]:
+        """What whoever runs this may not do there, as the place itself calls it."""
+
 
 class DirectoryStorage:
     """`output_dir`: shards flat in it, big files and manifests in directories of their own."""
@@ -169,6 +172,10 @@ class DirectoryStorage:
         sync_path(directory)
         self.sync_directory()
         return f"{DAMAGED_DIR}/{os.path.basename(aside)}"
+
+    def missing_rights(self) -> list[str]:
+        """None: a directory is written or not, and `probe_writable` says which."""
+        return []
 
     def probe_writable(self) -> None:
         """Write and sync a tiny file, and remove it. `StorageError` tells what fails."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from des_core.basics.errors import DamagedShard, StorageError
+from des_core.basics.errors import DamagedShard
 from des_core.storage.object_store import ObjectStore
 
 # A small shard is wholly in its last bytes: then one request reads all of it.
@@ -65,9 +65,3 @@ class _readable:  # noqa: N801 - a context, read as a word
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, BlockingIOError):
             raise DamagedShard("an object changed while it was read", object=self._name) from error
-        if isinstance(error, PermissionError):
-            raise StorageError(
-                "the object store does not let us read an object",
-                hint="the role needs s3:GetObject and s3:ListBucket",
-                object=self._name,
-            ) from error

@@ -16,14 +16,27 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from des_core.basics.errors import StorageError, UsageError
-from des_core.basics.object_config import ObjectStoreConfig
+from des_core.basics.object_config import ObjectStoreConfig, is_s3, split_url
+from des_core.process.logs import get_logger
+from des_core.storage.answers import (
+    NOT_IMPLEMENTED,
+    WITHOUT_CODE,
+    Answer,
+    ObjectRefused,
+    answer_of,
+    final_error,
+    is_misuse,
+    is_of_botocore,
+)
+from des_core.storage.any_key import AnyKeys, is_plain
 from des_core.storage.object_uploads import UnfinishedUploads
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
+log = get_logger("objects")
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 5.0
 LIST_PAGE = 1000
@@ -45,8 +58,9 @@ class ObjectFacts:
 class ObjectStore:
     """The objects below a URL like `s3://bucket/prefix`; names are relative to it.
 
-    A missing object is `FileNotFoundError`, one that this store cannot hold `ValueError`, an
-    object that may not be read `PermissionError`, everything else `StorageError`.
+    A missing object is `FileNotFoundError`, one that changed while it was read `BlockingIOError`, a
+    name that the client cannot ask for `ValueError`; everything else is a `StorageError`, and an
+    `ObjectRefused` where the store's answer is about this object or bucket alone.
     """
 
     def __init__(
@@ -58,6 +72,7 @@ class ObjectStore:
         self._check = check
         self._store = _connect(self.url, config)
         self.uploads = UnfinishedUploads(self.url, config)
+        self._any_keys = _any_keys(self.url, config)
 
     def get(self, name: str) -> tuple[ObjectFacts, bytes]:
         """The whole object, for small ones."""
@@ -93,7 +108,7 @@ class ObjectStore:
 
     def head(self, name: str) -> ObjectFacts:
         """Size and etag, without the content."""
-        return self._retried("look at", name, lambda: _facts(self._head(name)))
+        return self._retried("look at", name, lambda: _facts(self._look(name)))
 
     def create(self, name: str, content: bytes) -> bool:
         """Write an object by one request; False where there is one already, which stays.
@@ -106,8 +121,8 @@ class ObjectStore:
         def put() -> bool:
             try:
                 obstore.put(self._store, name, content, mode="create", use_multipart=False)
-            except (AlreadyExistsError, PreconditionError):
-                return False
+            except (AlreadyExistsError, PreconditionError) as exc:
+                return _is_there_already(exc)
             return True
 
         return self._retried("write", name, put)
@@ -135,9 +150,15 @@ class ObjectStore:
             self._retried("write", draft, upload)
             return self.copy(draft, name)
         finally:
-            self.delete(draft)
+            self._delete_draft(draft)
             for begun in (draft, name):
                 self.uploads.abort(begun)
+
+    def _delete_draft(self, draft: str) -> None:
+        try:
+            self.delete(draft)
+        except StorageError as exc:
+            log.warning("draft_not_deleted", place=self.url, draft=draft, reason=str(exc))
 
     def copy(self, name: str, to: str) -> bool:
         """Copy within the store; False where there is an object under the other name already."""
@@ -148,8 +169,8 @@ class ObjectStore:
             try:
                 with _upload_may_be_done():
                     obstore.copy(self._store, name, to, overwrite=False)
-            except (AlreadyExistsError, PreconditionError):
-                return False
+            except (AlreadyExistsError, PreconditionError) as exc:
+                return _is_there_already(exc)
             return True
 
         return self._retried("copy", to, copy)
@@ -187,13 +208,22 @@ class ObjectStore:
                 return
 
     def is_reachable(self) -> bool:
-        """Whether the store answers at all, asked once: tells a bad object from a bad day."""
+        """Whether the store answers and knows us, asked once: tells a bad object from a bad day."""
+        name = f".probe-{secrets.token_hex(8)}"
         try:
-            self._head(f".probe-{secrets.token_hex(8)}")
+            self._head(name)
         except FileNotFoundError:
             return True
         except Exception:
-            return False
+            return self._is_refused(name)
+        return True
+
+    def _is_refused(self, name: str) -> bool:
+        """Whether the answer is about that one object: HEAD does not say why."""
+        try:
+            self._open(name, {})
+        except Exception as exc:
+            return isinstance(self._judge(exc, "read", name), ObjectRefused | FileNotFoundError)
         return True
 
     def _read_tail(self, name: str, length: int) -> tuple[ObjectFacts, bytes]:
@@ -214,17 +244,32 @@ class ObjectStore:
         stream = obstore.list(self._store, directory or None, offset=after, chunk_size=LIST_PAGE)
         return [_facts(meta) for meta in next(iter(stream), [])]
 
+    def _look(self, name: str) -> Any:
+        """As `_head`. An error of HEAD has no code: no object, no bucket and no right look alike
+        until one byte is asked for."""
+        try:
+            return self._head(name)
+        except Exception as exc:
+            answer = answer_of(exc)
+            if answer.code or answer.status not in WITHOUT_CODE:
+                raise
+        return self._open(name, {"range": (0, 1)}).meta
+
     def _head(self, name: str) -> Any:
         import obstore
 
+        if self._any_keys is not None and not is_plain(name):
+            return self._any_keys.head(name)
         return obstore.head(self._store, name)
 
     def _open(self, name: str, options: Any) -> Any:
         import obstore
 
+        if self._any_keys is not None and not is_plain(name):
+            return self._any_keys.open(name, options)
         return obstore.get(self._store, name, options=options)
 
-    def _retried(self, verb: str, name: str, attempt: Callable[[], Answer]) -> Answer:
+    def _retried(self, verb: str, name: str, attempt: Callable[[], Result]) -> Result:
         """Try until it works, is refused for good, or `retry_for_s` have passed."""
         deadline = time.monotonic() + self._config.retry_for_s
         wait_s = FIRST_WAIT_S
@@ -245,36 +290,17 @@ class ObjectStore:
         """The error to raise at once; None where another try may help."""
         from obstore import exceptions
 
-        if "NoSuchBucket" in str(exc):
-            return StorageError(
-                "the bucket does not exist",
-                hint="create it, or correct packer.output_dir",
-                place=self.url,
-            )
-        if isinstance(exc, FileNotFoundError | StorageError):
+        if isinstance(exc, StorageError):
             return exc
-        if isinstance(exc, exceptions.PreconditionError):
-            return BlockingIOError(f"{name} has changed")
-        if isinstance(exc, exceptions.PermissionDeniedError):
-            return PermissionError(f"{self.url} does not let us {verb} {name}")
-        if isinstance(exc, exceptions.InvalidPathError):
+        if isinstance(exc, exceptions.InvalidPathError) or is_misuse(exc):
             return ValueError(f"an object store client cannot ask for {name!r}")
-        if isinstance(exc, exceptions.UnauthenticatedError):
-            return StorageError(
-                "the object store does not accept our credentials",
-                hint="check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN or the "
-                "role of this machine",
-                place=self.url,
-            )
         if isinstance(exc, exceptions.NotSupportedError):
-            return StorageError(
-                "the object store cannot do what we need",
-                place=self.url,
-                verb=verb,
-                reason=_short(exc),
-            )
-        is_transient = isinstance(exc, exceptions.BaseError | OSError)
-        return None if is_transient else exc
+            return final_error(Answer(NOT_IMPLEMENTED), verb, name, self.url)
+        if isinstance(exc, FileNotFoundError) and answer_of(exc).status is None:
+            return exc
+        if isinstance(exc, exceptions.BaseError | OSError) or is_of_botocore(exc):
+            return final_error(answer_of(exc), verb, name, self.url)
+        return exc
 
     def _given_up(self, exc: Exception, verb: str, name: str) -> StorageError:
         return StorageError(
@@ -287,13 +313,26 @@ class ObjectStore:
         )
 
 
+def _is_there_already(exc: Exception) -> bool:
+    """False, for it was not created; raises what is no answer to that question."""
+    if answer_of(exc).is_conflict:
+        raise exc
+    return False
+
+
+def _any_keys(url: str, config: ObjectStoreConfig) -> AnyKeys | None:
+    """For a whole bucket of S3: there the names are keys of others."""
+    root, prefix = split_url(url)
+    return AnyKeys(root.partition("://")[2], config) if is_s3(root) and not prefix else None
+
+
 def _connect(url: str, config: ObjectStoreConfig) -> Any:
     try:
         from obstore.store import from_url
     except ImportError as exc:
         raise UsageError("object stores need the extra s3", hint=EXTRA_HINT, place=url) from exc
     given: dict[str, Any] = {}
-    if url.startswith(("s3://", "s3a://")):
+    if is_s3(url):
         given = {"copy_if_not_exists": "multipart", "conditional_put": "etag"}
         given["virtual_hosted_style_request"] = config.virtual_hosted
         given |= {"endpoint": config.endpoint} if config.endpoint else {}

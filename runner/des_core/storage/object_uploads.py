@@ -13,10 +13,18 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
-from des_core.basics.object_config import ObjectStoreConfig, split_url
+from des_core.basics.object_config import ObjectStoreConfig, is_s3, split_url
 from des_core.process.logs import get_logger
+from des_core.storage.answers import answer_of, final_error
+from des_core.storage.botocore_client import connect_botocore
 
 log = get_logger("uploads")
 TRIES = 10
@@ -56,8 +64,27 @@ class UnfinishedUploads:
             log.warning("uploads_not_listed", place=self._root, reason=str(exc)[:300])
         return 0
 
+    def missing_rights(self) -> list[str]:
+        """Which rights the role lacks to list and to abort uploads, tried with one that is not."""
+        if not is_s3(self._root):
+            return []
+        key, missing = f"{self._prefix}.des-admin-probe", []
+        tries = {
+            "s3:ListBucketMultipartUploads": ("list_multipart_uploads", {"Prefix": key}),
+            "s3:AbortMultipartUpload": ("abort_multipart_upload", {"Key": key, "UploadId": "none"}),
+        }
+        for right, (operation, arguments) in tries.items():
+            try:
+                self._ask(operation, **arguments)
+            except ImportError:
+                return []
+            except Exception as exc:
+                if answer_of(exc).status == HTTPStatus.FORBIDDEN:
+                    missing.append(right)
+        return missing
+
     def _list(self, start: str) -> Iterator[Upload]:
-        if not self._root.startswith(("s3://", "s3a://")):
+        if not is_s3(self._root):
             return
         markers: dict[str, str] = {}
         while True:
@@ -77,7 +104,7 @@ class UnfinishedUploads:
             self._ask("abort_multipart_upload", Key=upload.key, UploadId=upload.upload_id)
         except Exception as exc:
             # Asked again after an answer that got lost, the store knows of no such upload.
-            if _status(exc) != HTTPStatus.NOT_FOUND:
+            if answer_of(exc).status != HTTPStatus.NOT_FOUND:
                 raise
         log.info("upload_aborted", key=upload.key, begun_at=str(upload.begun_at))
         return True
@@ -86,13 +113,10 @@ class UnfinishedUploads:
         """One request; again where the connection or the store fails."""
         call = getattr(self._connected(), operation)
         tries = Retrying(
-            stop=stop_after_attempt(TRIES),
+            stop=stop_after_attempt(TRIES) | stop_after_delay(self._config.retry_for_s),
             wait=wait_random_exponential(multiplier=0.1, max=LONGEST_WAIT_S),
             retry=retry_if_exception(
-                lambda exc: (
-                    (_status(exc) or HTTPStatus.SERVICE_UNAVAILABLE)
-                    >= HTTPStatus.INTERNAL_SERVER_ERROR
-                )
+                lambda exc: final_error(answer_of(exc), "abort", "", self._root) is None
             ),
             reraise=True,
         )
@@ -106,30 +130,5 @@ class UnfinishedUploads:
     def _connected(self) -> Any:
         with self._guard:
             if self._client is None:
-                self._client = _connect(self._config)
+                self._client = connect_botocore(self._config)
             return self._client
-
-
-def _connect(config: ObjectStoreConfig) -> Any:
-    from boto3.session import Session
-    from botocore.config import Config
-
-    return Session().client(
-        "s3",
-        endpoint_url=config.endpoint,
-        region_name=config.region,
-        config=Config(
-            connect_timeout=config.timeout_s,
-            read_timeout=config.timeout_s,
-            retries={"total_max_attempts": 1},
-            s3={"addressing_style": "virtual" if config.virtual_hosted else "path"},
-        ),
-    )
-
-
-def _status(exc: BaseException) -> int | None:
-    """The HTTP status of the store's answer; None where there was none."""
-    answer = getattr(exc, "response", None)
-    metadata = answer.get("ResponseMetadata", {}) if isinstance(answer, dict) else {}
-    status = metadata.get("HTTPStatusCode")
-    return status if isinstance(status, int) else None

@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 ERROR = (
@@ -166,10 +167,19 @@ class FaultyProxy:
         self._loop.call_soon_threadsafe(event.set)
 
 
+Proxy = TypeVar("Proxy", bound=FaultyProxy)
+
+
 @contextlib.contextmanager
 def faulty_proxy(target: str, faults: Faults) -> Iterator[FaultyProxy]:
     """The proxy, running."""
-    proxy = FaultyProxy(target, faults)
+    with running_proxy(FaultyProxy(target, faults)) as proxy:
+        yield proxy
+
+
+@contextlib.contextmanager
+def running_proxy(proxy: Proxy) -> Iterator[Proxy]:
+    """Any proxy of this kind, running."""
     ready, stop = threading.Event(), asyncio.Event()
     thread = threading.Thread(target=proxy.run, args=(ready, stop), daemon=True)
     thread.start()
