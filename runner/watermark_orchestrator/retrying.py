@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 from des_core.basics.batches import batched
 from des_core.basics.timestamps import from_us, to_us
-from des_core.ledger.exceptions import FIRST_RETRY_AFTER, SKIPPED, OpenException, iterate_open
+from des_core.ledger.exceptions import (
+    FIRST_RETRY_AFTER,
+    SKIPPED,
+    OpenException,
+    is_named,
+    iterate_open,
+)
 from des_core.records import FileFailure, Reason, SourceRow
 from des_core.rows.share import Share
 from watermark_orchestrator.commit import commit_retry
@@ -46,7 +52,7 @@ class Selection:
             return False
         if self.reasons is not None and item.reason not in self.reasons:
             return False
-        return self.uids is None or item.uid in self.uids
+        return self.uids is None or is_named(item.uid, self.uids)
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ from des_core.basics.errors import WrongSchema
 from des_core.basics.identifiers import Dialect, TableName, quote
 from des_core.basics.resources import resource_dir
 from des_core.database.routing_sql import routing_expression
+from des_core.database.value_sql import UID_IS, size_value
 
 if TYPE_CHECKING:
     from sqlalchemy import TextClause
@@ -40,7 +41,8 @@ _PIECES = {
         "  AND {created_at_utc} > :start_at AND {created_at_utc} <= :end_at",
         None: "{created_at} > :start_at AND {created_at} <= :end_at",
     },
-    "size_number": {Dialect.POSTGRES: "CAST({size_bytes} AS bigint)", None: "{size_bytes}"},
+    "size_number": {Dialect.POSTGRES: "CAST({size_value} AS bigint)", None: "{size_value}"},
+    "uid_is": UID_IS,
 }
 CREATED_AT_INDEX = "idx_files_created_at"
 CREATED_ARCHIVED_INDEX = "idx_files_created_archived"
@@ -92,6 +94,7 @@ class Catalog:
         uid_kind: str = "text",
         has_crc32: bool = False,
         clocks: Sequence[str] = (),
+        size_is_whole: bool = True,
     ) -> None:
         self.dialect = dialect
         self._settings = settings
@@ -99,6 +102,7 @@ class Catalog:
         self._uid_kind = uid_kind
         self._has_crc32 = has_crc32
         self._clocks = tuple(clocks)
+        self._size_is_whole = size_is_whole
         self._loaded: dict[tuple[str, str], Statement] = {}
 
     @cached_property
@@ -117,6 +121,11 @@ class Catalog:
             "created_at_index_path": self._beside_files(CREATED_AT_INDEX),
             "created_archived_index_path": self._beside_files(CREATED_ARCHIVED_INDEX),
             "size_bytes": "NULL" if size is None else quote(size, self.dialect),
+            "size_value": size_value(
+                self.dialect,
+                None if size is None else quote(size, self.dialect),
+                is_whole=self._size_is_whole,
+            ),
             "row_key": quote(self._row_key, self.dialect),
             "uid_bytes": _uid_bytes(self.dialect, quoted["uid"], self._uid_kind),
             "kept_clocks": _kept(self._clocks, settings.table, self.dialect),

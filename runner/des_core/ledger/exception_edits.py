@@ -13,10 +13,12 @@ from des_core.ledger.events import record_event
 from des_core.ledger.exceptions import (
     RESOLVED_BY_HAND,
     OpenException,
+    is_named,
     iterate_open,
     resolve_exceptions,
 )
 from des_core.locks.lock import hold_lock
+from des_core.rows.values import storable
 
 EVENT_UIDS = 100
 
@@ -31,7 +33,7 @@ class ExceptionFilter:
     def includes(self, item: OpenException) -> bool:
         if self.reasons is not None and item.reason not in self.reasons:
             return False
-        return self.uids is None or item.uid in self.uids
+        return self.uids is None or is_named(item.uid, self.uids)
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def execute_resolve(config: Database, plan: ResolvePlan, *, actor: str, reason: 
                 details={
                     "files": plan.files,
                     "by_reason": plan.by_reason,
-                    "uids": [item.uid for item in plan.items[:EVENT_UIDS]],
+                    "uids": [storable(item.uid) for item in plan.items[:EVENT_UIDS]],
                 },
             )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from des_core.database.stored_time import (
     to_stored,
 )
 from des_core.database.transaction import Transaction
+from des_core.rows.values import as_before, storable
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Row
@@ -78,6 +79,16 @@ class ReasonCount:
 def uid_digest(uid: str) -> str:
     """The key of a uid of any length: sha256 of its UTF-8, hex."""
     return hashlib.sha256(uid.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def recorded_uid(row: Row[Any]) -> str:
+    """The uid of a row with `uid` and `uid_sha256`, in the form that `files` gave it."""
+    return as_before(row.uid, lambda text: uid_digest(text) == row.uid_sha256)
+
+
+def is_named(uid: str, uids: Container[str]) -> bool:
+    """Whether somebody named this uid, in its own form or in the one that screens show."""
+    return uid in uids or storable(uid) in uids
 
 
 def retry_after(attempts: int) -> timedelta:
@@ -183,13 +194,13 @@ def exception_values(
         due = None if item.attempts == 0 else now + retry_after(tries)
         yield {
             "uid_sha256": uid_digest(item.uid),
-            "uid": item.uid,
+            "uid": storable(item.uid),
             "created_at": to_stored(item.created_at, dialect),
-            "location": item.location,
+            "location": None if item.location is None else storable(item.location),
             "archived": item.archived,
             "reason": item.reason,
             "attempts": item.attempts,
-            "error": None if item.error is None else item.error[:2000],
+            "error": None if item.error is None else storable(item.error[:2000]),
             "now": to_stored(now, dialect),
             "next_attempt": optional_to_stored(due, dialect),
         }
@@ -198,7 +209,7 @@ def exception_values(
 def _open_exception(row: Row[Any]) -> OpenException:
     return OpenException(
         exception_id=int(row.exception_id),
-        uid=row.uid,
+        uid=recorded_uid(row),
         created_at=from_stored(row.created_at),
         location=row.location,
         archived=bool(row.archived),

@@ -20,6 +20,7 @@ from des_core.basics.timestamps import EARLIEST, LATEST
 from des_core.database.catalog import Statement
 from des_core.database.stored_time import from_stored, to_stored
 from des_core.database.transaction import Transaction
+from des_core.ledger.exceptions import recorded_uid
 from des_core.ledger.jobs import Job, advance_job
 from des_core.migration.live_state import read_indexes
 from des_core.migration.patience import patiently
@@ -146,7 +147,7 @@ class ChunkWriter:
         }
         with config.read() as tx:
             return [
-                (row.uid, from_stored(row.created_at), bool(row.archived))
+                (recorded_uid(row), from_stored(row.created_at), bool(row.archived))
                 for row in tx.run("migration_exceptions_between", values)
             ]
 
@@ -177,9 +178,9 @@ def write_flag(
 ) -> None:
     """The flag of one row, in the caller's transaction; a row that is gone needs none."""
     try:
-        key = migration.schema.uid_to_db(uid)
+        key = migration.schema.uid_values(uid)
     except ValueError:
         return
     values = migration.schema.window(created_at - _MICROSECOND, created_at)
-    values |= {"uid": key, "archived": archived}
+    values |= {**key, "archived": archived}
     tx.run(migration.source_catalog.get("migration_flag_one"), values)

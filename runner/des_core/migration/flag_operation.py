@@ -94,7 +94,7 @@ def _exceptions(scene: Scene, writer: ScriptWriter) -> Iterable[str]:
         for item in page:
             start = item.created_at - timedelta(microseconds=1)
             values = migration.schema.window(start, item.created_at)
-            values |= {"uid": migration.schema.uid_to_db(item.uid), "archived": item.archived}
+            values |= {**migration.schema.uid_values(item.uid), "archived": item.archived}
             yield writer.bound(statement, values)
 
 

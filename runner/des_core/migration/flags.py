@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from des_core.basics.timestamps import EARLIEST, from_us
 from des_core.database.stored_time import from_stored, to_stored
 from des_core.database.transaction import Transaction
-from des_core.ledger.exceptions import iterate_open
+from des_core.ledger.exceptions import iterate_open, recorded_uid
 from des_core.ledger.jobs import Job, advance_job, write_job
 from des_core.migration.flag_chunks import ChunkWriter, resume_margin, write_flag
 from des_core.migration.flag_jobs import (
@@ -149,7 +149,7 @@ def _resolved(migration: MigrationRun, base: datetime) -> Iterator[list[tuple[st
             rows: list[Any] = list(tx.run("migration_exceptions_resolved", values))
         if not rows:
             return
-        yield [(row.uid, from_stored(row.created_at)) for row in rows]
+        yield [(recorded_uid(row), from_stored(row.created_at)) for row in rows]
         values |= {"after_id": rows[-1].exception_id}
 
 

@@ -17,6 +17,7 @@ from des_core.basics.routing import (
     part_of,
 )
 from des_core.records import FileFailure, Reason, ShardRecord, SourceRow, fail
+from des_core.rows.values import describe_uid
 
 _BY_TIME_AND_UID = itemgetter(1, 0)
 
@@ -138,6 +139,9 @@ def _is_plain(uid: str) -> bool:
 
 
 def _uid_fault(uid: str) -> str | None:
+    fault = describe_uid(uid)
+    if fault is not None:
+        return fault
     try:
         encode_uid(uid)
     except UnusableUid as exc:

@@ -21,6 +21,7 @@ from des_core.database.transaction import Transaction
 from des_core.records import SourceRow
 from des_core.rows.schema import SourceSchema, inspect_source, source_catalog
 from des_core.rows.share import Share
+from des_core.rows.values import NO_SIZE, any_text, location_text, uid_text
 from des_core.settings.config import DatabaseSettings
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ BUFFERED_ROWS = 200
 LONG_ROW = 1024
 MAX_LOCATION = 4200
 MAX_SIZE = 2**63 - 1
-NO_SIZE = -1
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -200,7 +200,7 @@ class SourceReader:
         of the hour that the clocks of a zone skip do.
         """
         statement = self.catalog.get("row_by_key")
-        with self.database.read() as tx:
+        with self.database.read() as tx, any_text(tx.connection):
             for uid, created_at in keys:
                 yield self._lookup_one(tx, statement, uid, created_at)
 
@@ -213,7 +213,7 @@ class SourceReader:
         if not self.schema.uid_is_unique:
             return False
         try:
-            values = {"uid": self.schema.uid_to_db(uid)}
+            values = self.schema.uid_values(uid)
         except ValueError:
             return False
         with self.database.read() as tx:
@@ -226,13 +226,14 @@ class SourceReader:
     ) -> SourceRow | None:
         try:
             values = self.schema.window(created_at - MICROSECOND, created_at)
-            values["uid"] = self.schema.uid_to_db(uid)
+            values |= self.schema.uid_values(uid)
         except ValueError:
             return None
         row: Any = tx.run(statement, values).first()
         if row is None:
             return None
-        return SourceRow(str(row.uid), to_us(created_at), row.location, _size(row.size_bytes))
+        location = location_text(row.location)
+        return SourceRow(uid, to_us(created_at), location, _size(row.size_bytes))
 
     def _copied_rows(
         self, statement: Statement, values: dict[str, object]
@@ -242,7 +243,7 @@ class SourceReader:
             cursor = tx.connection.connection.cursor()
             with cursor.copy(f"COPY ({sql}) TO STDOUT", values) as copy:
                 copy.set_types(["text", "int8", "text", "int8"])
-                for page in cut_pages(map(SourceRow._make, copy.rows()), self.settings.page_size):
+                for page in cut_pages(map(_copied_row, copy.rows()), self.settings.page_size):
                     yield self._localized(page)
 
     def _streamed_rows(
@@ -262,7 +263,7 @@ class SourceReader:
         while True:
             page: list[SourceRow] = []
             last: Any = None
-            with self.database.read() as tx:
+            with self.database.read() as tx, any_text(tx.connection):
                 for rows in tx.run(statement, values).partitions(BUFFERED_ROWS):
                     last = rows[-1]
                     page += map(_row_of, rows)
@@ -312,16 +313,19 @@ def _length(row: SourceRow) -> int:
     return len(row[0]) + len(row[2] or "")
 
 
+def _copied_row(row: Any) -> SourceRow:
+    return SourceRow._make(row) if row[0] is not None else _row_of(row)
+
+
 def _row_of(row: Any) -> SourceRow:
     """Of drivers and databases that let anything stand in a column."""
-    location = row[2]
-    if location is not None and not isinstance(location, str):
-        location = (
-            location.decode("utf-8", "backslashreplace")
-            if isinstance(location, bytes)
-            else str(location)
-        )
-    return SourceRow(str(row[0]), int(row[1]), location, _size(row[3]))
+    uid, location = row[0], row[2]
+    return SourceRow(
+        uid if type(uid) is str else uid_text(uid),
+        int(row[1]),
+        location if type(location) is str else location_text(location),
+        _size(row[3]),
+    )
 
 
 def _size(value: Any) -> int | None:

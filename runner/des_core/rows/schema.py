@@ -21,6 +21,7 @@ from des_core.database.connections import Database
 from des_core.database.errors import ODD_TIME_HINT
 from des_core.database.transaction import Transaction
 from des_core.rows.flag_type import FLAG_HINT, flag_fault
+from des_core.rows.values import NULL_UID, number_of, uid_value
 from des_core.settings.config import DatabaseSettings
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 NET_MARGIN = timedelta(days=2)
 NOT_A_TIME = (
     "created_at of some rows is not a time that can be used: no watermark can speak of them"
+)
+NO_PATHS = (
+    *(sa.Integer, sa.Numeric, sa.LargeBinary, sa.BINARY, sa.VARBINARY),
+    *(sa.Date, sa.DateTime, sa.Time, sa.Boolean, sa.Uuid),
 )
 NAMES_HINT = "set database.{key} in the configuration"
 
@@ -55,7 +60,8 @@ class SourceSchema:
     """The columns of `files` as the server has them, and how to bind values against them.
 
     `uid_is_unique` where a key sees to it that no two rows have one uid. `clocks` are columns that
-    the server moves at every UPDATE; `flag_fault` says what is wrong with the column archived.
+    the server moves at every UPDATE; `flag_fault` says what is wrong with the column archived;
+    `size_is_whole` where the type of the column of sizes lets only whole numbers in.
     """
 
     dialect: Dialect
@@ -69,6 +75,7 @@ class SourceSchema:
     uid_is_unique: bool = True
     clocks: tuple[str, ...] = ()
     flag_fault: str | None = None
+    size_is_whole: bool = True
 
     def require_flag(self) -> None:
         """Refused where the column archived cannot say yes or no."""
@@ -92,6 +99,20 @@ class SourceSchema:
         except (ValueError, OverflowError) as exc:
             raise Refused(NOT_A_TIME, hint=ODD_TIME_HINT, example=repr(str(value)[:80])) from exc
 
+    def uid_values(self, uid: str) -> dict[str, object]:
+        """What `{uid_is}` binds for a uid in its text form; ValueError where there can be none.
+
+        On SQLite a number may stand in a column of text, and text in one of numbers.
+        """
+        value: object = uid_value(uid)
+        if self.dialect is Dialect.SQLITE:
+            return _values_for_sqlite(uid, value)
+        if value is not None and self.uid_kind is UidKind.INTEGER:
+            value = int(uid)
+        elif value is not None and self.uid_kind is UidKind.UUID:
+            value = uuid.UUID(uid) if self.dialect is Dialect.POSTGRES else uid
+        return {"uid": value, "uid_is_null": value is None}
+
     def uid_to_db(self, uid: str) -> object:
         """A uid's text form as the value to compare with; ValueError where it cannot be one."""
         if self.uid_kind is UidKind.INTEGER:
@@ -112,6 +133,21 @@ class SourceSchema:
             values["net_start"] = (start - NET_MARGIN).date().isoformat()
             values["net_end"] = (end + NET_MARGIN).date().isoformat()
         return values
+
+
+def _values_for_sqlite(uid: str, value: object) -> dict[str, object]:
+    try:
+        uid.encode()
+        broken = None
+    except UnicodeEncodeError:
+        # Bytes that are kept as text: the driver cannot bind them, the server can cast them.
+        broken = uid.encode("utf-8", "surrogateescape") if isinstance(value, str) else None
+    return {
+        "uid": None if broken is not None else value,
+        "uid_number": number_of(uid),
+        "uid_broken": broken,
+        "uid_is_null": uid == NULL_UID,
+    }
 
 
 def inspect_source(database: Database, settings: DatabaseSettings) -> SourceSchema:
@@ -137,6 +173,7 @@ def inspect_source(database: Database, settings: DatabaseSettings) -> SourceSche
         _require_column(columns, key, name, settings)
     if settings.size_column not in (None, "size_bytes"):
         _require_column(columns, "size_column", str(settings.size_column), settings)
+    _require_text(columns[settings.location_column], database.dialect)
     zone = settings.zone
     kind = _created_at_kind(columns[settings.created_at_column], database.dialect)
     if isinstance(columns[settings.created_at_column]["type"], sa.TIMESTAMP) and (
@@ -160,6 +197,7 @@ def inspect_source(database: Database, settings: DatabaseSettings) -> SourceSche
         uid_is_unique=uid_is_unique,
         clocks=clocks,
         flag_fault=flag_fault(columns, settings, database.dialect),
+        size_is_whole=_is_whole(columns.get(settings.size_column or "")),
     )
 
 
@@ -188,7 +226,12 @@ def source_catalog(schema: SourceSchema, settings: DatabaseSettings) -> Catalog:
         uid_kind=schema.uid_kind,
         has_crc32=schema.has_crc32,
         clocks=schema.clocks,
+        size_is_whole=schema.size_is_whole,
     )
+
+
+def _is_whole(size: ReflectedColumn | None) -> bool:
+    return size is None or isinstance(size["type"], sa.Integer)
 
 
 def _has_crc32(dialect: sa.Dialect) -> bool:
@@ -256,6 +299,19 @@ def _require_column(
         hint=(f"did you mean {near[0]}? " if near else "") + NAMES_HINT.format(key=key),
         columns=", ".join(columns),
     )
+
+
+def _require_text(location: ReflectedColumn, dialect: Dialect) -> None:
+    """WrongSchema where no row could have a path; on SQLite a type is only a wish."""
+    kind = location["type"]
+    if dialect is Dialect.SQLITE or isinstance(kind, sa.String | sa.types.NullType):
+        return
+    if isinstance(kind, NO_PATHS):
+        raise WrongSchema(
+            f"the location column has a type that holds no paths: {kind}",
+            hint=NAMES_HINT.format(key="location_column") + ", or give it the type text",
+            column=location["name"],
+        )
 
 
 def _uid_kind(column: ReflectedColumn) -> UidKind:

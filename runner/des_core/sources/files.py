@@ -4,18 +4,23 @@
 2. Only a regular file of the size in its row is read.
 3. After reading, the open file is looked at again: had it changed meanwhile, it is read anew, and
    in the end refused.
+4. Some file systems give sizes that are not those of the content (the kernel's own, some FUSE
+   mounts). Such a file is read to its end twice; if both are equal, that is its content.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import unicodedata
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from des_core.basics.own_places import OwnPlaces
 from des_core.basics.storage_errors import SYSTEMIC, storage_error
 from des_core.records import Reason, SourceRow
+from des_core.rows.values import NO_SIZE
 from des_core.shard_io.bigfiles import BigFile, copy_hashed
 from des_core.sources.roots import SourceFailure, SourceRoots
 
@@ -140,8 +145,12 @@ class LocalSources:
         fd = -1
         try:
             fd, before = self._roots.open(path)
-            _check_size(before, size_bytes)
             size = before.st_size
+            if not _ends_at(fd, size):
+                content = self._read_unsized(fd, before, size_bytes)
+                fd = fd if content is None or isinstance(content, bytes) else -1
+                return content
+            _check_size(size, size_bytes)
             if size > self._threshold:
                 big = LocalBigSource(fd, before, self._check)
                 fd = -1
@@ -160,22 +169,56 @@ class LocalSources:
             return None
         return content
 
+    def _read_unsized(
+        self, fd: int, status: os.stat_result, size_bytes: int | None
+    ) -> bytes | BigSource | None:
+        """The content of a file whose size is another, read twice; None if that differed."""
+        content = _read_rest(fd, b"", self._threshold + 1)
+        if len(content) > self._threshold:
+            os.lseek(fd, 0, os.SEEK_SET)
+            return LocalBigSource(fd, status, self._check, size_bytes)
+        os.lseek(fd, 0, os.SEEK_SET)
+        again = _read_rest(fd, b"", self._threshold + 1)
+        if content != again or _is_changed(status, os.fstat(fd)):
+            return None
+        # The application may have written down either.
+        if size_bytes != status.st_size:
+            _check_size(len(content), size_bytes)
+        return content
+
 
 class LocalBigSource:
     """An open file that is too big to be held in memory."""
 
-    def __init__(self, fd: int, status: os.stat_result, check: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        fd: int,
+        status: os.stat_result,
+        check: Callable[[], None],
+        size_bytes: int | None = None,
+    ) -> None:
+        """`size_bytes` is the row's, where the file's own is not that of the content."""
         self._file = open(fd, "rb", buffering=0)  # noqa: SIM115 - closed by copy_to or close
         self._status = status
         self._check = check
+        self._size_bytes = size_bytes
 
     def copy_to(self, destination: BinaryIO) -> BigFile:
         with self._file:
             copied = copy_hashed(self, destination)
+            is_same = copied.size == self._status.st_size or self._reads_the_same(copied)
             after = os.fstat(self._file.fileno())
-        if copied.size != self._status.st_size or _is_changed(self._status, after):
+        if not is_same or _is_changed(self._status, after):
             raise SourceFailure(Reason.CHANGED, "the file was changed while it was read")
         return copied
+
+    def _reads_the_same(self, copied: BigFile) -> bool:
+        """Read to the end once more: where the size says nothing, only the content can."""
+        if self._size_bytes != self._status.st_size:
+            _check_size(copied.size, self._size_bytes)
+        self._file.seek(0)
+        with Path(os.devnull).open("wb") as nowhere:
+            return copy_hashed(self, nowhere) == copied
 
     def close(self) -> None:
         self._file.close()
@@ -194,15 +237,24 @@ def _check_location(location: str | None) -> str:
         raise SourceFailure(Reason.BAD_LOCATION, "the location is empty")
     if location[0] != "/":
         raise SourceFailure(Reason.BAD_LOCATION, "the location is not an absolute path")
+    if not location.isascii() and any("\ud800" <= char <= "\udfff" for char in location):
+        raise SourceFailure(Reason.BAD_LOCATION, "the location is not valid Unicode text")
     return location
 
 
-def _check_size(status: os.stat_result, size_bytes: int | None) -> None:
-    if size_bytes is not None and status.st_size != size_bytes:
-        raise SourceFailure(
-            Reason.SIZE_MISMATCH,
-            f"the file has {status.st_size} bytes, its row says {size_bytes}",
-        )
+def _check_size(size: int, size_bytes: int | None) -> None:
+    if size_bytes in (None, size):
+        return
+    if size_bytes == NO_SIZE:
+        raise SourceFailure(Reason.SIZE_MISMATCH, "the size in its row is no number of bytes")
+    raise SourceFailure(
+        Reason.SIZE_MISMATCH, f"the file has {size} bytes, its row says {size_bytes}"
+    )
+
+
+def _ends_at(fd: int, size: int) -> bool:
+    """Whether there is a byte before `size`, and none from there on."""
+    return len(os.pread(fd, 2, max(size - 1, 0))) == min(size, 1)
 
 
 def _is_changed(before: os.stat_result, after: os.stat_result) -> bool:
@@ -229,4 +281,12 @@ def _explain(exc: OSError | ValueError, path: str) -> Exception:
     if exc.errno in SYSTEMIC:
         return storage_error("cannot open source files", exc, path)
     reason = _REASONS.get(exc.errno or 0, Reason.UNREADABLE)
-    return SourceFailure(reason, exc.strerror or str(exc))
+    return SourceFailure(reason, (exc.strerror or str(exc)) + _ending(path, reason))
+
+
+def _ending(path: str, reason: Reason) -> str:
+    """What nobody sees in a list: that the location ends with a blank or a carriage return."""
+    last = path[-1]
+    if reason is not Reason.MISSING or last.isalnum() or (last.isprintable() and last != " "):
+        return ""
+    return f"; the location ends with {unicodedata.name(last, ascii(last)).lower()}"

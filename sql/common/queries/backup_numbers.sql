@@ -4,5 +4,5 @@
 SELECT COUNT(*) AS files,
        MIN({created_at_utc}) AS oldest,
        MAX({created_at_utc}) AS newest,
-       SUM({size_bytes}) AS size_bytes
+       SUM({size_number}) AS size_bytes
 FROM {files};

@@ -3,5 +3,5 @@
 -- touches: files (one row)
 SELECT 1 AS found
 FROM {files}
-WHERE {uid} = :uid
+WHERE {uid_is}
 LIMIT 1;

@@ -4,5 +4,5 @@
 UPDATE {files}
 SET {archived} = :archived{kept_clocks}
 WHERE {created_at} > :start_at AND {created_at} <= :end_at
-  AND {uid} = :uid AND {uid_bytes} = :uid
+  AND {uid_is}
   AND NOT {archived} <=> :archived;

@@ -4,7 +4,7 @@
 SELECT {uid} AS uid,
        TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', {created_at}) AS created_us,
        {location} AS location,
-       {size_bytes} AS size_bytes
+       {size_number} AS size_bytes
 FROM {files}
 WHERE {created_at} > :start_at AND {created_at} <= :end_at
   AND {archived} = FALSE

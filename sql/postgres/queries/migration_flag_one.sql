@@ -4,5 +4,5 @@
 UPDATE {files}
 SET {archived} = :archived
 WHERE {created_at} > :start_at AND {created_at} <= :end_at
-  AND {uid} = :uid
+  AND {uid_is}
   AND {archived} IS DISTINCT FROM :archived;

@@ -4,7 +4,7 @@
 SELECT CAST({uid} AS text) AS uid,
        CAST(EXTRACT(EPOCH FROM {created_at}) * 1000000 AS bigint) AS created_us,
        {location} AS location,
-       CAST({size_bytes} AS bigint) AS size_bytes
+       {size_number} AS size_bytes
 FROM {files}
 WHERE {created_at} > :start_at AND {created_at} <= :end_at
   AND {archived} = FALSE

@@ -5,5 +5,5 @@ UPDATE {files}
 SET {archived} = :archived
 WHERE {created_at} >= :net_start AND {created_at} < :net_end
   AND {created_at_utc} > :start_at AND {created_at_utc} <= :end_at
-  AND {uid} = :uid AND {uid_bytes} = :uid
+  AND {uid_is}
   AND {archived} IS NOT :archived;

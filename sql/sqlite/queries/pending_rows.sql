@@ -5,7 +5,7 @@ SELECT {uid} AS uid,
        CAST(strftime('%s', {created_at_utc}) AS integer) * 1000000
            + CAST(substr({created_at_utc}, 21, 6) AS integer) AS created_us,
        {location} AS location,
-       {size_bytes} AS size_bytes,
+       {size_number} AS size_bytes,
        {created_at} AS page_created_at,
        {row_key} AS page_key
 FROM {files}

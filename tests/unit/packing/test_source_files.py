@@ -4,12 +4,13 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from des_core.basics.errors import StorageError
-from des_core.records import Reason
+from des_core.records import Reason, SourceRow
 from des_core.sources.files import LocalSources
 from des_core.sources.roots import SourceFailure
 from support.shards.packing import Corpus, pack_rows
@@ -107,8 +108,48 @@ def test_size_mismatch(sources: LocalSources, file: Path, size: int) -> None:
     assert reason_for(sources, str(file), size) is Reason.SIZE_MISMATCH
 
 
-def test_a_file_that_claims_to_be_empty_and_is_not(tmp_path: Path) -> None:
-    assert reason_for(LocalSources(1 << 20), "/proc/self/status") is Reason.CHANGED
+SIZES_THAT_LIE = ["/proc/version", "/sys/kernel/mm/transparent_hugepage/enabled"]
+
+
+@pytest.mark.parametrize("path", SIZES_THAT_LIE)
+def test_a_file_whose_size_is_not_its_content(path: str) -> None:
+    if not Path(path).exists():
+        pytest.skip(f"no {path} here")
+    content = Path(path).read_bytes()
+    said = Path(path).stat().st_size
+    assert said != len(content)
+    sources = LocalSources(1 << 20)
+    assert sources.read_some([SourceRow("a", 0, path, None)], 1 << 20) == [content]
+    for size in (None, len(content), said):
+        assert sources.read(path, size) == content
+    assert reason_for(sources, path, len(content) + 1) is Reason.SIZE_MISMATCH
+    big = LocalSources(8).read(path, len(content))
+    assert not isinstance(big, bytes)
+    target = BytesIO()
+    assert big.copy_to(target).size == len(content)
+    assert target.getvalue() == content
+
+
+def test_a_file_that_never_reads_the_same_twice() -> None:
+    path = "/proc/sys/kernel/random/uuid"
+    assert reason_for(LocalSources(1 << 20), path) is Reason.CHANGED
+    big = LocalSources(8).read(path, None)
+    assert not isinstance(big, bytes)
+    with pytest.raises(SourceFailure) as caught:
+        big.copy_to(BytesIO())
+    assert caught.value.reason is Reason.CHANGED
+
+
+@pytest.mark.parametrize(
+    ("end", "name"), [(" ", "space"), ("\r", r"'\r'"), ("\xa0", "no-break space")]
+)
+def test_what_nobody_sees_at_the_end_of_a_location_is_said(
+    sources: LocalSources, file: Path, end: str, name: str
+) -> None:
+    with pytest.raises(SourceFailure) as caught:
+        sources.read(f"{file}{end}", None)
+    assert caught.value.reason is Reason.MISSING
+    assert f"the location ends with {name}" in caught.value.message
 
 
 @pytest.fixture

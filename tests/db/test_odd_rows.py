@@ -1,0 +1,72 @@
+"""Whatever is wrong with one row is that row's exception, and every other row is packed."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from support.crash.truth import as_utc
+from support.program.archive import make_archive
+from support.program.scale import run_alone
+from support.rows.odd import CONTENT, OddRow, fill, make_rows
+from support.servers.database import TestDatabase
+from support.shards.tiny_reader import read_shard
+
+# Thousands in a soak; each kind of oddness comes many times in either.
+GOOD, ODD = (5_500, 5_000) if "DES_TEST_ROUNDS" in os.environ else (700, 600)
+
+
+def exceptions_of(config: TestDatabase) -> dict[datetime, tuple[str, str]]:
+    """created_at → (reason, uid as recorded) of the open exceptions."""
+    rows = config.rows(
+        "SELECT created_at, reason, uid FROM des_archive_exception WHERE resolved_at IS NULL"
+    )
+    return {as_utc(moment): (reason, uid) for moment, reason, uid in rows}
+
+
+def packed_uids(output: Path) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for path in output.glob("*.des"):
+        for uid, (content, _) in read_shard(path).items():
+            assert content == CONTENT
+            found[uid] += 1
+    return found
+
+
+def check(rows: list[OddRow], config: TestDatabase, output: Path) -> Counter[str]:
+    """Good rows are packed, all others are exceptions; how many of each reason."""
+    exceptions = exceptions_of(config)
+    packed = packed_uids(output)
+    for row in rows:
+        if row.fits:
+            assert row.created_at not in exceptions, (row, exceptions.get(row.created_at))
+            assert packed[row.uid] == 1, row
+        else:
+            assert row.created_at in exceptions, row
+    assert sum(packed.values()) == sum(row.fits for row in rows)
+    return Counter(reason for reason, _ in exceptions.values())
+
+
+@pytest.mark.slow
+def test_odd_rows_become_exceptions_and_hold_nobody_back(
+    database: TestDatabase, tmp_path: Path
+) -> None:
+    rows = make_rows(database.kind, tmp_path / "source", GOOD, ODD)
+    fill(database, rows)
+    migration = {"max_failures": 10_000, "max_failure_ratio": 0.9}
+    store = {"retry_for": 0.5, "timeout": 0.5}
+    settings = make_archive(
+        database, tmp_path / "out", migration=migration, packer={"object_store": store}
+    )
+    report = run_alone(settings)
+    assert report.has_new_exceptions
+    reasons = check(rows, database, tmp_path / "out")
+    assert set(reasons) >= {"bad_uid", "bad_location", "missing", "not_regular", "size_mismatch"}
+    database.execute("UPDATE des_archive_exception SET next_attempt = NULL")
+    again = run_alone(settings)
+    assert (again.retried.packed, again.retried.gone, again.late) == (0, 0, 0)
+    assert check(rows, database, tmp_path / "out") == reasons
