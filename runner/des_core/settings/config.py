@@ -19,7 +19,7 @@ from des_core.basics.identifiers import TableName, parse_table
 from des_core.basics.object_config import ObjectStoreConfig, is_object_url
 from des_core.basics.own_places import require_apart
 from des_core.packer_planner import ALREADY_COMPRESSED, MIB, PackerConfig
-from des_core.settings.values import ColumnName, Moment, Seconds, Whole, ZoneName
+from des_core.settings.values import ColumnName, Moment, Place, Seconds, Whole, ZoneName
 
 
 class Section(BaseModel):
@@ -95,7 +95,7 @@ class CompressionSettings(Section):
 class ObjectStoreSettings(Section):
     """How to reach an object store, where the environment does not say. Sizes in bytes."""
 
-    endpoint: str | None = None
+    endpoint: Place | None = None
     """URL of the object store, if it is not the provider's own. Example:
     `https://minio.example.org`."""
     region: str | None = None
@@ -133,7 +133,7 @@ class PackerSettings(Section):
     `output_dir` may be a URL like `s3://bucket/prefix`, and so may source roots.
     """
 
-    output_dir: Annotated[str, Field(min_length=1)]
+    output_dir: Place
     """Where shards go: one file system with room for the archive, or `s3://bucket/prefix`."""
     max_shard_size: Annotated[Whole, Field(ge=1 << 16)] = 1_000_000_000
     """Bytes after which a shard is closed and the next part begins."""
@@ -145,12 +145,12 @@ class PackerSettings(Section):
     """Worker processes; `null` is one for each core."""
     engine: Literal["local", "dask"] = "local"
     """`dask` packs on the workers of a Dask cluster instead of local processes."""
-    scheduler: Annotated[str, Field(min_length=1)] | None = None
+    scheduler: Place | None = None
     """Address of the Dask scheduler. Example: `tcp://scheduler:8786`."""
     read_concurrency: Annotated[Whole, Field(ge=1, le=1024)] = 64
     """Reads at once for each worker if the sources are slow. Raise it for network file systems and
     object stores."""
-    source_roots: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    source_roots: tuple[Place, ...] = ()
     """Directories, or URLs of buckets, below which locations may be opened. It is required before
     sources may be deleted."""
     adoption_check: Literal["all", "sample"] = "all"

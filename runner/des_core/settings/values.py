@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from des_core.basics.durations import parse_seconds
+from des_core.basics.object_config import is_object_url
 from des_core.basics.timestamps import parse_stored, require_range
 
 
@@ -40,8 +41,27 @@ def _duration_s(value: Any) -> Any:
     return parse_seconds(value) if isinstance(value, str) else value
 
 
+def _without_login(value: str) -> str:
+    """A path, or a URL in which no credentials stand: it may be printed, and put into any file."""
+    _, mark, rest = value.partition("://")
+    if not mark:
+        return value
+    host, _, path = rest.partition("/")
+    if is_object_url(value):
+        # Azure writes a container like a user; a key may have any sign in it.
+        is_plain = ":" not in host and not ("?" in path and "=" in path)
+    else:
+        is_plain = not any(sign in rest for sign in "@?#")
+    if not is_plain:
+        raise ValueError(
+            "a URL without login and options is wanted: credentials belong into the environment"
+        )
+    return value
+
+
 Whole = Annotated[int, BeforeValidator(_reject_bool)]
 Seconds = Annotated[float, BeforeValidator(_duration_s), Field(gt=0, le=86_400)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 ZoneName = Annotated[str, AfterValidator(_zone_name)]
+Place = Annotated[str, Field(min_length=1), AfterValidator(_without_login)]
 ColumnName = Annotated[str, Field(min_length=1, max_length=256)]
