@@ -1,7 +1,7 @@
 """The column archived goes, behind the gate; optional.
 
-Up: the gate and its event, the index that mentions the column, the column. It depends on the
-watermark, which alone knows then what is archived.
+Up: the gate, a trial of the drop, the event; then the index that mentions the column, and the
+column. It depends on the watermark, which alone knows then what is archived.
 
 Down: what will have to be written is remembered, the column comes back (TRUE in every row where the
 database can do that without a rewrite), and the formula is written where it says otherwise.
@@ -9,12 +9,14 @@ Statements: sql/<dialect>/migrations/0004_drop_archived.up.sql and .down.sql.
 """
 
 from des_core.migration.column import (
+    ASK_GATE,
     COLUMN_BACK,
     DROP_COLUMN,
     DROP_PACKER_INDEX,
-    PASS_GATE,
+    NOTE_DROP,
 )
 from des_core.migration.flag_operation import WRITE_FLAGS
+from des_core.migration.trial import TRY_DROP
 from des_core.migration.versions import Walk
 
 revision = "0004_drop_archived"
@@ -23,7 +25,9 @@ branch_labels = None
 depends_on = "0003_watermark"
 
 UP = (
-    PASS_GATE,
+    ASK_GATE,
+    TRY_DROP,
+    NOTE_DROP,
     DROP_PACKER_INDEX,
     DROP_COLUMN,
 )

@@ -10,7 +10,7 @@ from des_admin.commands.compliance import LagOption, LimitOption, LoadOption, Sl
 from des_admin.commands.migrate_run import MigrateRequest
 from des_admin.context import Context
 from des_admin.help_text import examples
-from des_admin.render.migration import print_plan, print_status
+from des_admin.render.migration import print_status
 from des_core.basics.errors import ExitCode, UsageError
 from des_core.ledger.revisions import Direction
 
@@ -94,7 +94,7 @@ def plan(
         dry_run=True,
     )
     made = request.make_plan(context)
-    context.emit("migrate-plan", request.payload(made), lambda out: print_plan(out, made))
+    request.emit_plan(context, made)
     if any(not finding.is_passed for finding in made.gate):
         context.finish(ExitCode.REFUSED)
 

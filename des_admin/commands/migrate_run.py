@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from des_admin.context import Context
-from des_admin.render.migration import print_plan
+from des_admin.render.plan import print_plan, summary
 from des_admin.render.values import count, duration
 from des_core.basics.errors import UsageError
 from des_core.ledger.revisions import Direction
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from des_core.migration.run import MigrationOptions, Notice
 
 PROGRESS_EVERY_S = 2.0
+VERSION_ENDS = ("version_begin", "version_move", "version_end")
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class MigrateRequest:
                 self._report(context, plan, done)
                 return
         if self.dry_run:
-            context.emit("migrate-plan", self.payload(plan), lambda out: print_plan(out, plan))
+            self.emit_plan(context, plan)
             require_passed(plan.gate)
             return
         if not plan.is_empty:
@@ -92,13 +94,39 @@ class MigrateRequest:
         from des_core.migration.gate import require_passed
 
         if not context.wants_json and not context.options.quiet:
-            print_plan(context.talk, plan)
+            if self.yes or self.plan_hash is not None:
+                context.say(summary(plan))
+            else:
+                print_plan(context.talk, plan, every=context.options.verbose)
         require_passed(plan.gate)
         context.prompts.confirm(self._question(plan), yes=self.yes)
         return self._execute(context, plan).revisions
 
-    def payload(self, plan: MigrationPlan) -> dict[str, object]:
-        return {"plan": plan, "is_empty": plan.is_empty}
+    def emit_plan(self, context: Context, plan: MigrationPlan) -> None:
+        """Print it, with the command that does exactly this."""
+        command, every = self.command(context, plan), context.options.verbose
+        payload = {"plan": plan, "is_empty": plan.is_empty, "command": command}
+        context.emit(
+            "migrate-plan",
+            payload,
+            lambda out: print_plan(out, plan, command=command, every=every),
+        )
+
+    def command(self, context: Context, plan: MigrationPlan) -> str | None:
+        """What to type so that this very plan is carried out; None where there is nothing to do."""
+        if plan.is_empty:
+            return None
+        words = ["des-admin"]
+        if context.options.config is not None:
+            words += ["--config", str(context.options.config)]
+        if context.options.profile is not None:
+            words += ["--profile", context.options.profile]
+        words += ["migrate", self.direction.value]
+        words += ["--drop-archived"] if self.drop_archived else []
+        words += ["--backup", self.backup] if self.backup is not None else []
+        words += ["--seed-at", self.seed_at] if self.seed_at is not None else []
+        words += ["--purge"] if self.purge else []
+        return shlex.join([*words, "--plan", plan.hash])
 
     def _question(self, plan: MigrationPlan) -> str:
         if plan.continues:
@@ -132,14 +160,20 @@ class MigrateRequest:
 
 @dataclass
 class Talk:
-    """Tells the operator what happens; counting rows only every two seconds."""
+    """Tells the operator what happens: a tick for each step, counts of rows every two seconds.
+
+    What changes our own tables is ticked once a revision, which ends with its version.
+    """
 
     context: Context
     _last: float = field(default_factory=time.monotonic)
+    _began: float = field(default_factory=time.monotonic)
 
     def __call__(self, notice: Notice) -> None:
         place = f"{notice.revision} " if notice.revision else ""
-        if notice.is_detail:
+        if notice.took_s is not None:
+            self._tick(notice, notice.took_s)
+        elif notice.is_detail:
             self.context.explain(f"{place}{notice.step}: {notice.text}")
         elif notice.done_rows is None:
             self.context.say(f"{place}{notice.step}: {notice.text}")
@@ -148,3 +182,13 @@ class Talk:
             share = "" if notice.share is None else f", {notice.share:.0%} of the range"
             eta = "" if notice.eta_s is None else f", about {duration(notice.eta_s)} left"
             self.context.say(f"{place}{notice.text}: {count(notice.done_rows)}{share}{eta}")
+
+    def _tick(self, notice: Notice, took_s: float) -> None:
+        if notice.step in VERSION_ENDS:
+            now = time.monotonic()
+            self.context.say(f"✓ {notice.revision}, {duration(now - self._began)}", style="green")
+            self._began = now
+        elif notice.is_on_files and not notice.step.startswith("version_"):
+            self.context.say(f"  ✓ {notice.step}, {duration(took_s)}", style="green")
+        elif notice.text:
+            self.context.explain(f"  ✓ {notice.step}, {duration(took_s)}: {notice.text}")

@@ -9,7 +9,7 @@ from des_core.basics.errors import Refused
 from des_core.ledger.revisions import Direction
 from des_core.migration.apply import make_plan, upgrade
 from des_core.migration.run import MigrationOptions
-from support.program.migrating import settings_for
+from support.program.migrating import index_names, settings_for
 from support.rows.filesdata import FilesTable, FilesTableFactory, canonical_rows
 from support.servers.database import TestDatabase
 from support.servers.limited_user import limited_user
@@ -180,4 +180,142 @@ def test_the_plan_shows_every_finding(seeded: FilesTable) -> None:
     plan = make_plan(settings_for(seeded.database), direction=Direction.UP, options=options)
     failed = {finding.check for finding in plan.gate if not finding.is_passed}
     assert failed == {"backup", "below"}
-    assert len(plan.gate) == 6
+    assert len(plan.gate) == 8
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ("CREATE STATISTICS both_of (dependencies) ON archived, size_bytes FROM files", "both_of"),
+        (
+            "CREATE FUNCTION waiting() RETURNS bigint LANGUAGE sql"
+            " BEGIN ATOMIC SELECT count(*) FROM files WHERE NOT archived; END",
+            "waiting",
+        ),
+        ("CREATE MATERIALIZED VIEW kept AS SELECT uid FROM files WHERE archived", "kept"),
+        ("CREATE RULE keep AS ON UPDATE TO files WHERE NEW.archived DO NOTHING", "files"),
+    ],
+)
+def test_with_anything_that_depends_on_the_column(
+    seeded: FilesTable, statement: str, named: str
+) -> None:
+    """No list of kinds: the catalogue is asked."""
+    seeded.database.execute(statement)
+    assert named in refusal(seeded.database)
+
+
+@pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
+def test_routines_and_whole_rows_are_named(seeded: FilesTable) -> None:
+    database = seeded.database
+    if database.kind == "postgres":
+        database.execute(
+            "CREATE FUNCTION by_text() RETURNS bigint LANGUAGE sql AS"
+            " 'SELECT count(*) FROM files WHERE archived'"
+        )
+        database.execute("CREATE TABLE copies (was files)")
+        named = ["routine by_text()", "copies.was"]
+    else:
+        database.execute("CREATE PROCEDURE by_text() SELECT COUNT(*) FROM files WHERE archived = 1")
+        database.execute(
+            "CREATE EVENT at_night ON SCHEDULE EVERY 1 DAY DO"
+            " UPDATE files SET archived = 1 WHERE uid = 'x'"
+        )
+        named = [f"procedure {database.name}.by_text", f"event {database.name}.at_night"]
+    plan = make_plan(settings_for(database), direction=Direction.UP, options=DROP)
+    [found] = [finding for finding in plan.gate if finding.check == "texts"]
+    assert found.is_warning
+    for name in named:
+        assert name in found.text
+
+
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE files ROW_FORMAT=COMPRESSED",
+        "ALTER TABLE files ADD FULLTEXT INDEX words (file_location)",
+        "ALTER TABLE files ADD SYSTEM VERSIONING",
+    ],
+)
+def test_what_the_server_refuses_is_refused_before_anything_goes(
+    seeded: FilesTable, change: str
+) -> None:
+    database = seeded.database
+    database.execute(change)
+    before = canonical_rows(database)
+    with pytest.raises(Refused, match="this server would not drop it") as caught:
+        upgrade(settings_for(database), options=DROP)
+    assert "nothing was changed" in str(caught.value.hint)
+    assert canonical_rows(database) == before
+    assert "idx_files_created_archived" in index_names(database)
+    assert "des_archive_trial" not in database.table_names()
+    assert database.value("SELECT COUNT(*) FROM des_archive_event WHERE action LIKE '%drop%'") == 0
+
+
+@pytest.mark.parametrize("database", ["sqlite", "mariadb"], indirect=True)
+def test_a_check_of_the_table_keeps_the_column(seeded: FilesTable) -> None:
+    database = seeded.database
+    check = "CHECK (archived IN (0, 1) OR uid = '')"
+    if database.kind == "mysql":
+        database.execute(f"ALTER TABLE files ADD CONSTRAINT sane {check}")
+    else:
+        [(text,)] = database.rows("SELECT sql FROM sqlite_master WHERE name = 'files'")
+        end = text.rindex(")")
+        database.execute_script(
+            [
+                "ALTER TABLE files RENAME TO plain",
+                "DROP INDEX idx_files_created_archived",
+                f"{text[:end]}, {check}{text[end:]}",
+                "INSERT INTO files SELECT * FROM plain",
+                "DROP TABLE plain",
+                "CREATE INDEX idx_files_created_archived ON files (created_at, archived)"
+                " WHERE archived = FALSE",
+                "CREATE INDEX idx_files_created_at ON files (created_at)",
+            ]
+        )
+    with pytest.raises(Refused, match="the column archived stays"):
+        upgrade(settings_for(database), options=DROP)
+    assert "idx_files_created_archived" in index_names(database)
+
+
+def test_what_does_not_come_back_is_said(seeded: FilesTable) -> None:
+    database = seeded.database
+    changes = {
+        "postgres": [
+            "ALTER TABLE files ALTER COLUMN archived DROP NOT NULL",
+            "ALTER TABLE files ALTER COLUMN archived SET DEFAULT NULL",
+            "COMMENT ON COLUMN files.archived IS 'asked for by audit'",
+            "GRANT SELECT (archived) ON files TO PUBLIC",
+            "ALTER TABLE files ALTER COLUMN archived SET STATISTICS 500",
+        ],
+        "mysql": ["ALTER TABLE files MODIFY archived SMALLINT NULL COMMENT 'asked for by audit'"],
+        "sqlite": [],
+    }
+    database.execute_script(changes[database.kind])
+    plan = make_plan(settings_for(database), direction=Direction.UP, options=DROP)
+    [back] = [finding for finding in plan.gate if finding.check == "back"]
+    expected = {
+        "postgres": [
+            "nullability",
+            "asked for by audit",
+            "=r/",
+            "statistics target 500",
+            "default none",
+        ],
+        "mysql": ["type smallint", "nullability", "asked for by audit"],
+        "sqlite": [],
+    }
+    for part in expected[database.kind]:
+        assert part in back.text
+
+
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+@pytest.mark.parametrize("engine", ["MyISAM", "Aria"])
+def test_an_engine_without_transactions_is_refused_in_the_plan(
+    database: TestDatabase, files_table: FilesTableFactory, engine: str
+) -> None:
+    files_table(database, 20, days=2, archived_days=1, files=False)
+    database.execute(f"ALTER TABLE files MODIFY uid VARCHAR(80) NOT NULL, ENGINE={engine}")
+    with pytest.raises(Refused, match=f"stored by {engine}"):
+        make_plan(settings_for(database), direction=Direction.UP)

@@ -24,7 +24,7 @@ DROP = MigrationOptions(drop_archived=True, backup="dump of Monday")
 PURGE = MigrationOptions(purge=True)
 # What has nothing to do with either table: manners of the connection, transactions, the lock.
 SILENT = re.compile(
-    r"\s*(SET|PRAGMA|BEGIN|COMMIT|ROLLBACK|SHOW|DESCRIBE)\b|.*\bdes_archive_lock\b|.*\bdes_archive_lease\b",
+    r"\s*(SET|PRAGMA|BEGIN|COMMIT|ROLLBACK|SHOW|DESCRIBE|SAVEPOINT)\b|.*\bdes_archive_lock\b|.*\bdes_archive_lease\b",
     re.IGNORECASE | re.DOTALL,
 )
 READS = re.compile(r"\s*(SELECT|WITH)\b", re.IGNORECASE)

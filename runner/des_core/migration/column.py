@@ -2,9 +2,10 @@
 
 It goes:
 1. The gate, each time, also where an earlier run was cut off after it.
-2. The event, before anything goes: it names the backup.
-3. The index that mentions it: without it MySQL drops the column at once, SQLite drops it at all.
-4. The column.
+2. A trial of the drop: what a server refuses is known before anything goes.
+3. The event, before anything goes: it names the backup.
+4. The index that mentions it: without it MySQL drops the column at once, SQLite drops it at all.
+5. The column.
 
 It comes back: on PostgreSQL, MySQL and MariaDB every row that is there reads TRUE from the
 catalogue, which is right up to the watermark, and then new rows get FALSE; on SQLite all rows read
@@ -27,7 +28,7 @@ from des_core.migration.facts import Facts
 from des_core.migration.flag_jobs import COMPLIANCE_JOB, ROLLBACK_JOB, begin_anew
 from des_core.migration.gate import pass_gate
 from des_core.migration.live_state import needs_null_pass, read_archived_column
-from des_core.migration.operations import READS, Operation, Scene, Sql, Work
+from des_core.migration.operations import Check, Operation, Scene, Sql, Work
 from des_core.migration.planned import PlannedStatement
 from des_core.migration.run import MigrationRun
 
@@ -75,17 +76,23 @@ def hole_reads(scene: Scene) -> Iterator[str]:
         yield from ("migration_unknown_first", "migration_unknown_next")
 
 
-def _drop_statements(scene: Scene) -> Iterator[PlannedStatement]:
-    for name in ("migration_archived_above", *hole_reads(scene)):
-        yield scene.query(Branch.SOURCE, name, READS)
+def _note_statements(scene: Scene) -> Iterator[PlannedStatement]:
     for name in ("job_forget", "event_add"):
         yield scene.query(Branch.CONFIG, name)
 
 
+def _gate_reads(scene: Scene) -> Iterator[str]:
+    yield from ("migration_archived_above", *hole_reads(scene))
+
+
 def _ask_gate(scene: Scene) -> None:
+    findings = pass_gate(scene.migration)
+    scene.migration.backup_named = next(i.text for i in findings if i.check == "backup")
+
+
+def _note_drop(scene: Scene) -> None:
     migration = scene.migration
     column = read_archived_column(migration)
-    backup = next(item.text for item in pass_gate(migration) if item.check == "backup")
     if column is None:
         return
     with migration.config.write() as tx:
@@ -98,7 +105,7 @@ def _ask_gate(scene: Scene) -> None:
             now=migration.now(),
             from_value=f"{column.type}{'' if column.is_nullable else ' NOT NULL'}",
             reason=migration.options.reason,
-            details={"backup": backup, "default": column.default},
+            details={"backup": migration.backup_named, "default": column.default},
         )
 
 
@@ -111,13 +118,20 @@ def _write_job(scene: Scene) -> Iterable[PlannedStatement]:
     return [scene.query(Branch.CONFIG, "job_write")]
 
 
-PASS_GATE = Work(
-    name="pass_gate",
-    branch=Branch.CONFIG,
-    says="the gate; then who drops the column, and which backup brings it back",
+ASK_GATE = Check(
+    name="ask_gate",
+    says="index, backup, flags and users of the column are as they must be",
     when=has_column,
-    statements=_drop_statements,
-    act=_ask_gate,
+    reads=_gate_reads,
+    ask=_ask_gate,
+)
+NOTE_DROP = Work(
+    name="note_drop",
+    branch=Branch.CONFIG,
+    says="who drops the column, and which backup brings it back",
+    when=has_column,
+    statements=_note_statements,
+    act=_note_drop,
 )
 DROP_PACKER_INDEX: Operation = Sql(
     name="drop_created_archived_index",

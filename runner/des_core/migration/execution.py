@@ -46,9 +46,16 @@ def _carry_out_group(start: Scene, members: Sequence[Operation]) -> None:
         migration.forget_schema()
     took_s = time.monotonic() - began
     for operation, scene in chosen:
-        said = operation.purpose(scene)
-        name = scene.revision.name
-        migration.report(Notice(name, operation.name, said, is_detail=True, took_s=took_s))
+        migration.report(
+            Notice(
+                scene.revision.name,
+                operation.name,
+                operation.purpose(scene),
+                is_detail=True,
+                took_s=took_s,
+                is_on_files=operation.place(scene) is Branch.SOURCE,
+            )
+        )
 
 
 def _choose(start: Scene, members: Sequence[Operation]) -> list[tuple[Operation, Scene]]:

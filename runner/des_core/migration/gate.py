@@ -61,7 +61,7 @@ def check_gate(migration: MigrationRun) -> list[GateFinding]:
 
 def preview_gate(migration: MigrationRun) -> list[GateFinding]:
     """The checks that can be made before there is a watermark."""
-    return [check(migration) for check in (backup_is_good, nothing_uses_column, server_is_able)]
+    return [check(migration) for check in PREVIEWED]
 
 
 def pass_gate(migration: MigrationRun) -> list[GateFinding]:
@@ -174,6 +174,46 @@ def nothing_uses_column(migration: MigrationRun) -> GateFinding:
     return GateFinding("users", True, "no view, trigger, index or session uses the column")
 
 
+def texts_name_column(migration: MigrationRun) -> GateFinding:
+    """Routines whose text alone is known, users of whole rows: named, for a person to judge."""
+    found = _find_on_column(migration, "migration_column_texts")
+    if not found:
+        return GateFinding(
+            "texts", True, "no routine names the column, nothing is made of whole rows"
+        )
+    return GateFinding(
+        "texts",
+        True,
+        "these name the column in their text, or use whole rows: " + ", ".join(found),
+        "read them: what uses the column fails once it is gone",
+        is_warning=True,
+    )
+
+
+def column_can_come_back(migration: MigrationRun) -> GateFinding:
+    """What the way back makes is a boolean, NOT NULL, default FALSE: all else is said before."""
+    found = _find_on_column(migration, "migration_column_made")
+    if not found:
+        return GateFinding("back", True, "the way back makes the column as it is")
+    return GateFinding(
+        "back",
+        True,
+        "the way back makes boolean NOT NULL DEFAULT FALSE; it does not bring back: "
+        + ", ".join(found),
+        "write it down: it is yours to set again after des-admin migrate down",
+        is_warning=True,
+    )
+
+
+def _find_on_column(migration: MigrationRun, query: str) -> list[str]:
+    values = table_values(migration) | {
+        "column_name": migration.settings.database.archived_column or "archived"
+    }
+    with migration.source.read() as tx:
+        statement = migration.source_catalog.get(query)
+        return [f"{row.kind} {row.name}" for row in tx.run(statement, values)]
+
+
 def _hidden_kinds(migration: MigrationRun) -> list[str]:
     """What MySQL and MariaDB show only to those who may make it; the others show it to all."""
     if migration.source.dialect is not Dialect.MYSQL:
@@ -202,14 +242,19 @@ def server_is_able(migration: MigrationRun) -> GateFinding:
     return GateFinding("server", not refused, text, hints, is_warning=bool(traps) and not refused)
 
 
-CHECKS: Sequence[GateCheck] = (
+CHECKS: tuple[GateCheck, ...] = (
     index_is_valid,
     backup_is_good,
     nothing_archived_above,
     holes_are_exceptions,
     nothing_uses_column,
+    texts_name_column,
+    column_can_come_back,
     server_is_able,
 )
+
+# Those that can be made before there is a watermark.
+PREVIEWED = CHECKS[1:2] + CHECKS[4:]
 
 
 def _unknown_to_ledger(

@@ -73,7 +73,7 @@ def plan_upgrade(migration: MigrationRun) -> MigrationPlan:
     """
     revisions = revisions_up(migration)
     if revisions:
-        migration.schema.require_flag()
+        require_table_is_able(migration)
     if seed_needs_index(migration, revisions):
         revisions = tuple(r for r in revisions if r.name <= CREATED_AT_INDEX.name)
         statements = list_statements(migration, revisions, Direction.UP)
@@ -90,11 +90,26 @@ def plan_upgrade(migration: MigrationRun) -> MigrationPlan:
     return _make_plan(migration, Direction.UP, revisions, statements, seed, gate)
 
 
+def require_table_is_able(migration: MigrationRun) -> None:
+    """Refused where the column says neither yes nor no, or the table knows no transactions."""
+    migration.schema.require_flag()
+    with migration.source.read() as tx:
+        statement = migration.source_catalog.get("migration_engine")
+        row = tx.run(statement, table_values(migration)).first()
+    if row is not None:
+        raise Refused(
+            f"files is stored by {row.engine}, which knows no transactions: flags that are half"
+            " written could not be taken back",
+            hint="move it to InnoDB first, in a quiet hour: ALTER TABLE … ENGINE=InnoDB",
+            table=str(migration.settings.database.table),
+        )
+
+
 def plan_downgrade(migration: MigrationRun) -> MigrationPlan:
     """What `down` has to do; nothing is changed. Refused where a row's time is no time."""
     revisions = revisions_down(migration)
     if revisions:
-        migration.schema.require_flag()
+        require_table_is_able(migration)
     # SQLite would read the whole index, and did before the seed.
     is_cheap = migration.source.dialect is not Dialect.SQLITE and serves_windows(migration)
     if revisions and is_cheap:

@@ -61,6 +61,7 @@ class Notice:
     eta_s: float | None = None
     is_detail: bool = False
     took_s: float | None = None
+    is_on_files: bool = False
 
 
 def ignore_notice(_notice: Notice) -> None:
@@ -72,7 +73,7 @@ class MigrationRun:
     """The two databases may be the same object. `report` hears what happens as it happens.
 
     `formula_written_for`: the watermark that this run, under its lock, wrote into `archived`, with
-    so many `flags_written`.
+    so many `flags_written`. `backup_named`: what the gate has said of the backup.
     """
 
     settings: Settings
@@ -84,6 +85,7 @@ class MigrationRun:
     seed_plan: SeedPlan | None = None
     formula_written_for: datetime | None = None
     flags_written: int = 0
+    backup_named: str | None = None
 
     @cached_property
     def reader(self) -> SourceReader:

@@ -31,6 +31,14 @@ WHERE t.event_object_schema = COALESCE(:schema_name, DATABASE())
   AND t.event_object_table = :table_only
   AND LOCATE(LOWER(:column_name), LOWER(t.action_statement)) > 0
 UNION
+SELECT 'check', k.constraint_name
+FROM information_schema.table_constraints AS t
+JOIN information_schema.check_constraints AS k
+    ON k.constraint_schema = t.constraint_schema AND k.constraint_name = t.constraint_name
+WHERE t.table_schema = COALESCE(:schema_name, DATABASE()) AND t.table_name = :table_only
+  AND t.constraint_type = 'CHECK'
+  AND LOCATE(CONCAT('`', :column_name, '`'), k.check_clause) > 0
+UNION
 SELECT 'session', CONCAT('connection ', p.id, ' of ', p.user)
 FROM information_schema.processlist AS p
 WHERE p.id <> CONNECTION_ID() AND p.db = DATABASE()

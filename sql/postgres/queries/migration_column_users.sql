@@ -61,6 +61,19 @@ WHERE place.attnum = ANY (CAST(t.tgattr AS smallint[]))
    OR f.prosrc ILIKE '%' || :column_name || '%'
    OR pg_get_triggerdef(t.oid) ILIKE '%' || :column_name || '%'
 UNION
+-- Whatever else the catalogue says depends on the column.
+SELECT i.type, i.identity
+FROM place
+JOIN pg_depend AS d ON d.refclassid = CAST('pg_class' AS regclass)
+    AND d.refobjid = place.attrelid AND d.refobjsubid = place.attnum
+CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, d.objsubid) AS i
+WHERE d.classid NOT IN (CAST('pg_rewrite' AS regclass), CAST('pg_constraint' AS regclass),
+                        CAST('pg_attrdef' AS regclass), CAST('pg_policy' AS regclass),
+                        CAST('pg_publication_rel' AS regclass), CAST('pg_trigger' AS regclass))
+  AND NOT EXISTS (SELECT 1 FROM pg_class AS c
+                  WHERE d.classid = CAST('pg_class' AS regclass) AND c.oid = d.objid
+                    AND c.relkind IN ('i', 'I'))
+UNION
 SELECT 'session', 'pid ' || a.pid || ' of ' || COALESCE(a.usename, '?') || ' ('
        || COALESCE(NULLIF(a.application_name, ''), 'unnamed') || ')'
 FROM place
