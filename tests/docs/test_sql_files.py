@@ -73,9 +73,10 @@ def test_every_file_is_a_statement_of_the_catalogue(dialect: Dialect) -> None:
 
 
 def test_a_file_with_pages_has_the_first_and_the_next() -> None:
-    paged = [_names(path) for path in SQL.rglob("*.sql") if len(_names(path)) > 1]
+    queries = list(SQL.glob("*/queries/*.sql"))
+    paged = [_names(path) for path in queries if len(_names(path)) > 1]
     assert ["migration_chunk_first", "migration_chunk_next"] in paged
-    marked = {path for path in SQL.rglob("*.sql") if re.search("(?m)-- .*page$", path.read_text())}
+    marked = {path for path in queries if re.search("(?m)-- .*page$", path.read_text())}
     assert len(marked) == len(paged)
 
 
@@ -84,9 +85,8 @@ def test_every_statement_is_used_by_the_program() -> None:
     plain, patterns = _strings()
     plain |= {f"{role}_{place}" for role in Role for place in Place}
     unused = [
-        str(path.relative_to(SQL))
+        f"{path.relative_to(SQL)}: {name}"
         for path in SQL.rglob("*.sql")
-        if path.parent.name != "migrations"
         for name in _names(path)
         if name not in plain and not any(pattern.fullmatch(name) for pattern in patterns)
     ]
@@ -94,6 +94,10 @@ def test_every_statement_is_used_by_the_program() -> None:
 
 
 def _names(path: Path) -> list[str]:
+    """The statements of a file: its steps, its pages, or itself."""
+    steps = re.findall(r"^-- step: (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    if steps:
+        return steps
     found = re.findall("-- (first|next) page$", path.read_text(encoding="utf-8"), re.MULTILINE)
     return [f"{path.stem}_{page}" for page in sorted(set(found))] or [path.stem]
 
@@ -102,7 +106,7 @@ def _strings() -> tuple[set[str], list[re.Pattern[str]]]:
     """The texts of the program, and its f-strings that say more than an underscore."""
     plain: set[str] = set()
     patterns: list[re.Pattern[str]] = []
-    for path in modules(*PACKAGES):
+    for path in modules(*PACKAGES, "alembic"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 plain.add(node.value.removesuffix(".sql"))
