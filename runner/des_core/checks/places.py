@@ -78,7 +78,11 @@ def check_source_roots(patient: Patient) -> Check:
     """The allowed roots can be read."""
     roots = patient.settings.packer.source_roots
     if not roots:
-        return ok("source roots", "none configured: files may lie anywhere")
+        return warning(
+            "source roots",
+            "none are configured: whatever a row names is packed, if this user may read it",
+            "set packer.source_roots; [/] says in so many letters that files may lie anywhere",
+        )
     for root in (Path(root) for root in roots if not is_object_url(root)):
         if not root.is_dir() or not os.access(root, os.R_OK | os.X_OK):
             return failed(
