@@ -3,5 +3,5 @@
 -- touches: system views
 SELECT NULL AS schema_name, NULL AS table_name, NULL AS name, NULL AS columns,
        0 AS is_valid, 0 AS is_plain, NULL AS predicate, NULL AS attached_to
-FROM (SELECT 1 AS one) AS nothing
+FROM (SELECT 1 AS one) AS no_rows
 WHERE 1 = 0;
