@@ -44,17 +44,23 @@ def check_backup(
     changed by somebody is not to be executed.
     """
     entry = load_entry(path)
+    notes: list[str] = []
     if entry.stored is None:
         finding = Finding(
             *(Level.L0, Severity.ERROR, "no_manifest", str(entry.problem)),
             f"remove it: rm -r {path}; then: des-admin backup create",
         )
         return _report(path, None, {Level.L0: [finding]}, around)
-    return _report(path, entry.stored, _run(entry.stored, around, options, listener), around)
+    found = _run(entry.stored, around, options, listener, notes)
+    return _report(path, entry.stored, found, around, tuple(notes))
 
 
 def _run(
-    stored: Stored, around: Surroundings, options: CheckOptions, listener: Listener
+    stored: Stored,
+    around: Surroundings,
+    options: CheckOptions,
+    listener: Listener,
+    notes: list[str],
 ) -> dict[Level, list[Finding]]:
     found = {Level.L0: list(check_presence(stored, around))}
     if options.level >= Level.L1:
@@ -64,7 +70,7 @@ def _run(
         found[Level.L2] = list(_check_content(stored))
     if options.level >= Level.L3 and not _is_damaged(found):
         listener(Progress("restore", 0, None))
-        found[Level.L3] = list(_check_restored(stored, options))
+        found[Level.L3] = list(_check_restored(stored, options, notes))
     return found
 
 
@@ -93,12 +99,15 @@ def _check_content(stored: Stored) -> Iterator[Finding]:
             yield _untold(Level.L2, exc)
 
 
-def _check_restored(stored: Stored, options: CheckOptions) -> Iterator[Finding]:
+def _check_restored(stored: Stored, options: CheckOptions, notes: list[str]) -> Iterator[Finding]:
+    """`notes` get what the restore came without."""
     dumper = dumper_for(stored.manifest.server.dialect)
     with private_directory() as scratch:
         try:
             with dumper.restore(stored, options.scratch_target, scratch, options.jobs) as restored:
-                yield from _compare_numbers(stored, _count_restored(stored, restored))
+                notes += restored.notes
+                yield from restored.findings
+                yield from _compare_numbers(stored, _count_restored(stored, restored.target))
         except WrongSchema as exc:
             yield Finding(Level.L3, Severity.ERROR, "missing_table", str(exc), AGAIN)
         except (DatabaseUnreachable, Refused, StorageError, UsageError) as exc:
@@ -152,12 +161,18 @@ def _report(
     stored: Stored | None,
     found: dict[Level, list[Finding]],
     around: Surroundings,
+    notes: tuple[str, ...] = (),
 ) -> CheckReport:
     statuses = {level: judge(found[level]) if level in found else Status.SKIPPED for level in Level}
     findings = tuple(finding for level in Level for finding in found.get(level, []))
     if stored is None:
         return CheckReport(path.name, str(path), statuses, findings, around.now)
     manifest = stored.manifest
+    details = {"database": manifest.server.label, "product": manifest.server.product}
+    if manifest.left_out:
+        details["not in it"] = "; ".join(manifest.left_out)
+    if notes:
+        details["restored without"] = "; ".join(notes)
     return CheckReport(
         name=path.name,
         path=str(path),
@@ -168,5 +183,5 @@ def _report(
         finished_at=manifest.finished_at,
         manifest_sha256=stored.manifest_sha256,
         size_bytes=manifest.size_bytes,
-        details={"database": manifest.server.label, "product": manifest.server.product},
+        details=details,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -86,6 +86,15 @@ class Stored:
     manifest_sha256: str
 
 
+@dataclass
+class Restored:
+    """A scratch database with a backup's content; `notes` say in words what it came without."""
+
+    target: Target
+    notes: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+
 class Dumper(Protocol):
     """One database product's way to dump, to read a dump back, and to restore it."""
 
@@ -99,9 +108,9 @@ class Dumper(Protocol):
 
     def restore(
         self, stored: Stored, target: Target | None, scratch: Path, jobs: int
-    ) -> AbstractContextManager[Target]:
+    ) -> AbstractContextManager[Restored]:
         """L3: a scratch database with the backup's content, gone at the end of the block.
 
-        CheckFailed where the restore fails.
+        As near to a real restore as the server allows. CheckFailed where the restore fails.
         """
         ...

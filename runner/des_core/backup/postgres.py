@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from des_core.backup.dump import DumpOrder, DumpResult, Layout, Squeeze, Stored
+from des_core.backup.dump import DumpOrder, DumpResult, Layout, Restored, Squeeze, Stored
 from des_core.backup.findings import Finding, Level, Severity
 from des_core.backup.identity import Target
 from des_core.backup.manifest import ToolRun
@@ -39,6 +39,10 @@ DATA_DIRECTORY = "data"
 MAGIC = b"PGDMP"
 LOCK_WAIT_MS = 60_000
 ZSTD_SINCE = (16,)
+AGAIN = "make another backup: des-admin backup create"
+WITHOUT_OWNERS = ("--no-owner", "--no-privileges", "--no-tablespaces")
+NOT_TRIED = ("publications and subscriptions", "settings of the database and roles")
+ROLES_HINT = "as a superuser, on a server with its roles: backup.scratch_url"
 _SECRET_KEYS = ("password", "sslpassword", "passfile")
 
 
@@ -95,26 +99,52 @@ class PostgresDumper:
     @contextmanager
     def restore(
         self, stored: Stored, target: Target | None, scratch: Path, jobs: int
-    ) -> Iterator[Target]:
-        """Into a new database of the same server, dropped at the end whatever happens."""
+    ) -> Iterator[Restored]:
+        """Into a new database of the same server, dropped at the end whatever happens.
+
+        First as a real restore: with owners, rights and tablespaces. Where the server lacks the
+        roles, or the user the right, without them, and the report says so.
+        """
         if target is None:
             raise UsageError("a restore needs a server", hint="leave out --offline")
-        program = find_postgres_program("pg_restore", _dumped_by(stored))
-        name = f"des_check_{secrets.token_hex(6)}"
-        catalog = BackupCatalog(Dialect.POSTGRES, scratch=name)
-        with target.database.autocommit() as tx:
-            tx.run(catalog.backup("scratch_create"))
-        try:
-            restored = target.scratch(name, stored.manifest.source.default_schema)
+        with ExitStack() as stack:
             try:
-                _create_schemas(stored, restored)
-                _restore(program, stored, target, name, scratch, jobs)
-                yield restored
-            finally:
-                restored.database.close()
+                restored = stack.enter_context(_restored(stored, target, scratch, jobs, ()))
+            except _NotWithOwners as exc:
+                again = _restored(stored, target, scratch, jobs, WITHOUT_OWNERS)
+                restored = stack.enter_context(again)
+                restored.notes.append("owners, rights, tablespaces")
+                message = f"it comes back without owners and rights only: {exc.message}"
+                restored.findings.append(
+                    Finding(Level.L3, Severity.WARNING, "without_owners", message, ROLES_HINT)
+                )
+            yield restored
+
+
+class _NotWithOwners(CheckFailed):
+    """The dump could not be restored as it is; without owners and rights it may be."""
+
+
+@contextmanager
+def _restored(
+    stored: Stored, target: Target, scratch: Path, jobs: int, options: tuple[str, ...]
+) -> Iterator[Restored]:
+    program = find_postgres_program("pg_restore", _dumped_by(stored))
+    name = f"des_check_{secrets.token_hex(6)}"
+    catalog = BackupCatalog(Dialect.POSTGRES, scratch=name)
+    with target.database.autocommit() as tx:
+        tx.run(catalog.backup("scratch_create"))
+    try:
+        database = target.scratch(name, stored.manifest.source.default_schema)
+        try:
+            _create_schemas(stored, database)
+            _restore(program, stored, target, name, scratch, jobs, options)
+            yield Restored(database, list(NOT_TRIED))
         finally:
-            with target.database.autocommit() as tx:
-                tx.run(catalog.backup("scratch_drop"))
+            database.database.close()
+    finally:
+        with target.database.autocommit() as tx:
+            tx.run(catalog.backup("scratch_drop"))
 
 
 def _dump_rest(order: DumpOrder) -> tuple[str, ...]:
@@ -211,7 +241,13 @@ def _create_schemas(stored: Stored, restored: Target) -> None:
 
 
 def _restore(
-    program: Program, stored: Stored, target: Target, name: str, scratch: Path, jobs: int
+    program: Program,
+    stored: Stored,
+    target: Target,
+    name: str,
+    scratch: Path,
+    jobs: int,
+    options: tuple[str, ...],
 ) -> None:
     # Publications and subscriptions would reach out of the scratch database. A newer pg_restore
     # sets parameters that an older server does not know, which is no fault of the backup.
@@ -219,8 +255,8 @@ def _restore(
     command = [
         program.path,
         f"--dbname={_conninfo(target, scratch, dbname=name)}",
-        *("--no-password", "--no-owner", "--no-privileges", "--no-tablespaces"),
-        *("--no-publications", "--no-subscriptions", f"--jobs={jobs}"),
+        *("--no-password", "--no-publications", "--no-subscriptions", f"--jobs={jobs}"),
+        *options,
         *([] if is_newer else ["--exit-on-error"]),
         str(_data_path(stored)),
     ]
@@ -228,12 +264,10 @@ def _restore(
         running.process.wait()
     if is_newer and _only_unknown_parameters(running.stderr):
         return
+    if running.process.returncode != 0 and not options:
+        raise _NotWithOwners(next(iter(running.stderr.splitlines()), "pg_restore failed"))
     if running.process.returncode != 0:
-        raise CheckFailed(
-            "the backup cannot be restored",
-            hint="make another backup: des-admin backup create",
-            stderr=running.stderr,
-        )
+        raise CheckFailed("the backup cannot be restored", hint=AGAIN, stderr=running.stderr)
 
 
 def _only_unknown_parameters(stderr: str) -> bool:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from sqlalchemy.engine import URL
 
-from des_core.backup.dump import DumpOrder, DumpResult, Stored
+from des_core.backup.dump import DumpOrder, DumpResult, Restored, Stored
 from des_core.backup.findings import Finding, Level, Severity
 from des_core.backup.identity import Target, open_target
 from des_core.backup.manifest import ToolRun
@@ -81,14 +81,14 @@ class SqliteDumper:
     @contextmanager
     def restore(
         self, stored: Stored, target: Target | None, scratch: Path, jobs: int
-    ) -> Iterator[Target]:
+    ) -> Iterator[Restored]:
         """Into a file beside nothing else, removed at the end."""
         copy = scratch / "restored.sqlite"
         try:
             shutil.copyfile(stored.path / DATA_FILE, copy)
             restored = open_target(_url(copy))
             try:
-                yield restored
+                yield Restored(restored)
             finally:
                 restored.database.close()
         finally:
