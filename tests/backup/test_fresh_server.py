@@ -123,7 +123,8 @@ RIGHTS = {
         "settings": "SELECT d.datname::text, setrole::regrole::text, setconfig::text FROM"
         " pg_db_role_setting s LEFT JOIN pg_database d ON d.oid = s.setdatabase",
         "database": "SELECT encoding, datcollate::text, datctype::text,"
-        " ARRAY(SELECT unnest(datacl)::text ORDER BY 1) FROM pg_database WHERE datname = current_database()",
+        " ARRAY(SELECT unnest(datacl)::text ORDER BY 1) FROM pg_database"
+        " WHERE datname = current_database()",
         "large": "SELECT convert_from(lo_get(oid), 'UTF8') FROM pg_largeobject_metadata",
         "comments": "SELECT obj_description('files'::regclass)",
         "next": 'SELECT last_value, is_called FROM "app s".notes_id_seq',
