@@ -4,8 +4,10 @@ Tables, rights, settings, the history of versioned tables; the application's use
 """
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from support.program.runner import write_config
 from support.rows.filesdata import FilesTableFactory
 from support.servers.database import TestDatabase
 from support.servers.kinds import database_on
-from support.servers.mariadb import MariaDbServer
+from support.servers.mysql import MySqlServer
 from support.servers.postgres import PostgresServer
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import run_cycle
@@ -51,7 +53,7 @@ POSTGRES = [
     "SELECT lo_from_bytea(0, 'large')",
     "COMMENT ON TABLE files IS 'one row per file'",
 ]
-MARIADB = [
+MYSQL = [
     f"CREATE USER app@'%' IDENTIFIED BY '{PASSWORD.replace(chr(39), chr(39) * 2)}'",
     "CREATE ROLE readers",
     "GRANT readers TO app@'%'",
@@ -60,6 +62,13 @@ MARIADB = [
     "CREATE TABLE notes (id integer AUTO_INCREMENT PRIMARY KEY, word text)",
     "INSERT INTO notes (word) VALUES ('a'), ('b')",
     "GRANT DELETE ON {db}.notes TO app@'%'",
+    "CREATE FUNCTION twice(n integer) RETURNS integer DETERMINISTIC RETURN 2 * n",
+    "CREATE TRIGGER noted BEFORE INSERT ON notes FOR EACH ROW SET NEW.word = UPPER(NEW.word)",
+    "CREATE EVENT never ON SCHEDULE EVERY 1 YEAR DISABLE DO DELETE FROM notes",
+    "CREATE DEFINER = app@'%' SQL SECURITY INVOKER VIEW seen_by_app AS SELECT uid FROM files",
+]
+MARIADB = [
+    *MYSQL,
     "CREATE TABLE prices (id integer PRIMARY KEY, price integer) WITH SYSTEM VERSIONING",
     "INSERT INTO prices VALUES (1, 10)",
     "UPDATE prices SET price = 20",
@@ -68,16 +77,13 @@ MARIADB = [
     "GRANT ALL ON {db}.* TO gone@'%'",
     "CREATE DEFINER = gone@'%' SQL SECURITY INVOKER VIEW seen AS SELECT uid FROM files",
     "DROP USER gone@'%'",
-    "CREATE FUNCTION twice(n integer) RETURNS integer RETURN 2 * n",
-    "CREATE TRIGGER noted BEFORE INSERT ON notes FOR EACH ROW SET NEW.word = UPPER(NEW.word)",
-    "CREATE EVENT never ON SCHEDULE EVERY 1 YEAR DISABLE DO DELETE FROM notes",
 ]
+STATEMENTS = {"postgres": POSTGRES, "mariadb": MARIADB, "mysql": MYSQL, "sqlite": []}
 
 
 def settle(database: TestDatabase) -> None:
     """What an application has beside its table: users, rights, settings, code."""
-    statements = {"postgres": POSTGRES, "mysql": MARIADB, "sqlite": []}[database.kind]
-    for statement in statements:
+    for statement in STATEMENTS[database.server]:
         database.execute(statement.replace("{db}", database.quote(database.name)))
     if database.kind == "postgres":
         name = database.quote(database.name)
@@ -103,12 +109,13 @@ def everything(database: TestDatabase) -> dict[str, Any]:
     else:
         names = sorted(database.quote(name) for name in database.table_names())
     found: dict[str, Any] = {name: checksum(database, name) for name in sorted(names)}
-    for name, query in RIGHTS.get(database.kind, {}).items():
+    for name, query in (RIGHTS.get(database.kind, {}) | RIGHTS.get(database.server, {})).items():
         found[name] = sorted(database.rows(query), key=repr)
     return found
 
 
 RIGHTS = {
+    # By kind, and what only one product has.
     "postgres": {
         "tables": "SELECT oid::regclass::text, relkind::text, relowner::regrole::text,"
         " relacl::text, reloptions::text FROM pg_class WHERE relnamespace::regnamespace::text"
@@ -134,10 +141,8 @@ RIGHTS = {
         " information_schema.SCHEMA_PRIVILEGES",
         "table grants": "SELECT GRANTEE, TABLE_NAME, PRIVILEGE_TYPE FROM"
         " information_schema.TABLE_PRIVILEGES",
-        "users": "SELECT User, is_role, authentication_string FROM mysql.user WHERE Host = '%'"
-        " OR is_role = 'Y'",
-        "roles": "SELECT User, Role FROM mysql.roles_mapping WHERE User <> 'root'",
-        "history": "SELECT id, price, ROW_START, ROW_END FROM prices FOR SYSTEM_TIME ALL",
+        "users": "SELECT User, authentication_string FROM mysql.user WHERE User IN ('app',"
+        " 'readers')",
         "code": "SELECT ROUTINE_NAME, ROUTINE_DEFINITION FROM information_schema.ROUTINES"
         " WHERE ROUTINE_SCHEMA = DATABASE()",
         "events": "SELECT EVENT_NAME, STATUS, DEFINER FROM information_schema.EVENTS"
@@ -149,6 +154,10 @@ RIGHTS = {
         "database": "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM"
         " information_schema.SCHEMATA WHERE SCHEMA_NAME = DATABASE()",
     },
+    "mariadb": {
+        "roles": "SELECT User, Role FROM mysql.roles_mapping WHERE User <> 'root'",
+        "history": "SELECT id, price, ROW_START, ROW_END FROM prices FOR SYSTEM_TIME ALL",
+    },
 }
 
 
@@ -157,7 +166,7 @@ def checksum(database: TestDatabase, table: str) -> tuple[int, str]:
     return len(rows), hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
-@pytest.fixture(params=["postgres", "mariadb", "sqlite"])
+@pytest.fixture(params=["postgres", "mariadb", "mysql", "sqlite"])
 def servers(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> tuple[TestDatabase, Callable[[], TestDatabase]]:
@@ -171,8 +180,11 @@ def servers(
             return database
 
         return database, move
-    start = request.getfixturevalue(f"private_{request.param}")
-    server: PostgresServer | MariaDbServer = start()
+    if request.param == "postgres":
+        start = request.getfixturevalue("private_postgres")
+    else:
+        start = partial(request.getfixturevalue("private_mysql"), request.param)
+    server: PostgresServer | MySqlServer = start()
     database = database_on(server)
 
     def renew() -> TestDatabase:
@@ -186,7 +198,7 @@ def servers(
     return database, renew
 
 
-def connect(server: PostgresServer | MariaDbServer, name: str) -> Any:
+def connect(server: PostgresServer | MySqlServer, name: str) -> Any:
     return server.connect(name)
 
 
@@ -245,6 +257,7 @@ def test_all_comes_back_on_a_new_server(
     before = everything(database)
     fresh = renew()
     write_config(make_settings(fresh, tmp_path / "shards"), tmp_path / "des-admin.yaml")
+    shutil.rmtree(tmp_path / "bin")
     desk = sit_down(tmp_path, fresh)
     restore(desk, stop_before="des-admin watermark show")
     after = everything(fresh)
