@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from des_core.basics.errors import ConfigError
+from des_core.basics.object_config import is_object_url
 from des_core.basics.own_places import require_apart
 from des_core.database.connections import Database, open_database, wrap_connection
 from des_core.database_source import SourceDatabaseConfig
@@ -56,10 +59,14 @@ class Archive:
 
     source: SourceReader
     config: Database
-    storage: Storage
     packer_config: PackerConfig
     policy: CyclePolicy
     actor: str = "runner"
+
+    @cached_property
+    def storage(self) -> Storage:
+        """The output, opened when it is first needed: whoever only asks for numbers needs none."""
+        return open_storage(self.packer_config)
 
     @property
     def share(self) -> Share | None:
@@ -75,10 +82,16 @@ class Archive:
             )
         return share
 
-    def require_as_begun(self) -> None:
-        """ConfigError where the configuration is one of another archive: its table, its routing."""
+    def require_as_begun(self, *, may_lack_output: bool = False) -> None:
+        """ConfigError where the configuration is one of another archive: its table, its routing.
+
+        An output that is not there yet has no manifests; the ledger is asked all the same.
+        """
         require_same_table(self.source.database, self.source.settings.table, self.config)
-        require_same_routing(self.storage, self.packer_config.n_bits, self.config)
+        place = self.packer_config.output_dir
+        is_absent = may_lack_output and not is_object_url(place) and not Path(place).is_dir()
+        storage = None if is_absent else self.storage
+        require_same_routing(storage, self.packer_config.n_bits, self.config)
 
 
 @contextmanager
@@ -95,14 +108,15 @@ def open_archive(settings: Settings, *, actor: str = "runner") -> Iterator[Archi
         config.reach()
         reader = SourceReader(source, settings.database)
         packer_config = for_rows_of(reader, settings.packer_config)
-        yield Archive(
+        archive = Archive(
             source=reader,
             config=config,
-            storage=open_storage(packer_config),
             packer_config=packer_config,
             policy=CyclePolicy.from_settings(settings),
             actor=actor,
         )
+        _ = archive.storage  # known early, not when the first shard is written
+        yield archive
     finally:
         config.close()
         source.close()
@@ -126,7 +140,6 @@ def archive_from_connections(
     return Archive(
         source=reader,
         config=config,
-        storage=open_storage(packer_config),
         packer_config=packer_config,
         policy=CyclePolicy(),
     )

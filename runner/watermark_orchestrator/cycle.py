@@ -146,7 +146,7 @@ def plan_cycle(archive: Archive) -> CyclePlan:
     """What a cycle would do now; changes nothing."""
     with archive.config.read() as tx:
         watermark = read_watermark(tx)
-    archive.require_as_begun()
+    archive.require_as_begun(may_lack_output=True)
     share = archive.share
     packed_until = (
         watermark.archived_until if share is None else read_position(archive.config, share)

@@ -66,7 +66,7 @@ def values_for(reader: SourceReader, statement: Statement) -> dict[str, Any]:
         "last_created_at": schema.to_db(end),
         "page_key": "4000000000" if schema.row_key != "rowid" else 1,
         "last_key": "doc-1" if schema.row_key != "rowid" else 9,
-        "uid": "4000000000",
+        **schema.uid_values("4000000000"),
         "archived": True,
         "share": 3,
         **{"workers_total": 4, "worker_id": 1, "bucket": 1, "bucket_mask": 255, "n_bits": 8},

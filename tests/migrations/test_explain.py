@@ -87,7 +87,7 @@ def values_for(migration: MigrationRun, statement: Statement) -> dict[str, Any]:
         "page_key": 100 if migration.source.dialect is Dialect.SQLITE else "doc-0003000.txt",
         "last_created_at": schema.to_db(end),
         "last_key": 200 if migration.source.dialect is Dialect.SQLITE else "doc-0003100.txt",
-        "uid": "doc-0003001.json",
+        **schema.uid_values("doc-0003001.json"),
         "archived": True,
         "share": 3,
         "limit": 100,

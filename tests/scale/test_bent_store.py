@@ -98,7 +98,9 @@ def scene(
 @pytest.mark.parametrize("said", CODES, ids=lambda said: f"{said.status}-{said.code}")
 def test_each_code_at_each_call_in_turn(scene: Scene, said: Said) -> None:
     scene.begin()
-    calls = len(scene.run(lambda number, kind: None)[0].kinds)
+    proxy, error = scene.run(lambda number, kind: None)
+    assert error is None, error
+    calls = len(proxy.kinds)
     assert calls > 20
     for bent in range(CODES.index(said) % EVERY, calls, EVERY):
         scene.begin()

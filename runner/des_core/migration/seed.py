@@ -30,6 +30,7 @@ from des_core.migration.run import MigrationRun
 from des_core.migration.seed_plan import Count, SeedPlan
 from des_core.migration.steps import get_step
 from des_core.rows.schema import NOT_A_TIME, count_odd_times
+from des_core.rows.values import any_text, location_text, uid_text
 
 if TYPE_CHECKING:
     pass
@@ -236,9 +237,9 @@ def _first_hole(migration: MigrationRun, seed: datetime) -> NewException | None:
 
 def _hole(migration: MigrationRun, row: Any) -> NewException:
     return NewException(
-        uid=str(row.uid),
+        uid=uid_text(row.uid),
         created_at=migration.schema.from_db(row.created_at),
-        location=row.location,
+        location=location_text(row.location),
         archived=False,
         reason="pending_at_seed",
         attempts=0,
@@ -250,8 +251,9 @@ def _page(
 ) -> list[Any]:
     statement = migration.source_catalog.get(name)
     if tx is not None and migration.shares_database:
-        return list(tx.run(statement, values))
-    with migration.source.read() as own:
+        with any_text(tx.connection):
+            return list(tx.run(statement, values))
+    with migration.source.read() as own, any_text(own.connection):
         return list(own.run(statement, values))
 
 

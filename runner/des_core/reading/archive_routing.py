@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 TRIES = 3
 
 
-def require_same_routing(storage: Storage, n_bits: int, ledger: Database | None = None) -> None:
+def require_same_routing(
+    storage: Storage | None, n_bits: int, ledger: Database | None = None
+) -> None:
     """ConfigError where manifests, or the ledger, know the archive with another `n_bits`."""
     for where, known in (
-        ("the archive's manifests", n_bits_of_manifests(storage)),
+        ("the archive's manifests", None if storage is None else n_bits_of_manifests(storage)),
         ("the ledger", None if ledger is None else _n_bits_of_ledger(ledger)),
     ):
         if known not in (None, n_bits):

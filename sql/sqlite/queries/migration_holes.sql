@@ -2,7 +2,7 @@
 -- purpose: rows not archived at or below the seed, the page after a row; it may begin with that row again  -- next page
 -- index: {created_archived_index}, or {created_at_index}
 -- touches: files (at or below the seed, one page)
-SELECT CAST({uid} AS text) AS uid,
+SELECT {uid} AS uid,
        {created_at_utc} AS created_at,
        {location} AS location,
        {created_at} AS page_created_at,
