@@ -1,5 +1,6 @@
 """The gate before the drop wants a backup that was checked, is fresh, and is of this database."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 from backup.conftest import Bench, believe, cut, data_file, now
 from des_core.backup.evidence import BackupVerdict, judge_backup
 from des_core.backup.findings import CheckReport, Finding, Level, Severity, Status
+from des_core.backup.keeping import DROPPED_ON_IT, names_that_stay
 from des_core.backup.live import read_live
 from des_core.backup.record import (
     last_checks,
@@ -80,7 +82,10 @@ def test_checked_and_fresh_opens_the_gate(migrated: tuple[Bench, Settings]) -> N
     events = bench.database.rows(
         "SELECT details FROM des_archive_event WHERE action = 'migrate.drop_archived'"
     )
-    assert stored.manifest.name in events[0][0]
+    name = stored.manifest.name
+    assert json.loads(events[0][0])["backup"] == name
+    stay = names_that_stay(bench.target.database, [name, name[:-1], f"{name}0"])
+    assert stay == {name: DROPPED_ON_IT}
 
 
 def test_old_failed_foreign_or_vanished_is_refused(migrated: tuple[Bench, Settings]) -> None:

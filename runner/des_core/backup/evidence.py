@@ -28,12 +28,16 @@ NOT_COMPARED = "not_compared"
 
 @dataclass(frozen=True, slots=True)
 class BackupVerdict:
-    """Whether the gate may open; `is_warning` where only the operator's word stands for it."""
+    """Whether the gate may open; `is_warning` where only the operator's word stands for it.
+
+    `name` is the backup that it relies on.
+    """
 
     is_passed: bool
     text: str
     hint: str | None = None
     is_warning: bool = False
+    name: str | None = None
 
 
 def judge_backup(
@@ -91,7 +95,7 @@ def _judge_evidence(
     if evidence.tool != OURS:
         text = f"{checked}; no restore of it was tried here"
         hint = "a backup of our own can be: des-admin backup create --deep"
-        return BackupVerdict(True, text, hint, is_warning=True)
+        return BackupVerdict(True, text, hint, is_warning=True, name=evidence.name)
     path = None if evidence.path is None else Path(evidence.path)
     if path is None or not path.is_dir():
         place = evidence.path or evidence.tool
@@ -99,11 +103,12 @@ def _judge_evidence(
         if is_here:
             text = f"{checked}, is no longer at {place}"
             return BackupVerdict(False, text, MAKE_ONE)
-        return BackupVerdict(True, f"{checked}; it lies elsewhere ({place} on {evidence.host})")
+        text = f"{checked}; it lies elsewhere ({place} on {evidence.host})"
+        return BackupVerdict(True, text, name=evidence.name)
     report = _check(settings, live, path, Level.L0, now)
     if not report.is_good or report.manifest_sha256 != evidence.manifest_sha256:
         return _failed(report, checked)
-    return BackupVerdict(True, checked)
+    return BackupVerdict(True, checked, name=evidence.name)
 
 
 def _judge_directory(settings: Settings, live: Live, path: Path, now: datetime) -> BackupVerdict:
@@ -113,7 +118,8 @@ def _judge_directory(settings: Settings, live: Live, path: Path, now: datetime) 
     if any(finding.code == "partial" for finding in report.findings):
         text = f"backup {report.name} does not hold {settings.database.table}"
         return BackupVerdict(False, text, MAKE_ONE)
-    return BackupVerdict(True, f"backup {report.name}, checked just now, good to L2")
+    text = f"backup {report.name}, checked just now, good to L2"
+    return BackupVerdict(True, text, name=report.name)
 
 
 def _judge_name(
@@ -131,6 +137,7 @@ def _judge_name(
         f"backup {name}: nothing checked it, only your word stands for it",
         "a checked one is better: des-admin backup create",
         is_warning=True,
+        name=name,
     )
 
 
@@ -144,7 +151,7 @@ def _on_the_word(verdict: BackupVerdict, evidence: BackupEvidence) -> BackupVerd
     if not verdict.is_passed or not lacks:
         return verdict
     text = f"{verdict.text}; {' and '.join(lacks)}: only your word stands for it"
-    return BackupVerdict(True, text, MAKE_ONE, is_warning=True)
+    return BackupVerdict(True, text, MAKE_ONE, is_warning=True, name=verdict.name)
 
 
 def _directory_of(settings: Settings, name: str) -> Path | None:

@@ -11,7 +11,7 @@ from des_core.backup.dump import Stored
 from des_core.backup.findings import Level, Severity, Status
 from des_core.backup.presence import Surroundings
 from des_core.backup.prune import Quality
-from des_core.backup.record import BackupEvidence, drop_events, last_checks, made_hash
+from des_core.backup.record import BackupEvidence, last_checks, made_hash, relied_on
 from des_core.database.connections import Database
 
 DROPPED_ON_IT = "the column archived was dropped on it"
@@ -70,6 +70,5 @@ def names_that_stay(config: Database, names: list[str]) -> dict[str, str]:
         if key not in newest or check.started_at > newest[key].started_at:
             newest[key] = check
     found |= {check.name: "the gate before the drop relies on it" for check in newest.values()}
-    for details in drop_events(config):
-        found |= {name: DROPPED_ON_IT for name in names if name in details}
+    found |= dict.fromkeys(relied_on(config), DROPPED_ON_IT)
     return {name: why for name, why in found.items() if name in names}

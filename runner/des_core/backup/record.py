@@ -141,8 +141,8 @@ def made_hash(config: Database, name: str) -> str | None:
     return None
 
 
-def drop_events(config: Database) -> list[str]:
-    """What the drops of the column say of the backups that they relied on; newest first."""
+def relied_on(config: Database) -> list[str]:
+    """The names of the backups that drops of the column relied on; newest first."""
     return [str(details.get("backup")) for _at, details in _read_events(config, DROP)]
 
 

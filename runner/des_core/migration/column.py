@@ -87,7 +87,7 @@ def _gate_reads(scene: Scene) -> Iterator[str]:
 
 def _ask_gate(scene: Scene) -> None:
     findings = pass_gate(scene.migration)
-    scene.migration.backup_named = next(i.text for i in findings if i.check == "backup")
+    scene.migration.backup_named = next(i.subject for i in findings if i.check == "backup")
 
 
 def _note_drop(scene: Scene) -> None:

@@ -38,6 +38,7 @@ class GateFinding:
     """What one check found. `hint` says how to mend what is not right.
 
     A warning is passed all the same: the operator has to know what stands on nobody's check.
+    `subject` is the name of what was looked at.
     """
 
     check: str
@@ -45,6 +46,7 @@ class GateFinding:
     text: str
     hint: str | None = None
     is_warning: bool = False
+    subject: str | None = None
 
 
 GateCheck = Callable[[MigrationRun], GateFinding]
@@ -97,7 +99,12 @@ def backup_is_good(migration: MigrationRun) -> GateFinding:
     source = Target(migration.settings.direct_url, migration.source)
     verdict = judge_backup(migration.settings, source, migration.config, name, migration.now())
     return GateFinding(
-        "backup", verdict.is_passed, verdict.text, verdict.hint, is_warning=verdict.is_warning
+        "backup",
+        verdict.is_passed,
+        verdict.text,
+        verdict.hint,
+        is_warning=verdict.is_warning,
+        subject=verdict.name,
     )
 
 

@@ -73,7 +73,7 @@ class MigrationRun:
     """The two databases may be the same object. `report` hears what happens as it happens.
 
     `formula_written_for`: the watermark that this run, under its lock, wrote into `archived`, with
-    so many `flags_written`. `backup_named`: what the gate has said of the backup.
+    so many `flags_written`. `backup_named`: the backup that the gate relies on.
     """
 
     settings: Settings
