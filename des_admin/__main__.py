@@ -9,12 +9,17 @@ from des_admin.program import is_completing, run_program
 from des_core.process.collector import collect_rarely
 
 
+def _as_help(words: Sequence[str]) -> Sequence[str]:
+    """`help run` is what people type first for `run --help`."""
+    return [*words[1:], "--help"] if list(words[:1]) == ["help"] else words
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code (see des_core.basics.errors.ExitCode)."""
     collect_rarely()
     from des_admin.app import make_app
 
-    words = sys.argv[1:] if arguments is None else arguments
+    words = _as_help(sys.argv[1:] if arguments is None else arguments)
     named = None if is_completing("des-admin") else set(words)
     return run_program("des-admin", lambda: make_app(named), words)
 

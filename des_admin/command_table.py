@@ -48,6 +48,7 @@ PANELS: dict[str, tuple[Entry, ...]] = {
     ),
     "Every day": (
         Entry("run", "Pack what lies between watermark and target, then move the watermark."),
+        Entry("status", "Say in a few lines how it stands, and what to do next."),
         Entry(
             "progress",
             "Show watermark, target, what waits, what is archived, exceptions, rates and time "

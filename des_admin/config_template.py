@@ -75,8 +75,8 @@ watermark:
 #   lock_timeout: 1s                # how long a live writer may have to wait for us
 #   delete_source_files: false
 #   grace_days: 30
-#   max_failures: 100000
-#   max_failure_ratio: 0.5
+#   max_failures: 100000            # in one slice; more, and the cycle stops
+#   max_failure_ratio: 0.5          # of what a cycle tried, from 100 failures on; 1 is no brake
 #   max_captured: 100000
 
 # metrics:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from des_admin.render.sections import Section
     from des_core.database.catalog import Catalog
     from des_core.database.connections import Database
+    from des_core.ledger.outcomes import Remembered
     from des_core.settings.config import Settings
     from des_core.settings.config_file import LoadedSettings
 
@@ -124,6 +125,14 @@ class Context:
         from des_admin.actor import current_actor
 
         return current_actor(self.env)
+
+    def remembered(self, job: str) -> AbstractContextManager[Remembered]:
+        """Keep how the block ends, for the next person's screen."""
+        from des_core.ledger.outcomes import remembered
+        from des_core.process.secrets import Redactor, secrets_of
+
+        clean = Redactor(secrets_of(self.settings)).clean
+        return remembered(lambda: self.config_database, job, actor=self.actor, clean=clean)
 
     @cached_property
     def prompts(self) -> Prompts:

@@ -29,6 +29,9 @@ UP = (
     Sql(name="create_event"),
     Sql(name="create_worker"),
     Sql(name="create_job", makes={"has_jobs": True}),
+    Sql(name="create_outcome"),
+    Sql(name="index_outcome_job"),
+    Sql(name="create_damage"),
 )
 DOWN = (
     REQUIRE_PURGE,
@@ -37,6 +40,8 @@ DOWN = (
     Sql(name="drop_exception"),
     Sql(name="drop_worker"),
     Sql(name="drop_job", makes={"has_jobs": False}),
+    Sql(name="drop_outcome"),
+    Sql(name="drop_damage"),
     Sql(name="drop_event"),
 )
 

@@ -60,6 +60,7 @@ def sync(
     Only what changed since the last time is written. `des-admin migrate pause` and `resume` work
     here, too; after a crash, run it again.
     """
+    from des_core.ledger.outcomes import COMPLIANCE
     from des_core.migration.compliance import sync_flags
     from des_core.migration.run import MigrationOptions
 
@@ -67,9 +68,10 @@ def sync(
     options = MigrationOptions(
         sleep_s=sleep, max_lag_s=max_lag, max_load=max_load, max_load_limit=max_load_limit
     )
-    report = sync_flags(
-        context.settings, actor=context.actor, options=options, report=Talk(context)
-    )
+    with context.remembered(COMPLIANCE):
+        report = sync_flags(
+            context.settings, actor=context.actor, options=options, report=Talk(context)
+        )
     facts = [
         ("archived up to", utc(report.archived_until)),
         ("in step before up to", utc(report.since)),

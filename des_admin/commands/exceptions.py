@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from itertools import islice
+from heapq import nlargest
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from des_admin.context import Context
 from des_admin.help_text import examples
-from des_admin.render.sections import Section, to_csv, to_markdown
-from des_admin.render.tables import Column, print_facts
-from des_admin.render.values import count, utc
+from des_admin.render.sections import to_csv, to_markdown
+from des_admin.render.tables import print_facts
+from des_admin.render.values import count
 from des_core.basics.errors import UsageError
 
 if TYPE_CHECKING:
     from des_core.ledger.exception_edits import ExceptionFilter
-    from des_core.ledger.exceptions import OpenException, ReasonCount
+    from des_core.ledger.exceptions import OpenException
 
 
 class Format(StrEnum):
@@ -29,6 +29,21 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
 
 
+class GroupChoice(StrEnum):
+    """As `GroupBy` of the domain, which the help must not import."""
+
+    REASON = "reason"
+    DIRECTORY = "directory"
+    DAY = "day"
+
+
+class Columns(StrEnum):
+    """How much of each exception is shown."""
+
+    NARROW = "narrow"
+    WIDE = "wide"
+
+
 app = typer.Typer(
     no_args_is_help=True,
     help="Files for which the watermark's answer is wrong: list, try again, close.",
@@ -37,6 +52,8 @@ FIELDS = (
     *("uid", "created_at", "reason", "archived", "attempts", "location", "last_error"),
     *("first_seen", "last_seen", "next_attempt"),
 )
+
+GROUP_FIELDS = (*("reason", "key", "files", "below", "absent", "example", "oldest", "last_seen"),)
 
 ReasonsOption = Annotated[
     list[str] | None,
@@ -55,6 +72,8 @@ def register(root: typer.Typer) -> None:
     "list",
     epilog=examples(
         "des-admin exceptions list",
+        "des-admin exceptions list --group-by directory",
+        "des-admin exceptions list --reason missing -o wide",
         "des-admin exceptions list --reason missing --format csv --limit 100000",
     ),
 )
@@ -62,37 +81,60 @@ def list_open(
     ctx: typer.Context,
     reason: ReasonsOption = None,
     uid: UidsOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many at most, the newest first: 7 in a table, else 100."),
+    ] = None,
+    group_by: Annotated[
+        GroupChoice | None,
+        typer.Option("--group-by", help="Only the groups, by what their files have in common."),
+    ] = None,
+    columns: Annotated[
+        Columns, typer.Option("-o", "--columns", help="Wide: also times and errors.")
+    ] = Columns.NARROW,
     format_: Annotated[
         Format | None, typer.Option("--format", help="Default: what --output says.")
     ] = None,
 ) -> None:
-    """List open exceptions: which file, since when, why, and what happened last."""
+    """List open exceptions: what they have in common, then the newest with their paths."""
+    from des_admin.render.exceptions_view import exception_sections, group_rows
     from des_admin.render.json import to_json
     from des_core.ledger.exception_edits import find_open
+    from des_core.ledger.exception_groups import GroupBy, group_exceptions
     from des_core.ledger.exceptions import count_open
 
     context = Context.of(ctx)
     config = context.config_database
-    found = list(islice(find_open(config, exception_filter(reason, uid)), limit))
-    if not found:
+    items = list(find_open(config, exception_filter(reason, uid)))
+    if not items:
         require_known_reasons(reason)
+    by = GroupBy((group_by or GroupChoice.REASON).value)
+    groups = group_exceptions(items, by)
+    form = format_ or (Format.JSON if context.wants_json else Format.TABLE)
+    limit = limit or (7 if form is Format.TABLE else 100)
+    found = nlargest(limit, items, key=lambda item: (item.last_seen, item.exception_id))
     with config.read() as tx:
         counts = count_open(tx)
-    sections = _sections(found, counts, is_filtered=bool(reason or uid))
-    form = format_ or (Format.JSON if context.wants_json else Format.TABLE)
     if form is Format.JSON:
-        payload = {"by_reason": counts, "exceptions": found}
-        text = to_json("exceptions-list", payload) + "\n"
+        payload = {"by_reason": counts, "groups": groups, "exceptions": found}
+        context.out.file.write(to_json("exceptions-list", payload) + "\n")
+    elif form is Format.CSV and group_by is None:
+        context.out.file.write(to_csv(FIELDS, [_csv_row(item) for item in found]))
     elif form is Format.CSV:
-        text = to_csv(FIELDS, [_csv_row(item) for item in found])
-    elif form is Format.MARKDOWN:
-        text = to_markdown(sections)
+        context.out.file.write(to_csv(GROUP_FIELDS, group_rows(groups)))
     else:
-        text = context.drawn(sections)
-    context.out.file.write(text)
-    if len(found) == limit:
-        context.say(f"only the first {limit} are shown: raise --limit to see more")
+        sections = exception_sections(
+            groups,
+            [] if group_by else found,
+            by,
+            is_wide=columns is Columns.WIDE,
+            all_of_them=counts if reason or uid else None,
+        )
+        text = to_markdown(sections) if form is Format.MARKDOWN else context.drawn(sections)
+        context.out.file.write(text)
+    if group_by is None and len(found) < len(items):
+        shown = f"only the newest {count(limit)} of {count(len(items))} are shown"
+        context.say(f"{shown}: raise --limit to see more")
 
 
 @app.command(
@@ -185,35 +227,6 @@ def _facts(by_reason: object) -> list[tuple[str, object]]:
     if not by_reason or not isinstance(by_reason, dict):
         return [("nothing", "no open exception matches")]
     return [(reason, f"{count(files)} to close") for reason, files in by_reason.items()]
-
-
-def _sections(
-    found: list[OpenException], counts: list[ReasonCount], *, is_filtered: bool
-) -> list[Section]:
-    detail = (
-        Column("uid"),
-        Column("created at", wraps=False),
-        Column("reason", wraps=False),
-        Column("tries", numeric=True),
-        Column("last error"),
-        Column("next try", wraps=False),
-    )
-    rows = [
-        (i.uid, utc(i.created_at), i.reason, i.attempts, i.last_error, utc(i.next_attempt))
-        for i in found
-    ]
-    summary = (
-        Column("reason", wraps=False),
-        Column("files", numeric=True),
-        Column("oldest", wraps=False),
-    )
-    totals = [(c.reason, count(c.files), utc(c.oldest)) for c in counts]
-    if not counts:
-        return [Section("No open exceptions", summary, [])]
-    if not is_filtered:
-        return [Section("Open exceptions", detail, rows), Section("By reason", summary, totals)]
-    title = "Open exceptions that match" if rows else "No open exception matches"
-    return [Section(title, detail, rows), Section("All open ones by reason", summary, totals)]
 
 
 def _csv_row(item: OpenException) -> tuple[object, ...]:

@@ -39,6 +39,7 @@ def retry(
     What can be packed becomes a new part of its day and is closed; the rest stays open.
     """
     from des_admin.runner_session import retry_selected
+    from des_core.ledger.outcomes import RETRY
 
     context = Context.of(ctx)
     wanted = exception_filter(reason, uid)
@@ -49,7 +50,10 @@ def retry(
         context.emit("exceptions-retry", nothing, lambda out: out.print("nothing to try"))
         return
     context.prompts.confirm(f"Try {files:,} exceptions again?", yes=yes)
-    report = retry_selected(context, wanted)
+    with context.remembered(RETRY) as seen:
+        report = retry_selected(context, wanted)
+        seen.files = report.failed
+        seen.exit_code = ExitCode.NEW_EXCEPTIONS if report.failed else ExitCode.DONE
     payload = {
         "tried": report.tried,
         "packed": report.packed,

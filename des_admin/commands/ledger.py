@@ -16,6 +16,7 @@ from des_core.basics.errors import CheckFailed
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from des_core.ledger.archive_identity import OutputState
     from des_core.reading.ledger_rebuild import RebuildPlan
 
 app = typer.Typer(no_args_is_help=True, help="What was packed, as the database has it.")
@@ -74,6 +75,58 @@ def rebuild(
             hint="des-admin verify --repair",
             problems=len(plan.problems),
         )
+
+
+@app.command(
+    epilog=examples(
+        "des-admin ledger output",
+        "des-admin ledger output --adopt --reason 'restored from the copy of the 3rd'",
+        note="The mark lies in packer.output_dir as _archive.json. Exit code 4 if the output is "
+        "not this archive's: not mounted, an older copy, or another archive.",
+    )
+)
+def output(
+    ctx: typer.Context,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="From now on this output is the archive's.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    reason: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Why; goes into the audit trail.")
+    ] = None,
+) -> None:
+    """Compare the mark of the output, and its newest shards, with those that the ledger knows."""
+    from des_core.ledger.archive_identity import adopt_output, look_at_output
+    from des_core.storage.directory import open_storage
+
+    context = Context.of(ctx)
+    storage = open_storage(context.settings.packer.to_config())
+    config = context.config_database
+    if adopt:
+        context.prompts.confirm(f"Take {storage.output_dir} for this archive's?", yes=yes)
+        adopt_output(config, storage, actor=context.actor, reason=reason)
+    state = look_at_output(config, storage)
+    payload = {
+        "place": state.place,
+        "expected": state.expected,
+        "found": state.found,
+        "newest": list(state.newest),
+        "missing": list(state.missing),
+        "problem": state.problem,
+    }
+    context.emit("ledger-output", payload, lambda out: print_facts(out, _output_facts(state)))
+    if state.problem is not None:
+        raise CheckFailed(state.problem, hint=state.hint)
+
+
+def _output_facts(state: OutputState) -> list[tuple[str, object]]:
+    there = len(state.newest) - len(state.missing)
+    return [
+        ("output", state.place),
+        ("mark in the ledger", state.expected or "none yet: the next run writes it"),
+        ("mark in the output", state.found or "none"),
+        ("newest shards", f"{count(there)} of {count(len(state.newest))} that were looked for"),
+    ]
 
 
 def _payload(plan: RebuildPlan, *, done: bool) -> dict[str, object]:

@@ -136,16 +136,19 @@ class MigrateRequest:
         return "Forget ledger and audit trail, too?" if self.purge else "Go back?"
 
     def _execute(self, context: Context, plan: MigrationPlan) -> MigrationReport:
+        from des_core.ledger.outcomes import DOWN, UP
         from des_core.migration import apply
 
-        work = apply.upgrade if self.direction is Direction.UP else apply.downgrade
-        return work(
-            context.settings,
-            actor=context.actor,
-            options=self.options(context),
-            plan=plan,
-            report=Talk(context),
-        )
+        is_up = self.direction is Direction.UP
+        work = apply.upgrade if is_up else apply.downgrade
+        with context.remembered(UP if is_up else DOWN):
+            return work(
+                context.settings,
+                actor=context.actor,
+                options=self.options(context),
+                plan=plan,
+                report=Talk(context),
+            )
 
     def _report(self, context: Context, plan: MigrationPlan, revisions: tuple[str, ...]) -> None:
         payload = {"direction": self.direction, "revisions": revisions, "plan_hash": plan.hash}

@@ -14,6 +14,7 @@ from des_admin.options import seconds
 from des_core.basics.errors import UsageError
 
 if TYPE_CHECKING:
+    from des_core.progress.now import Progress
     from des_core.rows.reader import SourceReader
 
 
@@ -53,7 +54,7 @@ def progress(
         bool, typer.Option("--exact", help="Count the table's rows by its index.")
     ] = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Show it again and again until Ctrl-C.")
+        bool, typer.Option("--watch", help="A full screen until q or Ctrl-C.")
     ] = False,
     every_s: Annotated[
         float,
@@ -78,8 +79,11 @@ def progress(
     report = _Report(context, source, form, exact=exact, daily=daily, days=days)
     if watch:
         _watch(context, report, every_s)
-    else:
-        context.out.file.write(report.text())
+        return
+    text = report.text()
+    context.out.file.write(text)
+    if context.out.is_terminal and text.count("\n") >= context.out.height and report.attention:
+        context.say(f"↑ needs attention: {report.attention}", style="red")
 
 
 class _Report:
@@ -97,6 +101,18 @@ class _Report:
     ) -> None:
         self.context, self.source, self.form = context, source, form
         self.exact, self.daily, self.days = exact, daily, days
+        self.attention: str | None = None
+
+    @property
+    def is_for_people(self) -> bool:
+        """A table, which on a terminal becomes a screen."""
+        return self.form is Format.TABLE and not self.daily
+
+    def read(self) -> Progress:
+        """The picture now."""
+        from des_core.progress.now import read_progress
+
+        return read_progress(self.context.config_database, self.source, exact=self.exact)
 
     def text(self) -> str:
         """The whole report, with a newline at its end."""
@@ -127,6 +143,7 @@ class _Report:
         from des_core.progress.now import read_progress
 
         progress = read_progress(self.context.config_database, self.source, exact=self.exact)
+        self.attention = progress.health[0].text if progress.health else None
         if self.form is Format.JSON:
             return to_json("progress", view.progress_json(progress)) + "\n"
         if self.form is Format.CSV:
@@ -156,14 +173,16 @@ class _Report:
 
 
 def _watch(context: Context, report: _Report, every_s: float) -> None:
-    """Ctrl-C is how one leaves: not an error."""
+    """A full screen on a terminal; elsewhere one report after the other. Ctrl-C is no error."""
     out = context.out
     try:
+        if out.is_terminal and report.is_for_people:
+            from des_admin.render.watch import WatchScreen
+
+            WatchScreen(report.read, every_s).run(out)
+            return
         while True:
-            text = report.text()
-            if out.is_terminal:
-                out.clear()
-            out.file.write(text)
+            out.file.write(report.text())
             out.file.flush()
             time.sleep(every_s)
     except KeyboardInterrupt:

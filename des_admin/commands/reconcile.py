@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,8 +11,8 @@ import typer
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import Column, print_table
-from des_admin.render.values import count, utc
-from des_core.basics.errors import CheckFailed, ExitCode
+from des_admin.render.values import count, numbered, utc
+from des_core.basics.errors import CheckFailed, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,9 +26,11 @@ def register(root: typer.Typer) -> None:
             "des-admin reconcile",
             "des-admin reconcile --since 2024-11-01 --every-day",
             "des-admin reconcile --record --yes",
-            note="Exit code 4 if late rows were found, 3 if they were recorded. The runner does "
-            "the same for the last watermark.recheck_days days of each cycle. Files that were "
-            "skipped with --forget are late rows too.",
+            "des-admin reconcile --accept-gone --reason 'the third was deleted on request'",
+            note="Exit code 4 if late rows were found, or packed rows are gone from the table; 3 "
+            "if late rows were recorded. The runner looks for late rows of the last "
+            "watermark.recheck_days days in each cycle. Files that were skipped with --forget are "
+            "late rows too.",
         )
     )(reconcile)
 
@@ -48,45 +51,97 @@ def reconcile(
     record: Annotated[
         bool, typer.Option("--record", help="Make late rows exceptions; the next run packs them.")
     ] = False,
+    accept_gone: Annotated[
+        bool,
+        typer.Option("--accept-gone", help="Rows that are gone were deleted on purpose."),
+    ] = False,
+    reason: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Why, for --accept-gone.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Find rows below the watermark that no shard and no exception knows.
 
     A day costs one count; a day whose count differs from the ledger is compared row by row.
     """
-    from des_admin.render.activity import watch_work
-    from watermark_orchestrator.archive import open_archive
-    from watermark_orchestrator.rechecking import look_for_late, record_late
-    from watermark_orchestrator.stopping import stop_on_signals
+    from des_core.ledger.outcomes import RECONCILE
 
     context = Context.of(ctx)
+    if accept_gone and not reason:
+        raise UsageError("accepting that rows are gone wants a reason", hint="add --reason TEXT")
+    request = _Request(since, until, every_day, record, reason if accept_gone else None, yes)
+    with context.remembered(RECONCILE) as seen:
+        report, recorded, accepted = _compare(context, request)
+        seen.files = report.late + report.gone - accepted
+        seen.exit_code = ExitCode.NEW_EXCEPTIONS if recorded else ExitCode.DONE
+        _emit(context, report, recorded, accepted)
+        _judge(report, recorded, accepted)
+    if recorded:
+        context.finish(ExitCode.NEW_EXCEPTIONS)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What was typed. `accept_because` is why rows that are gone are no news."""
+
+    since: str | None
+    until: str | None
+    every_day: bool
+    record: bool
+    accept_because: str | None
+    yes: bool
+
+
+def _judge(report: RecheckReport, recorded: int, accepted: int) -> None:
+    late, gone = report.late - recorded, report.gone - accepted
+    problems = []
+    if late > 0:
+        problems.append(f"{late:,} rows below the watermark were never packed")
+    if gone > 0:
+        problems.append(f"{gone:,} rows that the ledger accounts for are gone from the table")
+    if not problems:
+        return
+    hint = "des-admin reconcile --record makes them exceptions; then: des-admin run"
+    if not late:
+        hint = (
+            "was an older copy restored? RUNBOOK: Rows are gone. Deleted on purpose: "
+            "des-admin reconcile --accept-gone --reason TEXT"
+        )
+    raise CheckFailed("; ".join(problems), hint=hint)
+
+
+def _compare(context: Context, request: _Request) -> tuple[RecheckReport, int, int]:
+    """The report, how many late rows were made exceptions, and how many gone ones accepted."""
+    from des_admin.render.activity import watch_work
+    from watermark_orchestrator import rechecking
+    from watermark_orchestrator.archive import open_archive
+    from watermark_orchestrator.stopping import stop_on_signals
+
     with (
         stop_on_signals(context.say) as stop,
         open_archive(context.settings, actor=context.actor) as archive,
     ):
         with watch_work(context, "reconcile", unit="days") as work:
-            report = look_for_late(
+            report = rechecking.look_for_late(
                 archive,
-                since=_moment(context, since),
-                until=_moment(context, until),
-                every_day=every_day,
+                since=_moment(context, request.since),
+                until=_moment(context, request.until),
+                every_day=request.every_day,
                 stop=stop,
                 on_day=lambda _: work.advance(1),
             )
-        recorded = 0
-        if record and report.late:
-            if not context.wants_json:
-                _draw(context.talk, report)
-            context.prompts.confirm(f"Make {report.late:,} late rows exceptions?", yes=yes)
-            recorded = record_late(archive, report, stop=stop)
-    _emit(context, report, recorded)
-    if recorded:
-        context.finish(ExitCode.NEW_EXCEPTIONS)
-    if report.late:
-        raise CheckFailed(
-            f"{report.late:,} rows below the watermark were never packed",
-            hint="des-admin reconcile --record makes them exceptions; then: des-admin run",
-        )
+        recorded = accepted = 0
+        if not context.wants_json and (request.record or request.accept_because):
+            _draw(context.talk, report)
+        if request.record and report.late:
+            context.prompts.confirm(f"Make {report.late:,} late rows exceptions?", yes=request.yes)
+            recorded = rechecking.record_late(archive, report, stop=stop)
+        if request.accept_because and report.gone:
+            context.prompts.confirm(f"Accept that {report.gone:,} rows are gone?", yes=request.yes)
+            accepted = rechecking.accept_gone(
+                archive, report, actor=context.actor, reason=request.accept_because
+            )
+    return report, recorded, accepted
 
 
 def _moment(context: Context, text: str | None) -> datetime | None:
@@ -95,7 +150,7 @@ def _moment(context: Context, text: str | None) -> datetime | None:
     return None if text is None else parse_time(text, now=context.now)
 
 
-def _emit(context: Context, report: RecheckReport, recorded: int) -> None:
+def _emit(context: Context, report: RecheckReport, recorded: int, accepted: int) -> None:
     scope = report.scope
     payload = {
         "start": scope.start if scope else None,
@@ -105,6 +160,8 @@ def _emit(context: Context, report: RecheckReport, recorded: int) -> None:
         "rows": report.rows,
         "late": report.late,
         "recorded": recorded,
+        "gone": report.gone,
+        "accepted": accepted,
         "findings": [
             {
                 "day": finding.count.scope.day,
@@ -112,6 +169,7 @@ def _emit(context: Context, report: RecheckReport, recorded: int) -> None:
                 "packed": finding.count.packed,
                 "exceptions": finding.count.exceptions,
                 "late": finding.late,
+                "gone": finding.gone,
             }
             for finding in report.findings
         ],
@@ -120,6 +178,8 @@ def _emit(context: Context, report: RecheckReport, recorded: int) -> None:
     def draw(out: Console) -> None:
         if recorded:
             out.print(f"{count(recorded)} late rows are exceptions now; next: des-admin run")
+        elif accepted:
+            out.print(f"accepted: {count(accepted)} rows are gone")
         else:
             _draw(out, report)
 
@@ -133,6 +193,7 @@ def _draw(out: Console, report: RecheckReport) -> None:
         Column("in shards", numeric=True),
         Column("exceptions", numeric=True),
         Column("late", numeric=True),
+        Column("gone", numeric=True),
     ]
     rows = [
         (
@@ -141,12 +202,14 @@ def _draw(out: Console, report: RecheckReport) -> None:
             count(finding.count.packed),
             count(finding.count.exceptions),
             count(finding.late),
+            count(finding.gone),
         )
         for finding in report.findings
     ]
     if rows:
         print_table(out, columns, rows)
-    out.print(f"{count(report.days)} days, {count(report.rows)} rows; {count(report.late)} late")
+    found = f"{count(report.late)} late, {count(report.gone)} gone"
+    out.print(f"{numbered(report.days, 'day')}, {numbered(report.rows, 'row')}; {found}")
     if report.scope is not None and report.scope.begins_at is None:
         out.print("the ledger is empty: there is nothing to compare with yet")
     elif report.scope is not None and report.scope.begins_at is not None:

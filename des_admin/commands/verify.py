@@ -70,6 +70,7 @@ def verify(
 ) -> None:
     """Read every shard whole and compare it with the ledger, the least recently verified first."""
     from des_core.basics.durations import parse_duration
+    from des_core.ledger.outcomes import VERIFY
 
     context = Context.of(ctx)
     request = _Request(
@@ -78,28 +79,32 @@ def verify(
         None if max_duration is None else parse_duration(max_duration),
         threads,
     )
-    report = _read(context, request)
-    repaired = None
-    if repair and report.findings:
-        if not context.wants_json:
-            _draw(context.talk, report, None)
-        context.prompts.confirm(
-            f"Set {len(report.findings)} aside, and pack their files again?", yes=yes
-        )
-        repaired = _repair(context, report.findings)
-    context.emit("verify", _payload(report, repaired), lambda out: _draw(out, report, repaired))
-    _judge(report, repaired)
+    with context.remembered(VERIFY) as seen:
+        report = _read(context, request)
+        seen.files = len(report.findings)
+        repaired = None
+        if repair and report.findings:
+            if not context.wants_json:
+                _draw(context.talk, report, None)
+            context.prompts.confirm(
+                f"Set {len(report.findings)} aside, and pack their files again?", yes=yes
+            )
+            repaired = _repair(context, report.findings)
+        context.emit("verify", _payload(report, repaired), lambda out: _draw(out, report, repaired))
+        _judge(report, repaired)
 
 
 def _read(context: Context, request: _Request) -> VerifyReport:
     from des_admin.render.activity import watch_work
-    from des_core.reading.verify import Verdict, verify_shards
+    from des_core.ledger.archive_identity import require_own_output
+    from des_core.reading.verify import verify_shards
     from des_core.reading.verify_tasks import VerificationLog, choose_sample, list_tasks
     from des_core.storage.directory import open_storage
     from watermark_orchestrator.stopping import stop_on_signals
 
     storage = open_storage(context.settings.packer.to_config())
     config = context.config_database
+    require_own_output(config, storage, may_lack_shards=True)
     tasks = choose_sample(list_tasks(storage, config, max_age=request.max_age), request.sample)
     began = time.monotonic()
     limit_s = None if request.max_duration is None else request.max_duration.total_seconds()
@@ -111,8 +116,7 @@ def _read(context: Context, request: _Request) -> VerifyReport:
 
         def heard(item: ShardVerdict) -> None:
             work.advance(1, item.size_bytes)
-            if item.verdict in (Verdict.SOUND, Verdict.TRANSIENT):
-                log.add(item.shard)
+            log.hear(item.shard, item.verdict, item.problem, is_bad=item.is_bad)
 
         report = verify_shards(
             storage,

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from des_admin.commands.trail_heads import kept_elsewhere, print_head
-from des_admin.commands.watermark_move import MoveRequest, signed
+from des_admin.commands.watermark_move import ADOPT, MoveRequest, signed
 from des_admin.context import Context
 from des_admin.help_text import examples
-from des_admin.render.tables import Column, print_facts, print_table
-from des_admin.render.values import count, duration, utc, utc_and_local
-from des_core.basics.errors import ExitCode
+from des_admin.render.tables import print_facts
+from des_admin.render.values import behind_words, utc_and_local
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from des_core.ledger.events import ChainCheck, Event
 
 app = typer.Typer(
     no_args_is_help=True,
     help="See the watermark, move it by hand, and read who moved it.",
-)
-EVENT_FIELDS = (
-    *("event_id", "at", "actor", "action", "from_value", "to_value", "reason", "details"),
-    *("prev_hash", "hash"),
 )
 MINUS_IS_NO_OPTION = {"ignore_unknown_options": True}
 
@@ -73,14 +65,17 @@ def register(root: typer.Typer) -> None:
 @app.command(epilog=examples("des-admin watermark show", "des-admin watermark show --output json"))
 def show(ctx: typer.Context) -> None:
     """Show the watermark, the target of the next cycle, and what lies between."""
+    from des_core.ledger.provenance import read_provenance
     from des_core.ledger.watermark import compute_target, read_watermark
     from des_core.locks.lock import lock_holder
+    from des_core.progress.health import judge
     from des_core.rows.reader import SourceReader
 
     context = Context.of(ctx)
     config = context.config_database
     with config.read() as tx:
         now_is = read_watermark(tx)
+        found = read_provenance(tx, now_is)
     clock = SourceReader(context.source, context.settings.database).clock()
     target = compute_target(clock.now, now_is.lag_days, clock.oldest_transaction)
     behind = max(target - now_is.archived_until, target - target)
@@ -94,6 +89,9 @@ def show(ctx: typer.Context) -> None:
         "updated_by": now_is.updated_by,
         "oldest_transaction": clock.oldest_transaction,
         "lock_holder": lock_holder(config),
+        "origin": found.origin,
+        "known": found.known,
+        "beyond_target_seconds": max(now_is.archived_until - target, target - target),
     }
 
     def draw(out: Console) -> None:
@@ -101,12 +99,14 @@ def show(ctx: typer.Context) -> None:
             ("archived until", utc_and_local(now_is.archived_until)),
             ("lag", f"{now_is.lag_days} days"),
             ("target", utc_and_local(target)),
-            ("behind", duration(behind) if behind else "nothing: caught up"),
+            ("behind", behind_words(now_is.archived_until, target)),
             ("last updated", utc_and_local(now_is.last_updated)),
-            ("updated by", now_is.updated_by or "–"),
+            ("updated by", (now_is.updated_by or "–") if found.is_explained else found.by),
             ("fence", now_is.fence),
             ("lock", payload["lock_holder"] or "free"),
         ]
+        for remark in judge(found, target, clock.now):
+            facts += [("caution", remark.text), ("next", remark.hint)]
         print_facts(out, facts)
 
     context.emit("watermark-show", payload, draw)
@@ -189,6 +189,30 @@ def advance(
     request.run(Context.of(ctx))
 
 
+@app.command(
+    epilog=examples(
+        "des-admin watermark adopt --dry-run",
+        "des-admin watermark adopt --confirm 400 --reason 'packed elsewhere'",
+        note="If SQL moved it by mistake, go back instead: des-admin watermark set TIME, with the "
+        "time that `watermark show` calls known.",
+    )
+)
+def adopt(
+    ctx: typer.Context,
+    yes: YesOption = False,
+    confirm: ConfirmOption = None,
+    reason: ReasonOption = None,
+    forget: ForgetOption = False,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Say that a move of the watermark by SQL was meant, and record it.
+
+    Files that were jumped over become exceptions with the reason `skipped`, as after `advance`.
+    """
+    request = MoveRequest(ADOPT, "", yes, confirm, reason, None, forget, dry_run)
+    request.run(Context.of(ctx))
+
+
 @app.command(epilog=examples("des-admin watermark lag 14 --reason 'late uploads'"))
 def lag(
     ctx: typer.Context,
@@ -216,7 +240,11 @@ def history(
     ctx: typer.Context,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many events.")] = 20,
     check: Annotated[
-        bool, typer.Option("--check", help="Verify the seal of every event; exit 4 if one broke.")
+        bool,
+        typer.Option(
+            "--check",
+            help="Verify every seal, and that the trail explains the watermark; exit 4 if not.",
+        ),
     ] = False,
     head: Annotated[
         bool, typer.Option("--head", help="Print only number and hash of the newest event.")
@@ -227,53 +255,15 @@ def history(
     ] = None,
 ) -> None:
     """Show who changed what, when and why, the newest first."""
-    from des_core.ledger.events import check_chain, newest_events, read_head
+    from des_admin.commands.trail_heads import kept_elsewhere, print_head
+    from des_admin.commands.watermark_history import show_history
+    from des_core.ledger.events import read_head
 
     context = Context.of(ctx)
-    config = context.config_database
     kept = kept_elsewhere(context, expect or ()) if check else []
-    with config.read() as tx:
-        newest = read_head(tx)
-        events = [] if head else newest_events(tx, limit=limit)
-        chain = check_chain(tx, kept) if check else None
     if head:
+        with context.config_database.read() as tx:
+            newest = read_head(tx)
         print_head(context, newest)
         return
-    payload: dict[str, Any] = {"events": [_event_json(e) for e in events], "chain": chain}
-    context.emit("watermark-history", payload, lambda out: _draw_history(out, events, chain))
-    if len(events) == limit and events[-1].event_id > 1:
-        context.say(f"only the newest {count(limit)} are shown: raise --limit to see more")
-    if chain is not None and chain.broken_at is not None:
-        context.finish(ExitCode.REFUSED)
-
-
-def _event_json(event: Event) -> dict[str, Any]:
-    """As recorded, with `details` as an object."""
-    details = None if event.details is None else json.loads(event.details)
-    return {name: getattr(event, name) for name in EVENT_FIELDS} | {"details": details}
-
-
-def _draw_history(out: Console, events: list[Event], chain: ChainCheck | None) -> None:
-    columns = [
-        Column("#", numeric=True),
-        Column("when", wraps=False),
-        Column("who"),
-        Column("what"),
-        Column("from"),
-        Column("to"),
-        Column("why"),
-    ]
-    rows = [
-        (e.event_id, utc(e.at), e.actor, e.action, e.from_value, e.to_value, e.reason)
-        for e in events
-    ]
-    print_table(out, columns, rows)
-    if chain is None:
-        return
-    if chain.broken_at is None:
-        out.print(
-            f"the trail holds: {count(chain.events)} events, every seal fits, "
-            f"and so do {count(chain.heads)} heads that are kept elsewhere"
-        )
-    else:
-        out.print(f"the trail is broken at event {chain.broken_at}: {chain.problem}", style="red")
+    show_history(context, limit=limit, check=check, kept=kept)

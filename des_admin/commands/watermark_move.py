@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from des_core.ledger.watermark_edits import MovePlan
+    from des_core.rows.reader import SourceReader
+
+ADOPT = "adopt"
 
 
 @dataclass(frozen=True)
@@ -31,20 +34,13 @@ class MoveRequest:
     dry_run: bool = False
 
     def run(self, context: Context) -> None:
-        from des_core.ledger.watermark_edits import Direction, execute_move, plan_move
+        from des_core.ledger.watermark_edits import Direction, execute_move
         from des_core.rows.reader import SourceReader
 
         source = SourceReader(context.source, context.settings.database)
-        plan = plan_move(
-            context.config_database,
-            source,
-            self._moment(context),
-            expect_current=self._expected(context),
-            forget=self.forget,
-            max_captured=context.settings.migration.max_captured,
-        )
+        plan = self._plan(context, source)
         self._require_direction(plan)
-        if self.dry_run or plan.direction is Direction.NOWHERE:
+        if self.dry_run or (plan.direction is Direction.NOWHERE and not self._adopts):
             self._report(context, plan, done=False)
             return
         context.show_plan(move_facts(plan), yes=self.yes or self.confirm is not None)
@@ -59,6 +55,25 @@ class MoveRequest:
             reason=reason,
         )
         self._report(context, plan, done=True)
+
+    @property
+    def _adopts(self) -> bool:
+        return self.action == ADOPT
+
+    def _plan(self, context: Context, source: SourceReader) -> MovePlan:
+        from des_core.ledger.watermark_edits import plan_adoption, plan_move
+
+        config, limit = context.config_database, context.settings.migration.max_captured
+        if self._adopts:
+            return plan_adoption(config, source, forget=self.forget, max_captured=limit)
+        return plan_move(
+            config,
+            source,
+            self._moment(context),
+            expect_current=self._expected(context),
+            forget=self.forget,
+            max_captured=limit,
+        )
 
     def _moment(self, context: Context) -> datetime:
         from des_core.basics.timestamps import parse_time
@@ -97,6 +112,8 @@ class MoveRequest:
                 files,
                 given=self.confirm,
             )
+        elif self._adopts:
+            context.prompts.confirm(f"Record that it stands at {utc(plan.to)}?", yes=self.yes)
         else:
             context.prompts.confirm(
                 f"Move the watermark {plan.direction} to {utc(plan.to)}?", yes=self.yes
@@ -113,7 +130,7 @@ class MoveRequest:
         payload = {
             "action": self.action,
             "done": done,
-            "from": plan.before.archived_until,
+            "from": plan.came_from,
             "to": plan.to,
             "direction": plan.direction,
             "files": plan.files.files,
@@ -126,7 +143,8 @@ class MoveRequest:
 
         def draw(out: Console) -> None:
             if done:
-                out.print(f"moved: {utc(plan.before.archived_until)} → {utc(plan.to)}")
+                verb = "recorded" if self._adopts else "moved"
+                out.print(f"{verb}: {utc(plan.came_from)} → {utc(plan.to)}")
             elif plan.direction is Direction.NOWHERE:
                 out.print(f"the watermark stands there already: {utc(plan.to)}")
             else:
@@ -135,6 +153,8 @@ class MoveRequest:
         context.emit("watermark-move", payload, draw)
         if done and plan.direction is Direction.BACK:
             context.say("next: des-admin run")
+        elif done and self._adopts and plan.records_skipped:
+            context.say("to pack them all the same: des-admin exceptions retry --reason skipped")
 
 
 def move_facts(plan: MovePlan) -> list[tuple[str, object]]:
@@ -143,7 +163,7 @@ def move_facts(plan: MovePlan) -> list[tuple[str, object]]:
 
     files = f"{count(plan.files.files)} files, {size(plan.files.size_bytes)}"
     facts: list[tuple[str, object]] = [
-        ("from", utc_and_local(plan.before.archived_until)),
+        ("from", utc_and_local(plan.came_from)),
         ("to", utc_and_local(plan.to)),
         ("moves", f"{plan.direction}, by {duration(plan.end - plan.start)}"),
     ]

@@ -29,7 +29,8 @@ def render_rules(deployment: Deployment) -> str:
     """The rules, with the period of the schedule and the address of the runbook filled in."""
     text = (resource_dir("deploy") / "prometheus" / RULES).read_text(encoding="utf-8")
     period_s = deployment.schedule.longest_gap_s
-    text = text.replace(f"2 * {_PERIOD_S}", f"2 * {period_s}")
+    for periods in (2, 3):
+        text = text.replace(f"{periods} * {_PERIOD_S}", f"{periods} * {period_s}")
     text = text.replace(_ONE_PERIOD, f"for: {period_s}s # one period")
     text = text.replace(f"# {_PERIOD_S} is the period", f"# {period_s} is the period")
     return text.replace("runbook_url: RUNBOOK.md#", f"runbook_url: {deployment.runbook_url}#")

@@ -84,6 +84,7 @@ def _service(text: str, deployment: Deployment, role: Role, command: str) -> str
         ("Environment", [f"{name}_FILE=%d/{name}" for name in names]),
         ("ReadWritePaths", _paths(mounts, read_only=False)),
         ("ReadOnlyPaths", _paths(mounts, read_only=True)),
+        ("RequiresMountsFor", [*_paths(mounts, read_only=False), *_paths(mounts, read_only=True)]),
     ):
         text = set_directive(text, key, values)
     if role is Role.RUNNER and object_places(deployment.settings):

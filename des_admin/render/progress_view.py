@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from des_admin.render.json import plain
 from des_admin.render.sections import Section
 from des_admin.render.tables import Column
-from des_admin.render.values import bar, count, duration, numbered, share, size, utc, utc_and_local
+from des_admin.render.values import (
+    bar,
+    behind_words,
+    count,
+    duration,
+    numbered,
+    share,
+    size,
+    utc,
+    utc_and_local,
+)
 
 if TYPE_CHECKING:
+    from des_core.progress.health import Remark
     from des_core.progress.now import DayProgress, Progress
     from des_core.rows.amounts import Amount
 
@@ -23,10 +33,12 @@ DAY_FIELDS = ("day", "files", "content_bytes", "shard_bytes", "shards")
 def progress_sections(progress: Progress) -> list[Section]:
     """The picture for people."""
     sections = [Section("Progress", FACT_COLUMNS, _facts(progress))]
+    if progress.health:
+        sections.insert(0, health_section(progress.health))
     if progress.exceptions:
-        sections.append(_exceptions(progress))
+        sections.append(exceptions_section(progress))
     if progress.last_cycles:
-        sections.append(_cycles(progress))
+        sections.append(cycles_section(progress))
     return sections
 
 
@@ -69,6 +81,10 @@ def progress_json(progress: Progress) -> dict[str, object]:
         "archived": progress.archived,
         "packed": progress.packed,
         "exceptions": progress.exceptions,
+        "not_packed": progress.not_packed,
+        "total": progress.total,
+        "origin": progress.provenance.origin,
+        "health": progress.health,
         "files_per_second": pace.files_per_s,
         "bytes_per_second": pace.bytes_per_s,
         "arrivals": pace.arrivals,
@@ -88,7 +104,7 @@ def progress_rows(progress: Progress) -> list[tuple[str, object]]:
     rows: list[tuple[str, object]] = []
     fields = progress_json(progress)
     for name, value in fields.items():
-        if name in {"exceptions", "last_slices", "last_cycles"}:
+        if name in {"exceptions", "health", "last_slices", "last_cycles"}:
             continue
         tree = plain(value)
         if isinstance(tree, dict):
@@ -96,6 +112,7 @@ def progress_rows(progress: Progress) -> list[tuple[str, object]]:
         else:
             rows.append((name, tree))
     rows += [(f"exceptions.{item.reason}", item.files) for item in progress.exceptions]
+    rows += [(f"health.{item.name}", item.text) for item in progress.health]
     return rows
 
 
@@ -106,22 +123,18 @@ def day_rows(days: Sequence[DayProgress]) -> list[tuple[object, ...]]:
 
 def _facts(progress: Progress) -> list[tuple[str, object]]:
     mark = progress.watermark
-    done, waiting = progress.archived.files, progress.pending.files
+    done, total = progress.archived.files, progress.total
     facts: list[tuple[str, object]] = [
         ("archived until", utc_and_local(mark.archived_until)),
         ("target", f"{utc(progress.target)} (lag {mark.lag_days} days)"),
-        ("behind", duration(progress.behind) if progress.behind else "nothing: caught up"),
+        ("behind", standing(progress)),
         ("waiting", _amount(progress.pending)),
     ]
     if progress.pending.oldest is not None:
         facts.append(("", f"from {utc(progress.pending.oldest)} to {utc(progress.pending.newest)}"))
-    open_below = sum(item.files for item in progress.exceptions if not item.archived)
-    but = f", but for {numbered(open_below, 'exception')}" if open_below else ""
-    facts.append(("archived", f"{_amount(progress.archived)}{but}"))
-    if done is not None and waiting is not None:
-        facts.append(
-            ("done", f"{bar(done, done + waiting, BAR_WIDTH)} {share(done, done + waiting)}")
-        )
+    facts.append(("archived", _amount(progress.archived)))
+    if done is not None and total is not None:
+        facts.append(("done", f"{bar(done, total, BAR_WIDTH)} {share(done, total)}"))
     packed = progress.packed
     facts.append(
         (
@@ -135,6 +148,41 @@ def _facts(progress: Progress) -> list[tuple[str, object]]:
     total = sum(item.files for item in progress.exceptions)
     facts.append(("exceptions", f"{count(total)} open" if total else "none"))
     return facts
+
+
+def short_facts(progress: Progress) -> list[tuple[str, object]]:
+    """What fits on a screen that is looked at again and again."""
+    done, total = progress.archived.files, progress.total
+    facts: list[tuple[str, object]] = [
+        ("archived until", utc(progress.watermark.archived_until)),
+        ("target", utc(progress.target)),
+        ("behind", standing(progress)),
+        ("waiting", _amount(progress.pending)),
+    ]
+    if done is not None and total is not None:
+        facts.append(("done", f"{bar(done, total, BAR_WIDTH)} {share(done, total)}"))
+    facts.append(("not packed", numbered(progress.not_packed, "file")))
+    facts.append(("last slice", utc(progress.packed.last_finished)))
+    return [*facts, *pace_facts(progress)]
+
+
+def standing(progress: Progress) -> str:
+    """How far behind; caught up only where nothing waits, nothing failed and nothing is wrong."""
+    behind = behind_words(progress.watermark.archived_until, progress.target)
+    if not progress.is_at_target or progress.watermark.archived_until > progress.target:
+        return behind
+    if not progress.provenance.is_explained:
+        return behind
+    if progress.not_packed:
+        files = numbered(progress.not_packed, "file")
+        return f"nothing: caught up, but for {files} not packed (des-admin exceptions list)"
+    return "nothing: caught up"
+
+
+def health_section(health: Sequence[Remark]) -> Section:
+    """What somebody must look at, and the next command."""
+    columns = (Column("needs attention"), Column("next"))
+    return Section("Health", columns, [(remark.text, remark.hint) for remark in health])
 
 
 def pace_facts(progress: Progress) -> list[tuple[str, object]]:
@@ -154,9 +202,9 @@ def pace_facts(progress: Progress) -> list[tuple[str, object]]:
 
 
 def _catches_up(progress: Progress) -> str:
-    pace, waiting = progress.pace, progress.pending.files
-    if not waiting and progress.behind == timedelta(0):
-        return "has caught up"
+    pace = progress.pace
+    if progress.is_at_target:
+        return "nothing waits" if progress.not_packed else "has caught up"
     if pace.keeps_up is None:
         return "not known before something was packed"
     if not pace.keeps_up:
@@ -188,7 +236,7 @@ def _amount(amount: Amount) -> str:
     return f"{about}{count(amount.files)} files{sizes}{note}"
 
 
-def _exceptions(progress: Progress) -> Section:
+def exceptions_section(progress: Progress) -> Section:
     columns = (
         Column("reason", wraps=False),
         Column("files", numeric=True),
@@ -198,7 +246,7 @@ def _exceptions(progress: Progress) -> Section:
     return Section("Open exceptions", columns, rows)
 
 
-def _cycles(progress: Progress) -> Section:
+def cycles_section(progress: Progress) -> Section:
     columns = (
         Column("finished", wraps=False),
         Column("took", numeric=True),

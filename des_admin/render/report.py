@@ -12,7 +12,7 @@ from des_admin.render import charts
 from des_admin.render.charts import Chart, Series, byte_scale, draw, files_unit, thin
 from des_admin.render.progress_view import FACT_COLUMNS, day_section, progress_sections
 from des_admin.render.sections import Section
-from des_admin.render.values import duration, foreign, share, utc
+from des_admin.render.values import duration, foreign, numbered, share, utc
 
 if TYPE_CHECKING:
     from des_core.progress.history import HistoryDay
@@ -37,8 +37,9 @@ def render_report(report: Report) -> str:
     template = _template()
     progress = report.progress
     sections = [*progress_sections(progress), day_section(report.days, exact=report.exact)]
-    done, waiting = progress.archived.files, progress.pending.files
-    whole = None if done is None or waiting is None else done + waiting
+    done, whole = progress.archived.files, progress.total
+    place = next(n for n, section in enumerate(sections) if section.columns is FACT_COLUMNS)
+    facts = sections.pop(place)
     return str(
         template.render(
             title=report.title,
@@ -46,9 +47,9 @@ def render_report(report: Report) -> str:
             headline=_headline(progress),
             done=share(done, whole) if whole and done is not None else None,
             done_ratio=done / whole if whole and done is not None else 0,
-            facts=_facts(sections[0]),
+            facts=_facts(facts),
             charts=[_figure(chart) for chart in make_charts(report)],
-            tables=[_table(section) for section in sections[1:]],
+            tables=[_table(section) for section in sections],
         )
     )
 
@@ -124,9 +125,13 @@ def _rate(day: HistoryDay) -> float | None:
 
 
 def _headline(progress: Progress) -> str:
-    if progress.behind == timedelta(0):
-        return "Caught up"
-    return f"{duration(progress.behind)} behind the target"
+    if progress.health:
+        return f"Needs attention: {progress.health[0].text}"
+    if not progress.is_at_target:
+        return f"{duration(progress.behind)} behind the target"
+    if progress.not_packed:
+        return f"Caught up, but for {numbered(progress.not_packed, 'file')} not packed"
+    return "Caught up"
 
 
 def _facts(section: Section) -> list[tuple[str, str]]:

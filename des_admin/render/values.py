@@ -52,6 +52,13 @@ def duration(value: timedelta | float | None) -> str:
     return sign + " ".join(parts)
 
 
+def behind_words(position: datetime, target: datetime) -> str:
+    """How far a watermark is behind its target, or beyond it."""
+    if position > target:
+        return f"nothing; it is {duration(position - target)} beyond its target"
+    return duration(target - position) if target > position else "nothing"
+
+
 def utc(moment: datetime | None) -> str:
     """`2024-11-01 00:00:00 UTC`; microseconds only where there are any."""
     if moment is None:

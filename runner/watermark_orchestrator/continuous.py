@@ -13,7 +13,8 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from des_core.basics.errors import DatabaseUnreachable, LockHeld, SchedulerUnreachable
+from des_core.basics.errors import DatabaseUnreachable, ExitCode, LockHeld, SchedulerUnreachable
+from des_core.ledger.outcomes import Remembered
 from des_core.metrics import RunnerMetrics
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.cycle import CycleReport, run_cycle
@@ -21,6 +22,7 @@ from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink, 
 from watermark_orchestrator.stopping import StopRequest
 
 ArchiveOpener = Callable[[], AbstractContextManager[Archive]]
+Remember = Callable[[], AbstractContextManager[Remembered]]
 RECONNECT_FOR_S = 300.0
 LONGEST_WAIT_S = 15.0
 DEFAULT_INTERVAL_S = 300.0
@@ -33,12 +35,30 @@ def run_single(
     progress: ProgressSink = ignore_progress,
     metrics: RunnerMetrics | None = None,
     reconnect_for_s: float = RECONNECT_FOR_S,
+    remember: Remember = Remembered.nowhere,
 ) -> CycleReport:
-    """One cycle. A connection that breaks on the way is opened again for `reconnect_for_s` seconds.
+    """One cycle; `remember` keeps how it ended.
 
-    A database that cannot be reached at the beginning is an error at once.
+    A connection that breaks on the way is opened again for `reconnect_for_s` seconds. A database
+    that cannot be reached at the beginning is an error at once.
     """
-    stop = stop or StopRequest()
+    with remember() as seen:
+        report = _run_single(
+            open_archive, stop or StopRequest(), progress, metrics, reconnect_for_s
+        )
+        seen.files = report.files_failed
+        if report.has_new_exceptions:
+            seen.exit_code = ExitCode.NEW_EXCEPTIONS
+    return report
+
+
+def _run_single(
+    open_archive: ArchiveOpener,
+    stop: StopRequest,
+    progress: ProgressSink,
+    metrics: RunnerMetrics | None,
+    reconnect_for_s: float,
+) -> CycleReport:
     report = CycleReport()
     with open_archive() as archive:
         first = _attempt(archive, stop, progress, metrics, report)
@@ -78,6 +98,7 @@ def run_continuously(
     progress: ProgressSink = ignore_progress,
     metrics: RunnerMetrics | None = None,
     interval_s: float = DEFAULT_INTERVAL_S,
+    remember: Remember = Remembered.nowhere,
 ) -> None:
     """A cycle every `interval_s` seconds until the stop; it then raises Interrupted or Terminated.
 
@@ -86,7 +107,15 @@ def run_continuously(
     """
     while True:
         try:
-            on_report(run_single(open_archive, stop=stop, progress=progress, metrics=metrics))
+            on_report(
+                run_single(
+                    open_archive,
+                    stop=stop,
+                    progress=progress,
+                    metrics=metrics,
+                    remember=remember,
+                )
+            )
         except (DatabaseUnreachable, SchedulerUnreachable, LockHeld) as exc:
             progress(ProgressEvent("reconnecting", message=str(exc)))
         stop.wait(interval_s)

@@ -18,11 +18,14 @@ from itertools import chain, islice
 
 from des_core.basics.errors import Refused
 from des_core.basics.timestamps import floor_day, from_us
+from des_core.ledger.archive_identity import require_own_output
 from des_core.ledger.events import record_event
 from des_core.ledger.exceptions import NewException, record_exceptions
+from des_core.ledger.gone_rows import GONE, read_accepted
 from des_core.ledger.jobs import Job, read_job, write_job
 from des_core.ledger.watermark import read_watermark
 from des_core.ledger.workers import recheck_job
+from des_core.locks.lock import hold_lock
 from des_core.reading.reconcile import DayCount, Reconciler, Scope, find_scope
 from des_core.records import SourceRow
 from des_core.rows.share import Share
@@ -39,10 +42,15 @@ JOB = "recheck"
 
 @dataclass(frozen=True, slots=True)
 class DayFinding:
-    """A day whose counts differ. `late` rows are in no shard and no exception."""
+    """A day whose counts differ. `late` rows are in no shard and no exception.
+
+    `gone` rows were packed, or exceptions, and are in `files` no more; those that somebody has
+    accepted as gone are left out.
+    """
 
     count: DayCount
     late: int
+    gone: int = 0
 
 
 @dataclass(slots=True)
@@ -53,15 +61,17 @@ class RecheckReport:
     days: int = 0
     rows: int = 0
     late: int = 0
+    gone: int = 0
     findings: list[DayFinding] = field(default_factory=list)
 
     def add(self, count: DayCount) -> None:
         self.days += 1
         self.rows += count.rows
 
-    def add_finding(self, count: DayCount, late: int) -> None:
+    def add_finding(self, count: DayCount, late: int, gone: int = 0) -> None:
         self.late += late
-        self.findings.append(DayFinding(count, late))
+        self.gone += gone
+        self.findings.append(DayFinding(count, late, gone))
 
 
 def reconciler_of(archive: Archive, stop: StopRequest, share: Share | None = None) -> Reconciler:
@@ -86,10 +96,36 @@ def look_for_late(
     report = RecheckReport(
         find_scope(archive.config, watermark.archived_until, since=since, until=until)
     )
+    require_own_output(archive.config, archive.storage)
     reconciler = reconciler_of(archive, stop or StopRequest())
+    accepted = read_accepted(archive.config)
     for count in _suspicious(reconciler, report, every_day=every_day, on_day=on_day):
-        report.add_finding(count, sum(map(len, reconciler.find_late(count.scope))))
+        late = sum(map(len, reconciler.find_late(count.scope))) if count.rows else 0
+        gone = reconciler.count_gone(count, late) - accepted.get(_key(count), 0)
+        report.add_finding(count, late, max(gone, 0))
     return report
+
+
+def accept_gone(archive: Archive, report: RecheckReport, *, actor: str, reason: str) -> int:
+    """Record that these rows were deleted on purpose: they are no news any more; how many."""
+    now = datetime.now(UTC)
+    with hold_lock(archive.config, "reconcile"):
+        accepted = read_accepted(archive.config)
+        for finding in report.findings:
+            day = _key(finding.count)
+            accepted[day] = accepted.get(day, 0) + finding.gone
+        job = Job(GONE, "done", None, sum(accepted.values()), None, accepted)
+        write_job(archive.config, job, now)
+        with archive.config.write() as tx:
+            record_event(
+                tx,
+                action="gone rows accepted",
+                actor=actor,
+                now=now,
+                reason=reason,
+                details={_key(f.count): f.gone for f in report.findings if f.gone},
+            )
+    return report.gone
 
 
 def record_late(
@@ -136,7 +172,7 @@ def recheck(run: Run, writer: Writer) -> RecheckReport:
     report = RecheckReport(scope)
     reconciler = reconciler_of(archive, run.stop, writer.share)
     for count in _suspicious(reconciler, report):
-        if seen.is_known(count):
+        if seen.is_known(count) or not count.rows:
             continue
         late = _record_day(run, writer, reconciler, count)
         report.add_finding(count, late)
@@ -197,7 +233,7 @@ def _suspicious(
         return
     for count in reconciler.count_days(report.scope):
         report.add(count)
-        if count.rows and (every_day or not count.agrees):
+        if not count.agrees or (count.rows and every_day):
             yield count
         on_day(count)
 

@@ -25,6 +25,7 @@ from itertools import chain, islice
 from des_core.basics.errors import Refused
 from des_core.basics.routing import parse_shard_name
 from des_core.basics.timestamps import from_us
+from des_core.ledger.damage import forget_damage
 from des_core.ledger.events import record_event
 from des_core.ledger.exceptions import NewException, record_exceptions
 from des_core.ledger.slices import KnownShard, find_shard
@@ -88,7 +89,10 @@ def repair_now(
     report = RepairReport()
     found = list(findings)
     _refuse_unmounted(archive, found)
-    with open_run(archive, stop, progress, "verify --repair") as (run, watermark):
+    with open_run(archive, stop, progress, "verify --repair", may_lack_shards=True) as (
+        run,
+        watermark,
+    ):
         bad = _set_aside(run, found, report)
         for item in bad:
             stop.check()
@@ -171,6 +175,7 @@ def _commit(run: Run, watermark: Watermark, item: _Bad, rows: list[SourceRow]) -
         record_exceptions(tx, _exceptions(rows, verdict), now=now)
         if known is not None:
             tx.run("shard_forget", {"name": verdict.shard})
+        forget_damage(tx, [verdict.shard])
         confirm_watermark(tx, expected=watermark, actor=actor, now=now)
         record_event(
             tx,

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from des_core.basics.errors import LockHeld, StorageError
+from des_core.ledger.archive_identity import mark_output, require_own_output
 from des_core.ledger.events import read_head
+from des_core.ledger.provenance import (
+    Origin,
+    read_provenance,
+    record_replay,
+    refuse_future,
+    refuse_unexplained,
+)
+from des_core.ledger.slices import newest_slices
 from des_core.ledger.trail_heads import keep_head
 from des_core.ledger.watermark import Watermark, take_fence
 from des_core.ledger.workers import change_layout, claim_worker, find_other_layout
@@ -20,6 +29,7 @@ from des_core.packing.packer import Packer
 from des_core.process.logs import bind, get_logger
 from des_core.rows.share import Share
 from watermark_orchestrator.archive import Archive
+from watermark_orchestrator.brake import LOOKS_BACK, Brake, count_in_a_row
 from watermark_orchestrator.progress_events import ProgressSink
 from watermark_orchestrator.stopping import StopRequest
 from watermark_orchestrator.writers import SoleWriter, StaticWorker, Writer
@@ -38,14 +48,23 @@ class Run:
     stop: StopRequest
     progress: ProgressSink
     metrics: RunnerMetrics
+    brake: Brake
 
 
 @contextmanager
 def open_run(
-    archive: Archive, stop: StopRequest, progress: ProgressSink, purpose: str
+    archive: Archive,
+    stop: StopRequest,
+    progress: ProgressSink,
+    purpose: str,
+    *,
+    may_lack_shards: bool = False,
 ) -> Iterator[tuple[Run, Watermark]]:
     """A run that is alone with the archive, whatever share its configuration has."""
-    with open_writer(archive, stop, progress, purpose) as (run, writer):
+    with open_writer(archive, stop, progress, purpose, may_lack_shards=may_lack_shards) as (
+        run,
+        writer,
+    ):
         if not isinstance(writer, SoleWriter):
             raise TypeError("a run without a share is alone")
         yield run, writer.state
@@ -60,11 +79,16 @@ def open_writer(
     metrics: RunnerMetrics | None = None,
     *,
     share: Share | None = None,
+    may_lack_shards: bool = False,
 ) -> Iterator[tuple[Run, Writer]]:
     """Lock, fence, clean what a dead run left, start the packer. Alone, unless it has a share."""
-    archive.storage.probe_writable()
+    config, storage = archive.config, archive.storage
+    state = require_own_output(config, storage, may_lack_shards=may_lack_shards)
+    storage.probe_writable()
     archive.require_as_begun()
     with _become_writer(archive, purpose, share) as (lock, writer):
+        _settle_position(archive, lock, writer)
+        mark_output(config, storage, state, datetime.now(UTC))
         archive.storage.clean_leftovers()
         with (
             Packer(archive.packer_config) as packer,
@@ -72,7 +96,10 @@ def open_writer(
         ):
             run_id = uuid.uuid4().hex
             with bind(run_id=run_id, worker=archive.source.settings.shard_id or 0):
-                run = Run(archive, packer, lock, run_id, stop, progress, metrics or RunnerMetrics())
+                brake = Brake(archive.policy, _failed_in_a_row(archive, share))
+                run = Run(
+                    archive, packer, lock, run_id, stop, progress, metrics or RunnerMetrics(), brake
+                )
                 yield run, writer
                 keep_trail_head(archive)
 
@@ -91,6 +118,30 @@ def keep_trail_head(archive: Archive) -> None:
         keep_head(archive.storage, head)
     except StorageError as exc:
         log.warning("trail_head_not_kept", event_id=head.event_id, reason=exc.message)
+
+
+def _failed_in_a_row(archive: Archive, share: Share | None) -> int:
+    worker = 0 if share is None else share.worker_id
+    with archive.config.read() as tx:
+        newest = newest_slices(tx, limit=LOOKS_BACK)
+    return count_in_a_row((item.record for item in newest), worker)
+
+
+def _settle_position(archive: Archive, lock: Lock, writer: Writer) -> None:
+    """Refused where SQL moved the watermark forward; a move back is recorded as a replay."""
+    with archive.config.read() as tx:
+        found = read_provenance(tx)
+    if not found.is_explained:
+        refuse_future(found, archive.source.clock().now)
+    refuse_unexplained(found)
+    if found.origin is not Origin.BACK:
+        return
+    now = datetime.now(UTC)
+    lock.check()
+    with archive.config.write() as tx:
+        writer.begin(tx)
+        record_replay(tx, found, actor=archive.actor, now=now)
+        writer.confirm(tx, actor=archive.actor, now=now)
 
 
 @contextmanager

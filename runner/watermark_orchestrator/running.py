@@ -9,8 +9,10 @@ from functools import partial
 
 from des_core.basics.errors import Interrupted, Terminated
 from des_core.database.connections import open_database
+from des_core.ledger.outcomes import RUN, remembered
 from des_core.metrics.session import open_runner_metrics
 from des_core.process.logs import get_logger
+from des_core.process.secrets import Redactor, secrets_of
 from des_core.settings.config import Settings
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.continuous import DEFAULT_INTERVAL_S, run_continuously, run_single
@@ -43,13 +45,20 @@ def run_program(
     In continuous mode it does not return: it raises Interrupted or Terminated.
     """
     opener = partial(open_archive, settings, actor=options.actor)
+    worker = settings.database.shard_id or 0
     with (
         stop_on_signals(say) as stop,
         closing(open_database(settings.config_url)) as config,
-        open_runner_metrics(
-            settings.metrics, config, worker=settings.database.shard_id or 0
-        ) as metrics,
+        open_runner_metrics(settings.metrics, config, worker=worker) as metrics,
     ):
+        remember = partial(
+            remembered,
+            lambda: config,
+            RUN,
+            actor=options.actor,
+            worker=worker,
+            clean=Redactor(secrets_of(settings)).clean,
+        )
         try:
             if options.continuous:
                 run_continuously(
@@ -59,8 +68,11 @@ def run_program(
                     progress=progress,
                     metrics=metrics,
                     interval_s=options.interval_s,
+                    remember=remember,
                 )
-            report = run_single(opener, stop=stop, progress=progress, metrics=metrics)
+            report = run_single(
+                opener, stop=stop, progress=progress, metrics=metrics, remember=remember
+            )
         except (Interrupted, Terminated) as stopped:
             log.info("stopped", exit_code=int(stopped.exit_code))
             raise

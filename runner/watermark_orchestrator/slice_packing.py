@@ -21,22 +21,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import des_core
-from des_core.basics.errors import TooManyFailures
 from des_core.ledger.archive_table import table_facts
 from des_core.ledger.slices import SliceRecord, shard_names_of_day
 from des_core.packing.row_spool import RowSpool
 from des_core.records import FileFailure, ShardRecord, SourceRow
 from des_core.rows.share import Share, own_rows
-from watermark_orchestrator.archive import Archive, CyclePolicy
+from watermark_orchestrator.archive import Archive
+from watermark_orchestrator.brake import Brake
 from watermark_orchestrator.durable_slice import Tally, make_durable
 from watermark_orchestrator.progress_events import ProgressEvent
 from watermark_orchestrator.slices import Window
 
 if TYPE_CHECKING:
     from watermark_orchestrator.run import Run
-
-# Below this many failures a share of them says nothing about the source as a whole.
-RATIO_COUNTS_FROM = 100
 
 # So many rows keep all workers busy; they start while the rest is read.
 PREPARED_ROWS = 2000
@@ -72,7 +69,10 @@ def pack_rows(
         _fill(run, spool, pages, share)
         run.progress(ProgressEvent("slice_started", window, files_total=spool.rows))
         tally = Tally(spool.rows)
-        _pack_tasks(run, spool, window, tally, archive.policy if kind == "window" else None)
+        brake = run.brake if kind == "window" else None
+        _pack_tasks(run, spool, window, tally, brake)
+    if brake is not None:
+        brake.add(tally.rows, len(tally.failures))
     worker, workers = (0, 1) if share is None else (share.worker_id, share.workers_total)
     make_durable(archive.storage, tally, kind, window, n_bits=n_bits, worker=worker)
     record = SliceRecord(
@@ -104,7 +104,7 @@ def _fill(run: Run, spool: RowSpool, pages: Iterable[list[SourceRow]], share: Sh
 
 
 def _pack_tasks(
-    run: Run, spool: RowSpool, window: Window, tally: Tally, policy: CyclePolicy | None
+    run: Run, spool: RowSpool, window: Window, tally: Tally, brake: Brake | None
 ) -> None:
     days = spool.days()
     if not days:
@@ -118,31 +118,11 @@ def _pack_tasks(
     for outcome in run.packer.pack(spool.tasks(existing, known)):
         run.stop.check()
         tally.add(outcome)
-        if policy is not None:
-            _refuse_too_many(tally, policy)
+        if brake is not None and outcome.failures:
+            brake.judge(tally.rows, tally.failures)
         done = tally.files_out + len(tally.failures)
         run.progress(ProgressEvent("files_packed", window, done, tally.rows, tally.bytes_in))
     run.stop.check()
-
-
-def _refuse_too_many(tally: Tally, policy: CyclePolicy) -> None:
-    failed = len(tally.failures)
-    too_many = failed > policy.max_failures
-    too_large_a_share = (
-        failed >= RATIO_COUNTS_FROM and failed > policy.max_failure_ratio * tally.rows
-    )
-    if not (too_many or too_large_a_share):
-        return
-    last = tally.failures[-1]
-    raise TooManyFailures(
-        f"{failed} of {tally.rows} files of a slice could not be packed; "
-        "the watermark was not moved",
-        hint="is the disk of the sources mounted? If so many files really are lost, raise "
-        "migration.max_failures and migration.max_failure_ratio",
-        reason=last.reason,
-        example=last.location,
-        error=last.error,
-    )
 
 
 def _versions(archive: Archive) -> str:

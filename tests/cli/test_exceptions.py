@@ -14,7 +14,7 @@ def test_list(archive: Archive, program: Program) -> None:
     rows = list(csv.DictReader(io.StringIO(program("exceptions", "list", "--format", "csv").out)))
     assert {row["uid"] for row in rows} == archive.table.holes
     limited = program("exceptions", "list", "--limit", "2")
-    assert "only the first 2" in limited.err
+    assert "only the newest 2 of 3" in limited.err
 
 
 def test_resolve_wants_number_and_reason(archive: Archive, program: Program) -> None:

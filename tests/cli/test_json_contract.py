@@ -95,7 +95,7 @@ LINES = (
         "watermark rewind 1d --dry-run",
         "run",
     ),
-    *("progress", "progress --exact", "progress --daily", "progress --daily --exact"),
+    *("status", "progress", "progress --exact", "progress --daily", "progress --daily --exact"),
     *("watermark rewind 1d --yes", "watermark history --check", "watermark history"),
     *("exceptions list", "exceptions retry --yes", "exceptions resolve --reason late --dry-run"),
     *("run", "verify", "archive has UID nobody", "archive get UID --to back.bin", "archive ls"),
@@ -113,6 +113,7 @@ LINES = (
     *("compliance sync", "migrate pause", "migrate resume"),
     *("migrate plan --drop-archived", "reconcile", "deploy render --to deployed"),
     *("verify --sample 1/2 --repair", "ledger rebuild --dry-run", "sources delete --dry-run"),
+    *("watermark adopt --dry-run", "ledger output"),
     *("migrate plan --down", "migrate down --dry-run", "migrate down --yes", "migrate status"),
     "init other.yaml --url sqlite:////x.db --output-dir out --no-check",
 )

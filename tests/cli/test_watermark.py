@@ -162,7 +162,9 @@ def test_a_head_that_was_kept_elsewhere(archive: Archive, program: Program) -> N
     program("watermark", "rewind", "1d", "--yes", "--reason", "second")
     program("watermark", "history", "--check", "--expect", head)
     archive.config.execute("DELETE FROM des_archive_event WHERE reason IN ('first', 'second')")
-    program("watermark", "history", "--check")
+    alone = program("watermark", "history", "--check", expect=4).out
+    assert "every seal fits" in alone, "seals do not tell what was cut off at the end"
+    assert "moved back by SQL" in alone, "the row of the watermark does, where it was moved"
     cut = program("watermark", "history", "--check", "--expect", head, expect=4)
     assert "it is missing, and --expect knows it" in cut.out
     program("watermark", "history", "--check", "--expect", "17", expect=2)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+from des_core.ledger.watermark_edits import execute_move, plan_adoption
 from des_core.migration.apply import upgrade
 from des_core.reading.ledger_rebuild import RebuildPlan, execute_rebuild, plan_rebuild
 from des_core.settings.config import Settings
@@ -67,6 +68,10 @@ def test_the_ledger_comes_back_to_the_last_shard(
     assert (again.known, again.shards) == (len(before), 0)
     database.execute("UPDATE des_archive_config SET archived_until = '2024-01-04 00:00:00'")
     with open_archive(settings) as archive:
+        move = plan_adoption(archive.config, archive.source, forget=True, max_captured=1000)
+        execute_move(
+            archive.config, archive.source, move, action="adopt", actor="tests", reason="rebuilt"
+        )
         found = look_for_late(archive, since=datetime(2023, 12, 31, tzinfo=UTC))
         assert found.late == 2, "the files that are missing were exceptions"
         record_late(archive, found)

@@ -6,7 +6,7 @@ import pytest
 
 from des_core.basics.errors import DamagedShard, Refused
 from des_core.migration.apply import upgrade
-from des_core.reading.verify import Verdict, VerifyReport, verify_shards
+from des_core.reading.verify import ShardVerdict, Verdict, VerifyReport, verify_shards
 from des_core.reading.verify_tasks import VerificationLog, list_tasks
 from des_core.settings.config import Settings
 from des_core.shard_io import Codec, ShardEntry, open_shard
@@ -35,9 +35,8 @@ def verify(settings: Settings) -> VerifyReport:
     with open_archive(settings) as archive:
         log = VerificationLog(archive.config)
 
-        def heard(item: object) -> None:
-            if item.verdict is Verdict.SOUND:  # type: ignore[attr-defined]
-                log.add(item.shard)  # type: ignore[attr-defined]
+        def heard(item: ShardVerdict) -> None:
+            log.hear(item.shard, item.verdict, item.problem, is_bad=item.is_bad)
 
         tasks = list_tasks(archive.storage, archive.config)
         report = verify_shards(archive.storage, archive.config, tasks, on_verdict=heard)

@@ -63,7 +63,9 @@ def test_units_parse_and_stop_the_runner_gently(make: MakeDeployment) -> None:
     service = parser["Service"]
     assert service["Type"] == "oneshot"
     assert service["KillMode"] == "mixed"
-    assert service["SuccessExitStatus"] == "143"
+    assert service["SuccessExitStatus"] == "3 143", "new exceptions are no failed unit"
+    needed = directives(runner)["RequiresMountsFor"]
+    assert needed == ["/mnt/des/output", "/mnt/files"], "an empty mount point is no archive"
     assert int(service["TimeoutStopSec"]) >= 120
     assert "Restart" not in service, "the timer starts the next cycle"
 

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 KEPT_BY_US = (
     *("des_archive_config", "des_archive_shard", "des_archive_slice", "des_archive_exception"),
     *("des_archive_event", "des_archive_worker", "des_archive_job", "des_admin_version"),
+    *("des_archive_outcome", "des_archive_damage"),
 )
 DOCUMENTS = ("README.md", "RUNBOOK.md")
 SECTIONS = [
@@ -27,6 +28,51 @@ SECTIONS = [
     for name in DOCUMENTS
     for section in read_sections(ROOT / name)
 ]
+
+
+def move_forward(_: Path, database: TestDatabase) -> None:
+    database.execute(
+        "UPDATE des_archive_config SET archived_until = archived_until + INTERVAL '2 days'"
+    )
+
+
+def get_ahead(_: Path, database: TestDatabase) -> None:
+    """As a cycle leaves it behind whose clock was three days ahead."""
+    database.execute("UPDATE des_archive_config SET lag_days = lag_days + 3")
+
+
+def unmount(directory: Path, _: TestDatabase) -> None:
+    (directory / "shards").rename(directory / "mounted-elsewhere")
+    (directory / "shards").mkdir()
+
+
+def fail_a_cycle(_: Path, database: TestDatabase) -> None:
+    """As a run leaves it behind whose disk was full."""
+    database.execute(
+        "INSERT INTO des_archive_outcome (job, worker, actor, started_at, ended_at, exit_code,"
+        " files, message, hint) VALUES ('run', 0, 'runner', now(), now(), 4, 0,"
+        " 'cannot write a file: No space left on device', 'df -h')"
+    )
+
+
+def unmount_sources(directory: Path) -> None:
+    """Before the first cycle: what is below the mount point is not there."""
+    root = next(directory.glob("source_*"))
+    root.rename(directory / "sources-elsewhere")
+    root.symlink_to(directory / "sources")
+
+
+def delete_rows(_: Path, database: TestDatabase) -> None:
+    database.execute("DELETE FROM files WHERE created_at::date = '2024-02-03'")
+
+
+SITUATIONS: dict[str, Callable[[Path, TestDatabase], None]] = {
+    "moved": move_forward,
+    "ahead": get_ahead,
+    "unmounted": unmount,
+    "failed": fail_a_cycle,
+    "gone": delete_rows,
+}
 
 
 def prepare(
@@ -44,11 +90,16 @@ def prepare(
     write_config(settings, directory / "des-admin.yaml")
     if when != "before":
         upgrade(settings)
+    if when == "sourceless":
+        unmount_sources(directory)
+    elif when != "before":
         with open_archive(settings) as archive:
             run_cycle(archive)
     if when == "unledgered":
         for table in KEPT_BY_US:
             database.execute(f"DROP TABLE {table}")
+    if when in SITUATIONS:
+        SITUATIONS[when](directory, database)
     desk = sit_down(directory, database)
     if when == "lost":
         desk.run(Block("sh", "des-admin backup create --dir backups", 0)).check_returncode()

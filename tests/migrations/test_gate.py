@@ -180,7 +180,7 @@ def test_the_plan_shows_every_finding(seeded: FilesTable) -> None:
     plan = make_plan(settings_for(seeded.database), direction=Direction.UP, options=options)
     failed = {finding.check for finding in plan.gate if not finding.is_passed}
     assert failed == {"backup", "below"}
-    assert len(plan.gate) == 8
+    assert len(plan.gate) == 9
 
 
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)

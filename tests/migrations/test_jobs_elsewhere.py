@@ -16,6 +16,7 @@ from des_core.migration.apply import upgrade
 from des_core.migration.compliance import sync_flags
 from des_core.migration.flag_jobs import COMPLIANCE_JOB
 from des_core.migration.run import Notice
+from support.program.archive import adopt_move
 from support.program.inside import run_here
 from support.program.migrating import rows_by_formula, settings_for
 from support.rows.filesdata import FilesTableFactory, canonical_rows
@@ -33,6 +34,7 @@ def test_paused_killed_resumed(
     database.execute(
         "UPDATE des_archive_config SET archived_until = :until", {"until": "2024-01-07 00:00:00"}
     )
+    adopt_move(settings)
     expected = rows_by_formula(database, database)
     config = tmp_path / "config.yaml"
     sections = {"database": {"url": database.url}, "packer": {"output_dir": str(tmp_path)}}

@@ -12,6 +12,7 @@ from des_core.migration.apply import downgrade, make_plan, upgrade
 from des_core.migration.compliance import sync_flags
 from des_core.migration.run import MigrationOptions, Notice, open_run
 from des_core.migration.throttle import require_lag_is_known
+from support.program.archive import adopt_move
 from support.program.migrating import rows_by_formula, settings_for
 from support.rows.filesdata import FilesTableFactory, canonical_rows
 from support.servers.database import TestDatabase
@@ -52,6 +53,7 @@ def test_a_standby_that_is_behind_is_waited_for(
     database.execute(
         "UPDATE des_archive_config SET archived_until = :until", {"until": "2024-01-04 00:00:00"}
     )
+    adopt_move(settings)
     with standby_of(primary) as standby:
         replay = standby.connect()
         replay.autocommit = True

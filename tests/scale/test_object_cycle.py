@@ -216,6 +216,6 @@ def test_the_command_line_reads_a_bucket(object_archive: MakeObjectArchive, tmp_
     assert verified.returncode == 0, verified.stderr
     listed = admin("archive", "ls")
     assert b"_0000.des" in listed.stdout
-    doctor = admin("doctor")
+    doctor = admin("doctor", "--all")
     assert b"s3://archive/des is writable" in doctor.stdout + doctor.stderr, doctor
     assert os.environ["AWS_ACCESS_KEY_ID"] == "testing"

@@ -28,6 +28,8 @@ OUR_TABLES = (
     "des_archive_event",
     "des_archive_worker",
     "des_archive_job",
+    "des_archive_outcome",
+    "des_archive_damage",
 )
 VERSION_TABLE = "des_admin_version"
 WATERMARK_TABLE = "des_archive_config"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 
 from des_core.backup.record import latest_good_backup
 from des_core.basics.timestamps import format_utc
@@ -11,27 +11,43 @@ from des_core.checks.patient import Patient
 from des_core.ledger.archive_table import require_same_table
 from des_core.ledger.events import check_chain
 from des_core.ledger.exceptions import count_open
+from des_core.ledger.gone_rows import newest_packed_day, read_accepted
+from des_core.ledger.provenance import read_provenance
 from des_core.ledger.slices import newest_slices
 from des_core.ledger.trail_heads import kept_heads
 from des_core.locks.lock import lock_holder
+from des_core.progress.health import Remark, Severity, judge, judge_memory, read_memory
 from des_core.rows.amounts import count_waiting
 from des_core.storage.directory import open_storage
 
 FAR_BEHIND = timedelta(days=3)
 SILENT = timedelta(days=2)
+RECONCILED_DAYS = 7
+DAY = timedelta(days=1)
+_TICK = timedelta(microseconds=1)
 
 
-def check_watermark(patient: Patient) -> Check:
-    """One row, of this table, not in the future, not far behind."""
+def check_watermark(patient: Patient) -> list[Check]:
+    """One row, of this table, explained by the trail, not far behind."""
     require_same_table(patient.source, patient.settings.database.table, patient.config)
-    mark, now = patient.watermark, patient.clock.now
+    mark = patient.watermark
     at = format_utc(mark.archived_until)
-    if mark.archived_until > now:
-        return failed(
-            "watermark",
-            f"{at} lies in the future: files not yet written already read as archived",
-            "des-admin watermark history; then: des-admin watermark set TIME",
-        )
+    with patient.config.read() as tx:
+        found = read_provenance(tx, mark)
+    remarks = judge(found, patient.target, patient.clock.now)
+    checks = [_as_check(remark) for remark in remarks]
+    if all(check.name != "watermark" for check in checks):
+        checks.append(_check_position(patient, at))
+    return checks
+
+
+def _as_check(remark: Remark) -> Check:
+    make = failed if remark.severity is Severity.FAILED else warning
+    return make(remark.name, remark.text, remark.hint)
+
+
+def _check_position(patient: Patient, at: str) -> Check:
+    mark = patient.watermark
     behind = patient.target - mark.archived_until
     if behind > FAR_BEHIND:
         return warning("watermark", f"{at} is {behind.days} days behind", "des-admin run --dry-run")
@@ -44,6 +60,33 @@ def check_watermark(patient: Patient) -> Check:
             f"set database.lag_days to {mark.lag_days}; or: des-admin watermark lag {configured}",
         )
     return ok("watermark", f"{at}, lag {mark.lag_days} days")
+
+
+def check_memory(patient: Patient) -> list[Check]:
+    """How cycles, verifications and other jobs ended, and damage that nobody has mended."""
+    with patient.config.read() as tx:
+        memory = read_memory(tx)
+    remarks = list(judge_memory(memory, patient.clock.now))
+    if not remarks:
+        return [ok("memory", "no job ended badly, and nothing is known to be damaged")]
+    return [_as_check(remark) for remark in remarks]
+
+
+def check_rows(patient: Patient) -> Check:
+    """The table is not older than the archive: it has a row of the newest day that was packed."""
+    day, mark = newest_packed_day(patient.config), patient.watermark.archived_until
+    if day is None:
+        return ok("rows", "nothing is packed yet")
+    midnight = datetime.combine(day, time.min, UTC)
+    newest = patient.reader.last_created_at(midnight - _TICK, max(mark, midnight + DAY))
+    if newest is None and day.isoformat() not in read_accepted(patient.config):
+        return failed(
+            "rows",
+            f"the ledger packed files of {day}, and the table has no row of that day or later: "
+            "an older copy of it, or rows were deleted",
+            f"des-admin reconcile --since {day - timedelta(days=RECONCILED_DAYS)}",
+        )
+    return ok("rows", f"the table has rows of {day}, the newest day that was packed")
 
 
 def check_lock(patient: Patient) -> Check:

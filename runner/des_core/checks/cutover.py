@@ -62,7 +62,9 @@ def check_advice(patient: Patient) -> Check:
     against = _reasons_against(numbers)
     facts = _facts(numbers)
     if against:
-        hint = "see des-admin exceptions list; pack holes first: des-migrate --config FILE"
+        hint = "pack the holes first, the per-record way: des-migrate --config FILE"
+        if numbers.is_begun:
+            hint = "des-admin exceptions list --group-by directory"
         return warning("advice", f"{facts}: rather not yet, {', and '.join(against)}", hint)
     if numbers.is_begun:
         return ok("advice", f"{facts}: the watermark is in use, and suits them")

@@ -10,7 +10,7 @@ from des_core.checks.check import Check, Status, failed, skipped
 from des_core.checks.patient import Patient
 from des_core.settings.config import Settings
 
-Examiner = Callable[[Patient], Check]
+Examiner = Callable[[Patient], Check | list[Check]]
 
 # Name, examiner, and the checks without which it makes no sense.
 EXAMINATION: tuple[tuple[str, Examiner, tuple[str, ...]], ...] = (
@@ -28,6 +28,8 @@ EXAMINATION: tuple[tuple[str, Examiner, tuple[str, ...]], ...] = (
     ("writes", databases.check_writes, ("config",)),
     ("durability", databases.check_durability, ("config",)),
     ("watermark", archive_state.check_watermark, ("table", "revisions")),
+    ("memory", archive_state.check_memory, ("table", "revisions")),
+    ("rows", archive_state.check_rows, ("index", "watermark")),
     ("lock", archive_state.check_lock, ("config",)),
     ("runner", archive_state.check_runner, ("watermark",)),
     ("exceptions", archive_state.check_exceptions, ("revisions",)),
@@ -52,20 +54,21 @@ def examine(settings: Settings) -> Iterator[Check]:
     broken: set[str] = set()
     try:
         for name, examiner, needs in EXAMINATION:
-            check = _examine(patient, name, examiner, sorted(broken & set(needs)))
-            if check.status in {Status.FAILED, Status.SKIPPED}:
+            found = _examine(patient, name, examiner, sorted(broken & set(needs)))
+            if any(check.status in {Status.FAILED, Status.SKIPPED} for check in found):
                 broken.add(name)
-            yield check
+            yield from found
     finally:
         patient.close()
 
 
-def _examine(patient: Patient, name: str, examiner: Examiner, missing: list[str]) -> Check:
+def _examine(patient: Patient, name: str, examiner: Examiner, missing: list[str]) -> list[Check]:
     if missing:
-        return skipped(name, f"cannot be examined: {', '.join(missing)}")
+        return [skipped(name, f"cannot be examined: {', '.join(missing)}")]
     try:
-        return examiner(patient)
+        found = examiner(patient)
     except DesError as exc:
-        return failed(name, str(exc), exc.hint or "des-admin doctor --verbose")
+        found = failed(name, str(exc), exc.hint or "des-admin doctor --verbose")
     except OSError as exc:
-        return failed(name, f"{exc.strerror}: {exc.filename}", "look at the path")
+        found = failed(name, f"{exc.strerror}: {exc.filename}", "look at the path")
+    return [found] if isinstance(found, Check) else found

@@ -122,6 +122,11 @@ def shard_names_of_day(tx: Transaction, day: date) -> set[str]:
     return {row.name for row in tx.run("shard_names_of_day", values)}
 
 
+def newest_shard_names(tx: Transaction, *, limit: int) -> list[str]:
+    """Some shards of the newest slice that made any."""
+    return [row.name for row in tx.run("shard_newest", {"page_size": limit})]
+
+
 def find_shard(config: Database, name: str) -> KnownShard | None:
     """One shard by its name, or None where the ledger does not know it."""
     with config.read() as tx:

@@ -22,6 +22,7 @@ from des_core.database.transaction import Transaction
 from des_core.ledger.archive_table import require_same_table
 from des_core.ledger.events import record_event
 from des_core.ledger.exceptions import SKIPPED, NewException, record_exceptions, resolve_range
+from des_core.ledger.provenance import read_provenance, refuse_unexplained
 from des_core.ledger.watermark import (
     Watermark,
     compute_target,
@@ -52,7 +53,8 @@ class MovePlan:
     `files` lie between the two positions and are replayed or skipped. `flipped_exceptions` are
     open exceptions of that range whose meaning would turn around; they are closed in the same
     transaction, because the new watermark alone then tells the truth about them. `shards` are those
-    of the days concerned. `target` is where the next cycle ends.
+    of the days concerned. `target` is where the next cycle ends. `origin` is where the watermark
+    was before SQL moved it, which is then what the move counts from.
     """
 
     before: Watermark
@@ -63,14 +65,19 @@ class MovePlan:
     shards: int
     target: datetime
     forget: bool = False
+    origin: datetime | None = None
+
+    @property
+    def came_from(self) -> datetime:
+        return self.origin or self.before.archived_until
 
     @property
     def start(self) -> datetime:
-        return min(self.before.archived_until, self.to)
+        return min(self.came_from, self.to)
 
     @property
     def end(self) -> datetime:
-        return max(self.before.archived_until, self.to)
+        return max(self.came_from, self.to)
 
     @property
     def records_skipped(self) -> bool:
@@ -101,12 +108,41 @@ def plan_move(
     """What moving to `to` would do; every count is bounded by the range between the positions.
 
     Raises ConfigError for a table that is not the archive's; Refused for a watermark in the
-    future, another current value than expected, and more skipped files than can be recorded.
+    future, another current value than expected, more skipped files than can be recorded, and one
+    that SQL moved forward, unless it goes back to where it was known to be.
     """
     require_same_table(source.database, source.settings.table, config)
     with config.read() as tx:
         before = read_watermark(tx)
+        found = read_provenance(tx, before)
     _require_expected(before, expect_current)
+    if found.known is not None and to > found.known:
+        refuse_unexplained(found)
+    return _plan(config, source, before, to, None, forget=forget, max_captured=max_captured)
+
+
+def plan_adoption(
+    config: Database, source: SourceReader, *, forget: bool = False, max_captured: int
+) -> MovePlan:
+    """What recording a move by SQL would do: as that move itself, made by this program."""
+    require_same_table(source.database, source.settings.table, config)
+    with config.read() as tx:
+        before = read_watermark(tx)
+        found = read_provenance(tx, before)
+    to, origin = before.archived_until, found.known or before.archived_until
+    return _plan(config, source, before, to, origin, forget=forget, max_captured=max_captured)
+
+
+def _plan(
+    config: Database,
+    source: SourceReader,
+    before: Watermark,
+    to: datetime,
+    origin: datetime | None,
+    *,
+    forget: bool,
+    max_captured: int,
+) -> MovePlan:
     clock = source.clock()
     if to > clock.now:
         raise Refused(
@@ -114,8 +150,9 @@ def plan_move(
             to=format_utc(to),
             now=format_utc(clock.now),
         )
-    direction = _direction(before.archived_until, to)
-    start, end = min(before.archived_until, to), max(before.archived_until, to)
+    came_from = origin or before.archived_until
+    direction = _direction(came_from, to)
+    start, end = min(came_from, to), max(came_from, to)
     files = source.stats(start, end)
     if direction is Direction.FORWARD and not forget and files.files > max_captured:
         raise Refused(
@@ -137,6 +174,7 @@ def plan_move(
         shards=shards,
         target=compute_target(clock.now, before.lag_days, clock.oldest_transaction),
         forget=forget,
+        origin=origin,
     )
 
 
@@ -170,7 +208,7 @@ def execute_move(
                 action=f"watermark {action}",
                 actor=actor,
                 now=now,
-                from_value=format_utc(plan.before.archived_until),
+                from_value=format_utc(plan.came_from),
                 to_value=format_utc(plan.to),
                 reason=reason,
                 details=_details(plan),

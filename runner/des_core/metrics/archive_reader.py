@@ -14,6 +14,9 @@ from des_core.basics.timestamps import floor_day
 from des_core.database.connections import Database, open_database
 from des_core.database.stored_time import from_stored
 from des_core.database.transaction import Transaction
+from des_core.ledger.damage import count_damage
+from des_core.ledger.outcomes import JOBS, newest_outcomes
+from des_core.ledger.provenance import read_provenance
 from des_core.ledger.watermark import Watermark, compute_target, read_watermark
 from des_core.metrics.backup_events import BackupEvents
 from des_core.metrics.definitions import cause_of
@@ -75,6 +78,7 @@ class ArchiveReader:
             workers = int(values.get("des_workers_expected") or 1)
             _set_cycles(values, read_journals(tx), workers)
             values.update(self._backups.read(tx, self._settings.backup))
+            _set_memory(values, tx, watermark)
         return values, watermark
 
     def read_source(self, watermark: Watermark) -> MetricValues:
@@ -142,6 +146,19 @@ def _set_exceptions(values: MetricValues, tx: Transaction) -> None:
     values.zero("des_archive_exceptions_open")
     for row in tx.run("metrics_exceptions", {"row_limit": EXCEPTION_LIMIT}):
         values.add("des_archive_exceptions_open", int(row.files), cause_of(row.reason))
+
+
+def _set_memory(values: MetricValues, tx: Transaction, watermark: Watermark) -> None:
+    """What the screens put on top: damage, a watermark that SQL moved, jobs that ended badly."""
+    found = read_provenance(tx, watermark)
+    values.set("des_watermark_explained", found.is_explained)
+    values.set("des_archive_damaged_shards", count_damage(tx).files)
+    values.zero("des_job_failed")
+    for job in JOBS:
+        news = [item for item in newest_outcomes(tx, job) if item.is_news]
+        newest = {item.worker: item for item in reversed(news)}
+        failed = any(not item.succeeded for item in newest.values())
+        values.set("des_job_failed", failed, job)
 
 
 def _set_cycles(values: MetricValues, journals: list[CycleJournal], workers: int) -> None:

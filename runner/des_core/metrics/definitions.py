@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from des_core.basics.errors import ExitCode
+from des_core.ledger.outcomes import JOBS
 
 Kind = Literal["gauge", "counter", "histogram"]
 
@@ -147,6 +148,23 @@ _EXPORTER = (
         "Open exceptions by cause, all together counted up to 100000.",
         "cause",
         CAUSES,
+    ),
+    Metric(
+        "des_archive_damaged_shards",
+        "gauge",
+        "Shards and manifests that a verification found damaged and nobody has mended.",
+    ),
+    Metric(
+        "des_watermark_explained",
+        "gauge",
+        "1 if the audit trail explains where the watermark is; 0 if SQL moved it.",
+    ),
+    Metric(
+        "des_job_failed",
+        "gauge",
+        "1 if the last job of its kind that ended by itself ended badly.",
+        "kind",
+        JOBS,
     ),
     Metric("des_backup_last_success_timestamp_seconds", "gauge", "Newest good backup; 0 if none."),
     Metric(

@@ -21,6 +21,7 @@ from des_core.database.stored_time import from_stored, to_stored
 from des_core.database.transaction import Transaction
 from des_core.ledger.exceptions import iterate_open, recorded_uid
 from des_core.ledger.jobs import Job, advance_job, write_job
+from des_core.ledger.provenance import require_explained
 from des_core.migration.flag_chunks import ChunkWriter, resume_margin, write_flag
 from des_core.migration.flag_jobs import (
     ROLLBACK_JOB,
@@ -53,8 +54,10 @@ def write_formula(
 ) -> int:
     """Make the column agree with watermark and exceptions; how many flags changed above `base`.
 
-    `base` None means that nothing in the column can be believed.
+    `base` None means that nothing in the column can be believed. Refused where nobody has said why
+    the watermark is ahead of what was packed: the column would call those files archived.
     """
+    require_explained(migration.config)
     job = resume_job(migration, job_name, watermark, min(base or EARLIEST, watermark))
     job = _write_chunks(migration, watermark, job)
     # Once the exceptions are FALSE, what is resolved later must be written TRUE.

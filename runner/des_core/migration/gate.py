@@ -21,6 +21,7 @@ from des_core.database.stored_time import to_stored
 from des_core.database.transaction import Transaction
 from des_core.ledger.exceptions import uid_digest
 from des_core.ledger.jobs import SEED_JOB, read_job
+from des_core.ledger.provenance import Origin, read_provenance
 from des_core.ledger.watermark import read_watermark
 from des_core.migration.live_state import find_created_at_index, table_values
 from des_core.migration.run import MigrationRun
@@ -91,6 +92,15 @@ def index_is_valid(migration: MigrationRun) -> GateFinding:
             "index", False, "no valid index on created_at alone", "run: des-admin migrate up"
         )
     return GateFinding("index", True, f"{index.name} serves windows of created_at")
+
+
+def watermark_is_explained(migration: MigrationRun) -> GateFinding:
+    """Nobody moved it ahead of what was packed, behind the program's back."""
+    with migration.config.read() as tx:
+        found = read_provenance(tx)
+    if found.origin is Origin.FORWARD:
+        return GateFinding("watermark", False, str(found.problem), found.hint)
+    return GateFinding("watermark", True, "the audit trail explains where the watermark is")
 
 
 def backup_is_good(migration: MigrationRun) -> GateFinding:
@@ -251,6 +261,7 @@ def server_is_able(migration: MigrationRun) -> GateFinding:
 
 CHECKS: tuple[GateCheck, ...] = (
     index_is_valid,
+    watermark_is_explained,
     backup_is_good,
     nothing_archived_above,
     holes_are_exceptions,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from des_core.basics.errors import Refused
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import format_utc
+from des_core.ledger.provenance import find_provenance, refuse_unexplained
 from des_core.ledger.revisions import (
     BY_NAME,
     CREATED_AT_INDEX,
@@ -106,10 +107,15 @@ def require_table_is_able(migration: MigrationRun) -> None:
 
 
 def plan_downgrade(migration: MigrationRun) -> MigrationPlan:
-    """What `down` has to do; nothing is changed. Refused where a row's time is no time."""
+    """What `down` has to do; nothing is changed.
+
+    Refused where a row's time is no time, and where SQL moved the watermark ahead of packing.
+    """
     revisions = revisions_down(migration)
     if revisions:
         require_table_is_able(migration)
+    if WATERMARK in revisions:
+        refuse_unexplained(find_provenance(migration.config))
     # SQLite would read the whole index, and did before the seed.
     is_cheap = migration.source.dialect is not Dialect.SQLITE and serves_windows(migration)
     if revisions and is_cheap:

@@ -6,7 +6,7 @@ Without `exact`, no statement on `files` reads more than a sample of its rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,12 @@ from des_core.basics.timestamps import EARLIEST, LATEST, floor_day
 from des_core.database.connections import Database
 from des_core.database.stored_time import day_from_stored, optional_from_stored
 from des_core.database.transaction import Transaction
-from des_core.ledger.exceptions import ReasonCount, count_open
+from des_core.ledger.exceptions import ReasonCount, count_open, iterate_open
+from des_core.ledger.provenance import Provenance, read_provenance
 from des_core.ledger.slices import KnownSlice, newest_slices
 from des_core.ledger.watermark import Watermark, compute_target, read_watermark
 from des_core.progress.cycles import Cycle, group_cycles
+from des_core.progress.health import Remark, judge, read_memory
 from des_core.progress.pace import Pace, measure_pace, read_arrivals
 from des_core.rows.amounts import Amount, Precision, count_waiting, exactly
 from des_core.rows.reader import SourceReader
@@ -64,21 +66,43 @@ class Progress:
     archived: Amount
     packed: LedgerTotals
     exceptions: Sequence[ReasonCount]
+    provenance: Provenance
+    health: Sequence[Remark]
     last_slices: Sequence[KnownSlice]
     last_cycles: Sequence[Cycle]
     pace: Pace
+
+    @property
+    def not_packed(self) -> int:
+        """Files at or below the watermark that are open exceptions: the formula counts them out."""
+        return sum(item.files for item in self.exceptions if not item.archived)
+
+    @property
+    def total(self) -> int | None:
+        """Files that are archived, or should be by now; None where it is not known."""
+        if self.archived.files is None or self.pending.files is None:
+            return None
+        return self.archived.files + self.pending.files + self.not_packed
+
+    @property
+    def is_at_target(self) -> bool:
+        """Whether the window is closed; exceptions may be open all the same."""
+        return self.behind == timedelta(0) and not self.pending.files
 
 
 def read_progress(config: Database, source: SourceReader, *, exact: bool = False) -> Progress:
     """The picture now. `exact` counts `files` by its index, which takes long on a large table."""
     with config.read() as tx:
         watermark = read_watermark(tx)
+        provenance = read_provenance(tx, watermark)
+        memory = read_memory(tx)
         exceptions = count_open(tx)
         newest = newest_slices(tx, limit=CYCLE_SLICES)
         totals = _totals(tx)
     clock = source.clock()
     target = compute_target(clock.now, watermark.lag_days, clock.oldest_transaction)
     pending = count_waiting(source, watermark.archived_until, target, exact=exact)
+    archived = _archived(source, watermark, pending, target, exact=exact)
     arrivals = read_arrivals(source, clock.now, exact=exact)
     cycles = group_cycles(newest, is_whole_ledger=len(newest) < CYCLE_SLICES)
     return Progress(
@@ -87,9 +111,11 @@ def read_progress(config: Database, source: SourceReader, *, exact: bool = False
         target=target,
         behind=max(target - watermark.archived_until, timedelta(0)),
         pending=pending,
-        archived=_archived(source, watermark, pending, target, exact=exact),
+        archived=by_formula(config, source, archived, exceptions, watermark.archived_until),
         packed=totals,
         exceptions=exceptions,
+        provenance=provenance,
+        health=judge(provenance, target, clock.now, memory),
         last_slices=newest[:LAST],
         last_cycles=cycles[:LAST],
         pace=measure_pace(newest, pending, arrivals),
@@ -153,6 +179,45 @@ def _archived(
     beyond = count_waiting(source, max(target, watermark.archived_until), LATEST)
     above = (pending.files or 0) + (beyond.files or 0)
     return Amount(max(all_rows - above, 0), None, Precision.ESTIMATED)
+
+
+def by_formula(
+    config: Database,
+    source: SourceReader,
+    below: Amount,
+    exceptions: Sequence[ReasonCount],
+    watermark: datetime,
+) -> Amount:
+    """What is archived: rows at or below the watermark, xor open exceptions.
+
+    Counted exactly, an exception is one whose row is still there, and its size is known; one above
+    a watermark that SQL moved back reads as archived, whatever is true of it.
+    """
+    if below.files is None or not exceptions:
+        return below
+    if below.precision is Precision.EXACT:
+        files, sizes = _exceptions_with_rows(config, source, watermark)
+    else:
+        files, sizes = sum(i.files if i.archived else -i.files for i in exceptions), None
+    size_bytes = None if below.size_bytes is None or sizes is None else below.size_bytes + sizes
+    return replace(below, files=max(below.files + files, 0), size_bytes=size_bytes)
+
+
+def _exceptions_with_rows(
+    config: Database, source: SourceReader, watermark: datetime
+) -> tuple[int, int | None]:
+    """What open exceptions add to the rows at or below the watermark, and to their bytes."""
+    files, sizes = 0, 0
+    has_sizes = True
+    for page in iterate_open(config):
+        rows = source.lookup([(item.uid, item.created_at) for item in page])
+        for item, row in zip(page, rows, strict=True):
+            if row is not None:
+                sign = 1 if item.created_at > watermark else -1
+                files += sign
+                has_sizes = has_sizes and row.size_bytes is not None
+                sizes += sign * (row.size_bytes or 0)
+    return files, sizes if has_sizes else None
 
 
 def _totals(tx: Transaction) -> LedgerTotals:

@@ -3,9 +3,11 @@
 1. Each UTC day of the scope is counted in `files`, by the index on created_at, and in the ledger:
    files of its shards and open exceptions. A day whose counts agree is believed, unless all days
    are to be compared.
-2. The rows of any other day are read once, parted by bucket in bounded memory, and looked up in
+2. A day with fewer rows than that has lost some: deleted, or an older copy was restored.
+   What somebody has accepted as gone is left out.
+3. The rows of any other day are read once, parted by bucket in bounded memory, and looked up in
    the shards of that day; what is in none of them is looked up among the exceptions.
-3. What is left is late: nobody has packed it, and the watermark says that it is archived.
+4. What is left is late: nobody has packed it, and the watermark says that it is archived.
    Where uids repeat, so are rows that share one file of the shards, until one of them is known to
    be the one that was packed.
 
@@ -17,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from des_core.basics.errors import DamagedData
@@ -117,6 +119,18 @@ class Reconciler:
                 packed=packed.get(part.day, 0),
                 exceptions=self._exceptions(part),
             )
+
+    def count_gone(self, count: DayCount, late: int) -> int:
+        """How many rows less there are than shards and exceptions of the ledger account for.
+
+        A part of a day is judged by the rows of the whole day: its shards may hold all of it.
+        """
+        missing = count.packed + count.exceptions + late - count.rows
+        if missing <= 0:
+            return 0
+        midnight = datetime.combine(count.scope.day, time.min, UTC)
+        whole = self.source.count(midnight - _TICK, midnight + _DAY - _TICK)
+        return max(missing - (whole - count.rows), 0)
 
     def find_late(
         self,

@@ -12,6 +12,7 @@ from zlib import crc32
 from des_core.basics.errors import UsageError
 from des_core.database.connections import Database
 from des_core.database.stored_time import optional_from_stored
+from des_core.ledger.damage import forget_damage, list_damage, remember_damage
 from des_core.storage.directory import Storage
 from des_core.storage.manifests import claimed_hashes, list_manifests
 
@@ -84,15 +85,31 @@ def sample_size(sample: str, total: int) -> int:
     return min(max(1, round(min(wanted, total))), total)
 
 
+# Sound, but not in the ledger, is nothing that could be recorded there.
+RECORDED = frozenset({"sound", "transient"})
+MOST_DAMAGE = 100_000
+
+
 class VerificationLog:
     """Records what was found sound, some shards at a time. Close it, whatever happened."""
 
     def __init__(self, config: Database) -> None:
         self._config = config
         self._names: list[str] = []
+        with config.read() as tx:
+            known = list_damage(tx, limit=MOST_DAMAGE)
+        self._damaged = {damage.name for damage in known}
 
-    def add(self, name: str) -> None:
-        self._names.append(name)
+    def hear(self, name: str, verdict: str, problem: str | None, *, is_bad: bool) -> None:
+        """Damage is remembered at once, and forgotten where a name is sound again."""
+        if is_bad:
+            remember_damage(self._config, name, verdict, problem)
+            return
+        if name in self._damaged:
+            with self._config.write() as tx:
+                forget_damage(tx, [name])
+        if verdict in RECORDED:
+            self._names.append(name)
         if len(self._names) >= RECORD_EVERY:
             self.flush()
 

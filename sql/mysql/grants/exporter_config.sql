@@ -7,3 +7,5 @@ GRANT SELECT ON des_archive_exception TO {account};
 GRANT SELECT ON des_archive_event TO {account};
 GRANT SELECT ON des_archive_job TO {account};
 GRANT SELECT ON des_archive_worker TO {account};
+GRANT SELECT ON des_archive_outcome TO {account};
+GRANT SELECT ON des_archive_damage TO {account};

@@ -7,3 +7,5 @@ GRANT SELECT, INSERT, UPDATE ON des_archive_shard TO {account};
 GRANT SELECT, INSERT, UPDATE ON des_archive_exception TO {account};
 GRANT SELECT, INSERT, UPDATE ON des_archive_job TO {account};
 GRANT SELECT, INSERT, UPDATE, DELETE ON des_archive_worker TO {account};
+GRANT SELECT, INSERT, UPDATE, DELETE ON des_archive_damage TO {account};
+GRANT SELECT, INSERT, DELETE ON des_archive_outcome TO {account};

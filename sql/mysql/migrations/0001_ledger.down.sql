@@ -25,6 +25,16 @@ DROP TABLE IF EXISTS des_archive_worker;
 -- lock: metadata lock on des_archive_job
 DROP TABLE IF EXISTS des_archive_job;
 
+-- step: drop_outcome
+-- purpose: forget how jobs ended
+-- lock: metadata lock on des_archive_outcome
+DROP TABLE IF EXISTS des_archive_outcome;
+
+-- step: drop_damage
+-- purpose: forget what was found damaged
+-- lock: metadata lock on des_archive_damage
+DROP TABLE IF EXISTS des_archive_damage;
+
 -- step: drop_event
 -- purpose: forget the audit trail
 -- lock: metadata lock on des_archive_event

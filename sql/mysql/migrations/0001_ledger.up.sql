@@ -117,3 +117,31 @@ CREATE TABLE IF NOT EXISTS des_archive_job (
     details mediumtext NULL,
     CONSTRAINT des_archive_job_state CHECK (state IN ('running', 'paused', 'done'))
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+-- step: create_outcome
+-- purpose: how each job ended, the newest of each kind
+-- lock: none on existing tables
+CREATE TABLE IF NOT EXISTS des_archive_outcome (
+    outcome_id bigint NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    job varchar(32) NOT NULL,
+    worker int NOT NULL DEFAULT 0,
+    actor varchar(200) NOT NULL,
+    started_at datetime(6) NOT NULL,
+    ended_at datetime(6) NOT NULL,
+    exit_code int NOT NULL,
+    files bigint NOT NULL,
+    message mediumtext NULL,
+    hint mediumtext NULL,
+    KEY des_archive_outcome_job (job, outcome_id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+-- step: create_damage
+-- purpose: shards and manifests that a verification found damaged, until one finds them sound
+-- lock: none on existing tables
+CREATE TABLE IF NOT EXISTS des_archive_damage (
+    name varchar(200) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+    verdict varchar(16) NOT NULL,
+    problem mediumtext NULL,
+    found_at datetime(6) NOT NULL,
+    seen_at datetime(6) NOT NULL
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;

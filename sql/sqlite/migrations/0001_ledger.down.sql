@@ -25,6 +25,16 @@ DROP TABLE IF EXISTS des_archive_worker;
 -- lock: the database, for a moment
 DROP TABLE IF EXISTS des_archive_job;
 
+-- step: drop_outcome
+-- purpose: forget how jobs ended
+-- lock: the database, for a moment
+DROP TABLE IF EXISTS des_archive_outcome;
+
+-- step: drop_damage
+-- purpose: forget what was found damaged
+-- lock: the database, for a moment
+DROP TABLE IF EXISTS des_archive_damage;
+
 -- step: drop_event
 -- purpose: forget the audit trail
 -- lock: the database, for a moment

@@ -151,3 +151,35 @@ CREATE TABLE IF NOT EXISTS des_archive_job (
     updated_at TEXT NOT NULL,
     details TEXT
 );
+
+-- step: create_outcome
+-- purpose: how each job ended, the newest of each kind
+-- lock: the database, for a moment
+CREATE TABLE IF NOT EXISTS des_archive_outcome (
+    outcome_id INTEGER PRIMARY KEY,
+    job TEXT NOT NULL,
+    worker INTEGER NOT NULL DEFAULT 0,
+    actor TEXT NOT NULL,
+    started_at TEXT NOT NULL,
+    ended_at TEXT NOT NULL,
+    exit_code INTEGER NOT NULL,
+    files INTEGER NOT NULL,
+    message TEXT,
+    hint TEXT
+);
+
+-- step: index_outcome_job
+-- purpose: the outcomes of one kind of job
+-- lock: the database, for a moment
+CREATE INDEX IF NOT EXISTS des_archive_outcome_job ON des_archive_outcome (job, outcome_id);
+
+-- step: create_damage
+-- purpose: shards and manifests that a verification found damaged, until one finds them sound
+-- lock: the database, for a moment
+CREATE TABLE IF NOT EXISTS des_archive_damage (
+    name TEXT PRIMARY KEY,
+    verdict TEXT NOT NULL,
+    problem TEXT,
+    found_at TEXT NOT NULL,
+    seen_at TEXT NOT NULL
+);

@@ -43,11 +43,14 @@ def read_archive(output_dir: Path) -> dict[str, list[bytes]]:
 
 
 def archive_bytes(output_dir: Path) -> dict[str, str]:
-    """Relative path → sha256 of every file of the archive, drafts left out."""
+    """Relative path → sha256 of every file of the archive; drafts and its mark left out.
+
+    The mark says which archive it is: two that hold the same have marks of their own.
+    """
     return {
         str(path.relative_to(output_dir)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(output_dir.rglob("*"))
-        if path.is_file() and not path.name.startswith(".")
+        if path.is_file() and not path.name.startswith(".") and path.name != "_archive.json"
     }
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from des_core.database.connections import open_database
+from des_core.ledger.watermark_edits import execute_move, plan_adoption
 from des_core.migration.apply import upgrade
+from des_core.rows.reader import SourceReader
 from des_core.settings.config import Settings
 from support.servers.database import TestDatabase
 
@@ -32,3 +35,15 @@ def make_archive(
     settings = make_settings(source, output_dir, config, **sections)
     upgrade(settings)
     return settings
+
+
+def adopt_move(settings: Settings, *, forget: bool = True) -> None:
+    """Say that a move of the watermark by SQL was meant, as `watermark adopt` does."""
+    config, source = open_database(settings.config_url), open_database(settings.source_url)
+    try:
+        reader = SourceReader(source, settings.database)
+        plan = plan_adoption(config, reader, forget=forget, max_captured=10_000)
+        execute_move(config, reader, plan, action="adopt", actor="tests", reason="meant")
+    finally:
+        config.close()
+        source.close()

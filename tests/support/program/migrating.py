@@ -3,7 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
+from des_core.basics.timestamps import format_utc
 from des_core.database.connections import open_database
+from des_core.ledger.events import record_event
 from des_core.ledger.watermark import move_watermark, read_watermark
 from des_core.settings.config import (
     DatabaseSettings,
@@ -45,6 +47,7 @@ def advance(settings: Settings, days: int) -> None:
         expected = read_watermark(tx)
         to = expected.archived_until + timedelta(days=days)
         move_watermark(tx, expected=expected, to=to, actor="test", now=to)
+        record_event(tx, action="cycle", actor="test", now=to, to_value=format_utc(to))
     config.close()
 
 

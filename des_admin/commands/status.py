@@ -1,0 +1,73 @@
+"""`des-admin status`: what somebody types first. The short form of `progress`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from des_admin.context import Context
+from des_admin.help_text import examples
+from des_admin.render.tables import print_facts
+from des_admin.render.values import count, duration, utc
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from des_core.progress.now import Progress
+
+
+def register(root: typer.Typer) -> None:
+    root.command(
+        epilog=examples(
+            "des-admin status",
+            note="The whole picture is des-admin progress; what is wrong with the installation, "
+            "des-admin doctor.",
+        )
+    )(status)
+
+
+def status(ctx: typer.Context) -> None:
+    """Say in a few lines how it stands, and what to do next."""
+    from des_core.ledger.archive_table import require_same_table
+    from des_core.locks.lock import lock_holder
+    from des_core.progress.now import read_progress
+    from des_core.rows.reader import SourceReader
+
+    context = Context.of(ctx)
+    config, settings = context.config_database, context.settings
+    source = SourceReader(context.source, settings.database)
+    require_same_table(context.source, settings.database.table, config)
+    progress = read_progress(config, source)
+    holder = lock_holder(config)
+    payload = {
+        "archived_until": progress.watermark.archived_until,
+        "target": progress.target,
+        "behind_seconds": progress.behind,
+        "pending_files": progress.pending.files,
+        "archived_files": progress.archived.files,
+        "not_packed": progress.not_packed,
+        "last_finished": progress.packed.last_finished,
+        "lock_holder": holder,
+        "health": progress.health,
+    }
+    context.emit("status", payload, lambda out: _draw(out, progress, holder))
+
+
+def _draw(out: Console, progress: Progress, holder: str | None) -> None:
+    from des_admin.render.progress_view import standing
+
+    for remark in progress.health:
+        out.print(f"! {remark.text}", style="red", markup=False)
+        out.print(f"  → {remark.hint}", style="cyan", markup=False)
+    finished = progress.packed.last_finished
+    since = "never" if finished is None else f"{duration(progress.now - finished)} ago"
+    facts = [
+        ("archived until", utc(progress.watermark.archived_until)),
+        ("behind", standing(progress)),
+        ("waiting", f"{count(progress.pending.files)} files"),
+        ("not packed", f"{count(progress.not_packed)} files (des-admin exceptions list)"),
+        ("last packed", since),
+        ("at work", holder or "nobody"),
+    ]
+    print_facts(out, facts)

@@ -1,0 +1,87 @@
+"""The checks of `doctor` on a screen: the worst first, then what to do, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from des_admin.render.values import count, foreign, numbered
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from des_core.checks import Check
+
+MARKS = {"failed": "✗", "warning": "!", "skipped": "–", "ok": "✓"}
+ASCII_MARKS = {"failed": "x", "warning": "!", "skipped": "-", "ok": "+"}
+STYLES = {"failed": "bold red", "warning": "yellow", "skipped": "dim", "ok": "green"}
+ORDER = tuple(MARKS)
+NAME_WIDTH = 13
+READABLE = 16
+# A screen of 24 lines, with the prompt below it.
+SCREEN = 23
+# What comes below the findings: a blank line, the heading, the last line.
+FRAME = 3
+
+
+def draw_findings(out: Console, found: Sequence[Check], *, everything: bool, quiet: bool) -> None:
+    """At most a screen, unless `everything` is asked for; `quiet` leaves the last line out."""
+    ordered = sorted(found, key=lambda check: ORDER.index(check.status))
+    problems = [check for check in ordered if check.status in {"failed", "warning"}]
+    steps = _steps(problems)
+    shown = ordered if everything else problems
+    room = SCREEN - FRAME - len(steps)
+    left = _draw_lines(out, shown, None if everything else room)
+    if left:
+        out.print(f"  … and {numbered(left, 'more finding')}: des-admin doctor --all")
+    if steps:
+        out.print()
+        out.print("What to do, in this order:", style="bold")
+        for number, (name, hint) in enumerate(steps, 1):
+            out.print(f"  {number}. → {foreign(hint)}  [{name}]", style="cyan", soft_wrap=True)
+    if not quiet:
+        out.print(_totals(ordered, everything=everything))
+
+
+def _draw_lines(out: Console, shown: Sequence[Check], room: int | None) -> int:
+    """Draw what there is room for; how many are left out."""
+    used = 0
+    for number, check in enumerate(shown):
+        lines = list(_lines(out, check))
+        if room is not None and number and used + len(lines) > room:
+            return len(shown) - number
+        used += len(lines)
+        for line in lines:
+            out.print(line, soft_wrap=True)
+    return 0
+
+
+def _lines(out: Console, check: Check) -> Iterable[Text]:
+    from rich.text import Text
+
+    marks = ASCII_MARKS if out.options.ascii_only else MARKS
+    head = Text.assemble(
+        (f"{marks[check.status]} ", STYLES[check.status]),
+        (f"{check.name:<{NAME_WIDTH}} ", "bold"),
+    )
+    room = out.width - head.cell_len if out.is_terminal else max(len(check.detail), 1)
+    wrapped = Text(foreign(check.detail)).wrap(out, max(room, READABLE))
+    for number, line in enumerate(wrapped):
+        yield Text.assemble(head if number == 0 else " " * head.cell_len, line)
+
+
+def _steps(problems: Iterable[Check]) -> list[tuple[str, str]]:
+    """The hints in the order of the findings, each once, with the names that it is for."""
+    names: dict[str, list[str]] = {}
+    for check in problems:
+        if check.hint:
+            names.setdefault(check.hint, []).append(check.name)
+    return [(", ".join(found), hint) for hint, found in names.items()]
+
+
+def _totals(found: Sequence[Check], *, everything: bool) -> str:
+    statuses = [str(check.status) for check in found]
+    parts = [f"{count(statuses.count(name))} {name}" for name in ORDER if name in statuses]
+    rest = "" if everything or not {"ok", "skipped"} & set(statuses) else "; --all shows every one"
+    return ", ".join(parts) + rest
