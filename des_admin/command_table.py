@@ -62,6 +62,7 @@ PANELS: dict[str, tuple[Entry, ...]] = {
         ),
         _group("sources", "The source files of what is packed."),
         _group("compliance", "Keep the column archived in step, for who must read it."),
+        _group("lock", "Who may write now and until when; take it from somebody who is gone."),
     ),
     "Check and read back": (
         Entry(

@@ -15,6 +15,7 @@ depends_on = None
 
 # Each where it is missing. MySQL makes its indexes with the tables.
 UP = (
+    Sql(name="create_lease"),
     Sql(name="create_slice"),
     Sql(name="index_slice_window_end"),
     Sql(name="index_slice_finished_at"),
@@ -33,6 +34,7 @@ UP = (
     Sql(name="index_outcome_job"),
     Sql(name="create_damage"),
 )
+# The leases stay: whoever goes back holds one.
 DOWN = (
     REQUIRE_PURGE,
     Sql(name="drop_shard"),

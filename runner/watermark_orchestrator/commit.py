@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from des_core.basics.timestamps import format_utc, from_us
+from des_core.database.transaction import Transaction
 from des_core.ledger.events import record_event
 from des_core.ledger.exceptions import NewException, record_exceptions, resolve_exceptions
 from des_core.ledger.slices import add_slice
@@ -24,14 +25,13 @@ def commit_window(run: Run, writer: Writer, packed: PackedSlice) -> Writer:
 
     FenceLost, and nothing written, where another writer or an operator's SQL was faster.
     """
-    config, actor, end = run.archive.config, run.archive.actor, packed.record.window_end
-    now = datetime.now(UTC)
-    run.lock.check()
-    with config.write() as tx:
+    actor, now = run.archive.actor, datetime.now(UTC)
+
+    def work(tx: Transaction) -> Writer:
         writer.begin(tx)
         slice_id = add_slice(tx, packed.record, packed.shards)
         failed = _exceptions(packed.failures)
-        after = writer.close_window(tx, end, failed, actor=actor, now=now)
+        after = writer.close_window(tx, packed.record.window_end, failed, actor=actor, now=now)
         # A static worker's progress is in its own row; what an auditor asks about is the watermark.
         if after.moved_from is not None:
             record_event(
@@ -43,7 +43,9 @@ def commit_window(run: Run, writer: Writer, packed: PackedSlice) -> Writer:
                 to_value=format_utc(after.watermark),
                 details=_details(packed, slice_id, run.run_id),
             )
-    return after
+        return after
+
+    return run.lock.write(work)
 
 
 def commit_retry(
@@ -51,9 +53,9 @@ def commit_retry(
     writer: Writer,
     packed: PackedSlice,
     *,
-    resolved: Iterable[tuple[str, datetime]],
-    gone: Iterable[tuple[str, datetime]],
-    missed: Iterable[FileFailure] = (),
+    resolved: Sequence[tuple[str, datetime]],
+    gone: Sequence[tuple[str, datetime]],
+    missed: Sequence[FileFailure] = (),
     attempts: Mapping[tuple[str, datetime], int] = MappingProxyType({}),
 ) -> None:
     """Record a second try: close what is packed now or is proved to have left `files`, count the
@@ -61,24 +63,25 @@ def commit_retry(
 
     `attempts` is how often each was tried before: the wait for the next try depends on it.
     """
-    config = run.archive.config
-    now = datetime.now(UTC)
-    run.lock.check()
-    with config.write() as tx:
+    actor, now = run.archive.actor, datetime.now(UTC)
+
+    def work(tx: Transaction) -> None:
         writer.begin(tx)
         slice_id = add_slice(tx, packed.record, packed.shards)
         for keys, resolution in ((resolved, "packed"), (gone, "row_deleted")):
             resolve_exceptions(tx, keys, resolution=resolution, now=now)
         failed = _exceptions([*packed.failures, *missed], attempts)
         record_exceptions(tx, failed, now=now)
-        writer.confirm(tx, actor=run.archive.actor, now=now)
+        writer.confirm(tx, actor=actor, now=now)
         record_event(
             tx,
             action="exceptions_retried",
-            actor=run.archive.actor,
+            actor=actor,
             now=now,
             details=_details(packed, slice_id, run.run_id),
         )
+
+    run.lock.write(work)
 
 
 def _exceptions(

@@ -103,7 +103,10 @@ def find_due(archive: Archive, watermark: Watermark) -> DeletionPlan:
 
 
 class DeletionPass:
-    """One pass over the shards that are due, day by day."""
+    """One pass over the shards that are due, day by day.
+
+    `require_lock` raises where the lock is somebody else's by now; it is asked before each file.
+    """
 
     def __init__(
         self,
@@ -113,8 +116,10 @@ class DeletionPass:
         progress: ProgressSink,
         *,
         dry_run: bool = False,
+        require_lock: Callable[[], None] = lambda: None,
     ) -> None:
         self.archive, self.watermark = archive, watermark
+        self.require_lock = require_lock
         self.stop, self.progress = stop, progress
         self.plan = find_due(archive, watermark)
         packer = archive.packer_config
@@ -238,6 +243,7 @@ class DeletionPass:
             if entry is None:
                 continue
             self.stop.check()
+            self.require_lock()
             if uid_digest(row.uid) in exceptions:
                 done.kept[Kept.EXCEPTION] += 1
             elif self.needed.undecided is not None:

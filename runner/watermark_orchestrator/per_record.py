@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,12 +17,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from des_core.basics.batches import batched
+from des_core.basics.database_urls import is_same_place
 from des_core.basics.errors import Refused, WrongSchema
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import floor_day
 from des_core.database.connections import Database, open_database
+from des_core.database.retrying import retry_conflicts
 from des_core.database.transaction import Transaction
-from des_core.locks.lock import hold_lock
+from des_core.locks.lock import Lock, hold_lock
 from des_core.packer_planner import PackerConfig
 from des_core.packing.packer import Packer
 from des_core.packing.row_spool import RowSpool, decode_rows
@@ -64,26 +67,30 @@ def pack_per_record(
 ) -> PerRecordReport:
     """Pack and mark every row that is not archived and older than `older_than_days`.
 
-    Refused while a watermark is in force here: the two ways must not work at the same time.
+    Refused while a watermark is in force, here or in the config database: the two ways must not
+    work at the same time. LockHeld while anybody else is at work on the archive.
     """
     began = time.monotonic()
     report = PerRecordReport()
-    database = open_database(settings.source_url)
-    try:
+    with ExitStack() as stack:
+        database = stack.enter_context(closing(open_database(settings.source_url)))
         reader = SourceReader(database, settings.database)
         _require_flag(reader)
-        with hold_lock(database, "per-record packing"):
-            _refuse_with_watermark(database)
-            job = _Job(reader, settings, batch_size, stop or StopRequest(), progress, report)
+        config = database
+        if not is_same_place(settings.config_url, settings.source_url):
+            config = stack.enter_context(closing(open_database(settings.config_url, create=True)))
+        with hold_lock(config, "per-record packing") as lock:
+            for place in (database, config):
+                _refuse_with_watermark(place)
+            job = _Job(lock, reader, settings, batch_size, stop or StopRequest(), progress, report)
             job.run(reader.clock().now - timedelta(days=older_than_days))
-    finally:
-        database.close()
     report.duration_s = time.monotonic() - began
     return report
 
 
 @dataclass
 class _Job:
+    lock: Lock
     reader: SourceReader
     settings: Settings
     batch_size: int
@@ -161,10 +168,14 @@ class _Job:
         is_postgres = reader.database.dialect is Dialect.POSTGRES
         if not is_postgres:  # where it is an array
             clause = clause.bindparams(sa.bindparam("uids", expanding=True))
-        with reader.database.write() as tx:
+
+        def mark(tx: Transaction) -> int:
             if is_postgres:
                 _plan_each_time(tx)
-            self.report.files_marked += tx.connection.execute(clause, values).rowcount
+            return tx.connection.execute(clause, values).rowcount
+
+        marked = retry_conflicts(lambda: self.lock.write_in(reader.database, mark))
+        self.report.files_marked += marked
         self.report.updates += 1
 
 
@@ -189,9 +200,12 @@ def _require_flag(reader: SourceReader) -> None:
 
 
 def _refuse_with_watermark(database: Database) -> None:
-    if sa.inspect(database.engine).has_table(WATERMARK_TABLE):
+    with database.read() as tx:
+        is_there = sa.inspect(tx.connection).has_table(WATERMARK_TABLE)
+    if is_there:
         raise Refused(
             "a watermark is in force here; packing per record beside it would make two truths",
             hint="use des-admin run; or go back first: des-admin migrate down",
             table=WATERMARK_TABLE,
+            database=database.label,
         )

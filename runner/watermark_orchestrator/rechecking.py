@@ -18,6 +18,7 @@ from itertools import chain, islice
 
 from des_core.basics.errors import Refused
 from des_core.basics.timestamps import floor_day, from_us
+from des_core.database.transaction import Transaction
 from des_core.ledger.archive_identity import require_own_output
 from des_core.ledger.events import record_event
 from des_core.ledger.exceptions import NewException, record_exceptions
@@ -25,7 +26,7 @@ from des_core.ledger.gone_rows import GONE, read_accepted
 from des_core.ledger.jobs import Job, read_job, write_job
 from des_core.ledger.watermark import read_watermark
 from des_core.ledger.workers import recheck_job
-from des_core.locks.lock import hold_lock
+from des_core.locks.lock import Lock, hold_lock
 from des_core.reading.reconcile import DayCount, Reconciler, Scope, find_scope
 from des_core.records import SourceRow
 from des_core.rows.share import Share
@@ -109,14 +110,15 @@ def look_for_late(
 def accept_gone(archive: Archive, report: RecheckReport, *, actor: str, reason: str) -> int:
     """Record that these rows were deleted on purpose: they are no news any more; how many."""
     now = datetime.now(UTC)
-    with hold_lock(archive.config, "reconcile"):
+    with hold_lock(archive.config, "reconcile") as lock:
         accepted = read_accepted(archive.config)
         for finding in report.findings:
             day = _key(finding.count)
             accepted[day] = accepted.get(day, 0) + finding.gone
         job = Job(GONE, "done", None, sum(accepted.values()), None, accepted)
-        write_job(archive.config, job, now)
-        with archive.config.write() as tx:
+
+        def work(tx: Transaction) -> None:
+            write_job(tx, job, now)
             record_event(
                 tx,
                 action="gone rows accepted",
@@ -125,6 +127,8 @@ def accept_gone(archive: Archive, report: RecheckReport, *, actor: str, reason: 
                 reason=reason,
                 details={_key(f.count): f.gone for f in report.findings if f.gone},
             )
+
+        lock.write(work)
     return report.gone
 
 
@@ -178,7 +182,7 @@ def recheck(run: Run, writer: Writer) -> RecheckReport:
         report.add_finding(count, late)
         if not late:
             seen.add(count)
-    seen.save(scope)
+    seen.save(run.lock, scope)
     return report
 
 
@@ -189,9 +193,8 @@ class _Seen:
     """
 
     def __init__(self, archive: Archive, share: Share | None) -> None:
-        self._config = archive.config
         self._name = JOB if share is None else recheck_job(share)
-        job = read_job(self._config, self._name)
+        job = read_job(archive.config, self._name)
         self.compared_until = None if share is None or job is None else job.cursor
         self._is_shared = share is not None
         self._before: dict[str, list[int]] = dict(job.details) if job else {}
@@ -203,14 +206,14 @@ class _Seen:
     def add(self, count: DayCount) -> None:
         self._days[_key(count)] = _numbers(count)
 
-    def save(self, scope: Scope) -> None:
+    def save(self, lock: Lock, scope: Scope) -> None:
         """Keep what lies in the scope, so that the row never grows."""
         first = scope.start.date().isoformat()
         days = {day: numbers for day, numbers in self._days.items() if day >= first}
         cursor = scope.end if self._is_shared else None
         if days != self._before or cursor != self.compared_until:
             job = Job(self._name, "done", cursor, sum(n[0] for n in days.values()), None, days)
-            write_job(self._config, job, datetime.now(UTC))
+            lock.write(lambda tx: write_job(tx, job, datetime.now(UTC)))
 
 
 def _key(count: DayCount) -> str:
@@ -257,20 +260,21 @@ def _record_day(run: Run, writer: Writer, reconciler: Reconciler, count: DayCoun
 
 
 def _commit(run: Run, writer: Writer, window: Window, late: list[SourceRow]) -> None:
-    config = run.archive.config
-    now = datetime.now(UTC)
-    run.lock.check()
-    with config.write() as tx:
+    actor, now = run.archive.actor, datetime.now(UTC)
+
+    def work(tx: Transaction) -> None:
         writer.begin(tx)
         record_exceptions(tx, _exceptions(late), now=now)
-        writer.confirm(tx, actor=run.archive.actor, now=now)
+        writer.confirm(tx, actor=actor, now=now)
         record_event(
             tx,
             action="late_rows_found",
-            actor=run.archive.actor,
+            actor=actor,
             now=now,
             details={"run_id": run.run_id, "window": str(window), "files": len(late)},
         )
+
+    run.lock.write(work)
 
 
 def _exceptions(late: Iterable[SourceRow]) -> Iterator[NewException]:

@@ -25,6 +25,7 @@ from itertools import chain, islice
 from des_core.basics.errors import Refused
 from des_core.basics.routing import parse_shard_name
 from des_core.basics.timestamps import from_us
+from des_core.database.transaction import Transaction
 from des_core.ledger.damage import forget_damage
 from des_core.ledger.events import record_event
 from des_core.ledger.exceptions import NewException, record_exceptions
@@ -125,6 +126,7 @@ def _set_aside(run: Run, findings: list[ShardVerdict], report: RepairReport) -> 
         if item is None:
             continue
         if item.verdict.verdict is not Verdict.MISSING:
+            run.lock.check()
             item = replace(item, aside=run.archive.storage.set_aside(finding.shard))
             report.set_aside.append(str(item.aside))
         bad.append(item)
@@ -169,9 +171,9 @@ def _rows_lost(run: Run, watermark: Watermark, name: str, lost: list[str]) -> li
 
 def _commit(run: Run, watermark: Watermark, item: _Bad, rows: list[SourceRow]) -> None:
     verdict, known = item.verdict, item.known
-    config, actor, now = run.archive.config, run.archive.actor, datetime.now(UTC)
-    run.lock.check()
-    with config.write() as tx:
+    actor, now = run.archive.actor, datetime.now(UTC)
+
+    def work(tx: Transaction) -> None:
         record_exceptions(tx, _exceptions(rows, verdict), now=now)
         if known is not None:
             tx.run("shard_forget", {"name": verdict.shard})
@@ -193,6 +195,8 @@ def _commit(run: Run, watermark: Watermark, item: _Bad, rows: list[SourceRow]) -
                 "recorded": len(rows),
             },
         )
+
+    run.lock.write(work)
 
 
 def _exceptions(rows: list[SourceRow], verdict: ShardVerdict) -> Iterable[NewException]:

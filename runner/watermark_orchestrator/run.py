@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from des_core.basics.errors import LockHeld, StorageError
+from des_core.database.transaction import Transaction
 from des_core.ledger.archive_identity import mark_output, require_own_output
 from des_core.ledger.events import read_head
 from des_core.ledger.provenance import (
@@ -88,7 +90,7 @@ def open_writer(
     archive.require_as_begun()
     with _become_writer(archive, purpose, share) as (lock, writer):
         _settle_position(archive, lock, writer)
-        mark_output(config, storage, state, datetime.now(UTC))
+        mark_output(lock, storage, state, datetime.now(UTC))
         archive.storage.clean_leftovers()
         with (
             Packer(archive.packer_config) as packer,
@@ -137,11 +139,13 @@ def _settle_position(archive: Archive, lock: Lock, writer: Writer) -> None:
     if found.origin is not Origin.BACK:
         return
     now = datetime.now(UTC)
-    lock.check()
-    with archive.config.write() as tx:
+
+    def work(tx: Transaction) -> None:
         writer.begin(tx)
         record_replay(tx, found, actor=archive.actor, now=now)
         writer.confirm(tx, actor=archive.actor, now=now)
+
+    lock.write(work)
 
 
 @contextmanager
@@ -151,17 +155,13 @@ def _become_writer(
     config, actor = archive.config, archive.actor
     if share is None:
         with hold_lock(config, purpose) as lock:
-            yield lock, SoleWriter(take_fence(config))
+            yield lock, SoleWriter(lock.write(take_fence))
         return
     _share_out(archive, share)
-
-    def register() -> StaticWorker:
-        return StaticWorker(claim_worker(config, share, actor=actor, now=datetime.now(UTC)))
-
-    with hold_worker_lock(
-        config, f"{purpose} worker {share}", share.worker_id, register, wait_s=REGISTERING_S
-    ) as held:
-        yield held
+    now = datetime.now(UTC)
+    with hold_worker_lock(config, f"{purpose} worker {share}", share.worker_id) as lock:
+        claim = partial(claim_worker, share=share, actor=actor, now=now)
+        yield lock, StaticWorker(lock.write(claim))
 
 
 def _share_out(archive: Archive, share: Share) -> None:
@@ -173,8 +173,9 @@ def _share_out(archive: Archive, share: Share) -> None:
     deadline = time.monotonic() + REGISTERING_S
     while (other := find_other_layout(config, share)) is not None:
         try:
-            with hold_lock(config, "workers begin"):
-                change_layout(config, share, actor=archive.actor, now=datetime.now(UTC))
+            with hold_lock(config, "workers begin") as lock:
+                now = datetime.now(UTC)
+                lock.write(partial(change_layout, share=share, actor=archive.actor, now=now))
         except LockHeld as exc:
             if time.monotonic() >= deadline:
                 raise LockHeld(

@@ -117,6 +117,7 @@ def _pack_tasks(
             known |= shard_names_of_day(tx, day)
     for outcome in run.packer.pack(spool.tasks(existing, known)):
         run.stop.check()
+        run.lock.keep()
         tally.add(outcome)
         if brake is not None and outcome.failures:
             brake.judge(tally.rows, tally.failures)

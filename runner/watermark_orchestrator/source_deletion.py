@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from des_core.database.transaction import Transaction
 from des_core.ledger.events import record_event
 from des_core.ledger.slices import KnownShard
 from des_core.ledger.watermark import Watermark, confirm_watermark, read_watermark
@@ -68,14 +69,15 @@ def delete_now(
     stop = stop or StopRequest()
     with open_run(archive, stop, progress, "sources delete") as (run, watermark):
         if again:
-            with archive.config.write() as tx:
-                tx.run("shard_sources_again")
+            run.lock.write(lambda tx: tx.run("shard_sources_again"))
         return delete_sources(run, watermark, limits or DeletionLimits())
 
 
 def delete_sources(run: Run, watermark: Watermark, limits: DeletionLimits) -> DeletionReport:
     """As a part of a run that holds the lock."""
-    deletion = DeletionPass(run.archive, watermark, run.stop, run.progress)
+    deletion = DeletionPass(
+        run.archive, watermark, run.stop, run.progress, require_lock=run.lock.check
+    )
     book = _Book(run, watermark)
     try:
         return deletion.work(limits, book.add)
@@ -101,19 +103,14 @@ class _Book:
             self._write()
 
     def _write(self) -> None:
-        config, actor = self._run.archive.config, self._run.archive.actor
+        actor, now = self._run.archive.actor, datetime.now(UTC)
         done, self._done = self._done, []
-        now = datetime.now(UTC)
-        self._run.lock.check()
         rows = [
-            {
-                "name": shard.record.name,
-                "kept": report.kept.total(),
-                "now": now,
-            }
+            {"name": shard.record.name, "kept": report.kept.total(), "now": now}
             for shard, report in done
         ]
-        with config.write() as tx:
+
+        def work(tx: Transaction) -> None:
             tx.run_many("shard_sources_deleted", rows)
             confirm_watermark(tx, expected=self._watermark, actor=actor, now=now)
             record_event(
@@ -123,6 +120,8 @@ class _Book:
                 now=now,
                 details=_details(self._run.run_id, done),
             )
+
+        self._run.lock.write(work)
 
 
 def _details(run_id: str, done: list[tuple[KnownShard, DeletionReport]]) -> dict[str, object]:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from cli.conftest import ROOT, Archive, Program
+from des_core.database.connections import open_database
+from des_core.locks.lock import hold_lock
 
 DOC = ROOT / "docs" / "json.md"
 Fields = dict[str, bool]
@@ -126,6 +128,13 @@ def test_every_command_prints_what_is_documented(sqlite_archive: Archive, progra
     roots = f"packer:\n  source_roots: [{sqlite_archive.table.root}]\n"
     config.write_text(config.read_text().replace("packer:\n", roots))
     seen = set()
+    database = open_database(sqlite_archive.config.url)
+    with hold_lock(database, "test"):
+        for line in ("lock show", "lock break --yes"):
+            done = program(*line.split(), "--output", "json")
+            check_document(done.json)
+            seen.add(done.json["schema"].split("/")[1])
+    database.close()
     for line in LINES:
         if line == "migrate pause":  # as if the sync before it were still at work
             job = "UPDATE des_archive_job SET state = 'running' WHERE name = 'compliance_flags'"

@@ -16,9 +16,9 @@ from support.servers.database import TestDatabase
 
 # A lease that runs out while a test looks on; a database that is not waited for for long.
 TIMES = {
-    "des_core.locks.lease.LEASE": 0.2,
+    "des_core.locks.leases.LEASE": 0.2,
     "des_core.locks.lock.HEARTBEAT_S": 0.05,
-    "des_core.database.connections.SQLITE_BUSY_TIMEOUT_S": 0.5,
+    "des_core.database.manners.SQLITE_BUSY_TIMEOUT_S": 0.5,
     "watermark_orchestrator.continuous.LONGEST_WAIT_S": 0.2,
     "watermark_orchestrator.continuous.RECONNECT_FOR_S": 5.0,
 }

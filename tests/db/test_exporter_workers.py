@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -80,13 +81,13 @@ def test_the_table_says_how_many_there_are_where_the_configuration_does_not(
 ) -> None:
     """Their pods have the number from the environment, of which the exporter knows nothing."""
     exporter = Exporter(settings)
-    claim_worker(config, Share(1, 4, 8), actor="t", now=NOW - DAY)
+    config.transact(partial(claim_worker, share=Share(1, 4, 8), actor="t", now=NOW - DAY))
     JournaledMetrics(config, worker=3, clock=lambda: NOW).cycle_finished(ExitCode.REFUSED)
     assert workers(exporter) == [4, 0]
     assert values(
         exporter, "des_workers_slowest_update_timestamp_seconds", "des_migration_failed_cycles"
     ) == [(NOW - DAY).timestamp(), 1], "the last of the four failed"
-    take_fence(config)  # what a single runner does first
+    config.transact(take_fence)  # what a single runner does first
     assert workers(exporter) == [1, 0]
     assert values(exporter, "des_migration_failed_cycles") == [0]
     exporter.close()

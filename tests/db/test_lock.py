@@ -1,20 +1,26 @@
 """The lock: one holder, named to others; gone with its process; noticed when lost."""
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from des_core.basics.errors import FenceLost, LockHeld
+from des_core.basics.errors import DamagedShard, DesError, FenceLost, LockHeld
 from des_core.database.connections import Database, open_database
-from des_core.locks.lock import hold_lock, lock_holder
+from des_core.locks.leases import LEASE, read_lease_row
+from des_core.locks.lock import find_holders, hold_lock, lock_holder
+from des_core.locks.processes import this_process
 from support.servers.database import TestDatabase
 
+NOW = datetime(2024, 11, 1, tzinfo=UTC)
 HOLD = """
 import sys
 from des_core.database.connections import open_database
@@ -59,20 +65,59 @@ def test_a_second_holder_is_told_who_the_first_is(
         pass
     assert error.value.exit_code == 11
     named = str(error.value.facts["holder"])
-    assert lock_holder(config) is not None
-    if config.dialect != "mysql":
-        assert f"pid {holder.pid}" in named
-        assert "test" in named
+    assert f"des-admin test on {socket.gethostname()}, pid {holder.pid}, since 2" in named
+    assert re.search(r"last heartbeat \d+ s ago, expires in [56]\d s", named)
+    assert re.search(r"the lock is free in at most [56]\d s", str(error.value.hint))
+    assert lock_holder(config) == named or "pid" in str(lock_holder(config))
 
 
-def test_the_lock_ends_with_a_killed_process(
+def test_the_lock_ends_at_once_with_a_killed_process(
     config: Database, holder: subprocess.Popen[str]
 ) -> None:
-    holder.kill()
-    holder.communicate()
-    with hold_lock(config, "next", wait_s=10) as lock:
+    os.kill(holder.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)  # ended, and nobody has asked for it
+    assert [one.state for one in find_holders(config)] == ["gone"]
+    with hold_lock(config, "next") as lock:
         lock.check()
     assert lock_holder(config) is None
+
+
+def test_a_stopped_process_keeps_its_lock_until_it_expires(
+    config: Database, holder: subprocess.Popen[str], database: TestDatabase
+) -> None:
+    holder.send_signal(signal.SIGSTOP)
+    with pytest.raises(LockHeld), hold_lock(config, "next"):
+        pass
+    expire(database)
+    with hold_lock(config, "next") as lock:
+        lock.check()
+
+
+@pytest.mark.parametrize(
+    ("mark", "state"),
+    [
+        ("another-boot pid:[1] time:[2] 77", "alive"),  # another machine, or another container
+        ("", "alive"),  # a system that does not say
+        ("{place} 77", "gone"),  # the process id is in use again
+        ("{place} {start}", "alive"),
+    ],
+)
+def test_a_process_id_alone_proves_nothing(
+    config: Database, database: TestDatabase, mark: str, state: str
+) -> None:
+    place, _, start = this_process().mark.rpartition(" ")
+    with hold_lock(config, "first"):
+        database.execute(
+            "UPDATE des_archive_lease SET process = :mark WHERE name = 'writer'",
+            {"mark": mark.format(place=place, start=start)},
+        )
+        assert [holder.state for holder in find_holders(config)] == [state]
+        if state == "alive":
+            with pytest.raises(LockHeld), hold_lock(config, "second"):
+                pass
+        else:
+            with hold_lock(config, "second"):
+                pass
 
 
 def test_the_lock_is_free_again_after_use(config: Database) -> None:
@@ -83,25 +128,119 @@ def test_the_lock_is_free_again_after_use(config: Database) -> None:
     assert lock_holder(config) is None
 
 
-@pytest.mark.sqlite
-def test_a_lost_lease_is_noticed(make_database, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    database = make_database("sqlite")
-    config = open_database(database.url, create=True)
+def test_a_lost_lease_writes_nothing(config: Database, database: TestDatabase) -> None:
     with hold_lock(config, "first") as lock:
-        database.execute("UPDATE des_archive_lock SET token = 'another'")
+        expire(database)
+        lock.check()  # nobody else has it yet
+        with hold_lock(config, "second") as taken:
+            with pytest.raises(FenceLost, match="lock was lost") as error:
+                lock.check()
+            assert "des-admin second" in str(error.value.facts["holder"])
+            with pytest.raises(FenceLost):
+                lock.write(lambda tx: tx.run("lease_add", {"name": "x", "now": NOW}))
+            assert taken.write(lambda tx: read_lease_row(tx, "x")) is None
+    assert lock_holder(config) is None
+
+
+def test_nobody_takes_the_lease_between_the_proof_and_the_commit(
+    config: Database, database: TestDatabase
+) -> None:
+    """Who comes then waits for the row, also where the lease has expired."""
+    began = threading.Event()
+    taken: list[object] = []
+
+    def take() -> None:
+        began.set()
+        try:
+            with hold_lock(config, "second"):
+                taken.append("taken")
+        except DesError as error:
+            taken.append(error)
+
+    with hold_lock(config, "first") as lock:
+        expire(database)
+        thread = threading.Thread(target=take)
+        with lock.kept():
+            thread.start()
+            began.wait(10)
+            threading.Event().wait(0.5)
+            assert taken == []
+        thread.join()
+        assert taken == ["taken"]
         with pytest.raises(FenceLost):
             lock.check()
-    config.close()
+
+
+def test_heartbeats_renew_the_lease(
+    config: Database, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("des_core.locks.lock.HEARTBEAT_S", 0.02)
+    with hold_lock(config, "test") as lock:
+        [before] = find_holders(config)
+        for _ in range(200):
+            [now] = find_holders(config)
+            if now.heartbeat_at > before.heartbeat_at:
+                break
+            threading.Event().wait(0.02)
+        assert now.heartbeat_at > before.heartbeat_at
+        assert now.expires_at - now.heartbeat_at == LEASE
+        lock.check()
+
+
+def test_a_late_heartbeat_is_said(config: Database, database: TestDatabase) -> None:
+    with hold_lock(config, "test"):
+        column = (
+            "datetime(heartbeat_at, '-31 seconds')"
+            if database.kind == "sqlite"
+            else ("heartbeat_at - INTERVAL '31' SECOND")
+        )
+        database.execute(f"UPDATE des_archive_lease SET heartbeat_at = {column}")
+        [holder] = find_holders(config)
+        assert holder.state == "late"
+
+
+def test_the_error_of_the_block_comes_out_where_the_release_fails(
+    config: Database, database: TestDatabase
+) -> None:
+    with pytest.raises(DamagedShard, match="flipped"), hold_lock(config, "test"):
+        database.execute("DROP TABLE des_archive_lease")
+        raise DamagedShard("flipped")
+
+
+def test_twenty_takers_at_once_hold_it_one_after_another(config: Database) -> None:
+    inside, most, guard = 0, 0, threading.Lock()
+    errors: list[BaseException] = []
+
+    def hold() -> None:
+        nonlocal inside, most
+        try:
+            with hold_lock(config, "taker", wait_s=60):
+                with guard:
+                    inside += 1
+                    most = max(most, inside)
+                threading.Event().wait(0.01)
+                with guard:
+                    inside -= 1
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=hold) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert most == 1
 
 
 def test_a_long_reader_delays_heartbeats_and_breaks_nothing(
     make_database, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr("des_core.locks.lock.HEARTBEAT_S", 0.02)
-    monkeypatch.setattr("des_core.locks.lease.BUSY_HEARTBEAT_S", 0.02)
+    monkeypatch.setattr("des_core.locks.lock.BUSY_HEARTBEAT_S", 0.02)
     database = make_database("sqlite")
     config = open_database(database.url, create=True)
-    heartbeat = "SELECT heartbeat_at FROM des_archive_lock"
+    heartbeat = "SELECT heartbeat_at FROM des_archive_lease"
     ticker = threading.Event()
     with hold_lock(config, "test") as lock:
         reader = database.connect()
@@ -118,3 +257,8 @@ def test_a_long_reader_delays_heartbeats_and_breaks_nothing(
         lock.check()
     assert lock_holder(config) is None
     config.close()
+
+
+def expire(database: TestDatabase) -> None:
+    """As after a minute without a heartbeat."""
+    database.execute("UPDATE des_archive_lease SET expires_at = acquired_at")

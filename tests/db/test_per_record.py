@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from des_core.basics.errors import DamagedShard, Refused, WrongSchema
+from des_core.basics.errors import DamagedShard, LockHeld, Refused, WrongSchema
+from des_core.database.connections import open_database
+from des_core.locks.lock import hold_lock
+from des_core.migration.apply import upgrade
 from des_core.settings.config import Settings
 from des_core.storage.manifests import SliceManifest
 from support.crash.truth import archive_bytes, read_archive
@@ -112,3 +115,24 @@ def test_a_shard_that_is_not_what_its_manifest_says_is_not_marked(
     with pytest.raises(DamagedShard, match="not what its manifest says"):
         pack(settings)
     assert marked(database) == set()
+
+
+def test_it_asks_the_config_database(
+    database: TestDatabase,
+    config_database: TestDatabase,
+    files_table: FilesTableFactory,
+    tmp_path: Path,
+) -> None:
+    """The watermark may be in force there, and somebody may hold the lock there."""
+    files_table(database, rows=20, days=2)
+    settings = make_settings(database, tmp_path / "out", config_database)
+    config = open_database(settings.config_url, create=True)
+    with hold_lock(config, "run"), pytest.raises(LockHeld):
+        pack(settings)
+    config.close()
+    upgrade(settings)
+    before = marked(database)
+    with pytest.raises(Refused, match="a watermark is in force here"):
+        pack(settings)
+    assert marked(database) == before
+    assert read_archive(tmp_path / "out") == {}

@@ -83,8 +83,8 @@ def test_move_from_a_stale_read_is_refused_and_writes_nothing(config: Database) 
 
 
 def test_a_taken_fence_stops_the_older_writer(config: Database) -> None:
-    older = take_fence(config)
-    newer = take_fence(config)
+    older = config.transact(take_fence)
+    newer = config.transact(take_fence)
     assert newer.fence == older.fence + 1
     with pytest.raises(FenceLost), config.write() as tx:
         move_watermark(tx, expected=older, to=NOW, actor="older", now=NOW)
@@ -93,7 +93,7 @@ def test_a_taken_fence_stops_the_older_writer(config: Database) -> None:
 
 
 def test_an_operators_own_sql_is_noticed(database: TestDatabase, config: Database) -> None:
-    found = take_fence(config)
+    found = config.transact(take_fence)
     # Task 3 of the guide, as an operator types it.
     database.execute("UPDATE des_archive_config SET archived_until = '2023-11-01 00:00:00'")
     with pytest.raises(FenceLost), config.write() as tx:

@@ -102,7 +102,7 @@ def test_purge_leaves_no_table(database: TestDatabase, files_table: FilesTableFa
     settings = settings_for(database)
     upgrade(settings)
     downgrade(settings, options=replace(MigrationOptions(), purge=True))
-    left = database.table_names() - {"des_archive_lock"}
+    left = database.table_names() - {"des_archive_lease"}
     assert left == {"files", "des_admin_version"}
     assert database.rows("SELECT * FROM des_admin_version") == []
 

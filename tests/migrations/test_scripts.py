@@ -38,7 +38,7 @@ def schema_of(database: TestDatabase) -> dict[str, Any]:
     found = {}
     with database.session() as session:
         inspector = sa.inspect(session)
-        for table in sorted(set(inspector.get_table_names()) - {"des_archive_lock"}):
+        for table in sorted(set(inspector.get_table_names()) - {"des_archive_lease"}):
             columns = [
                 (column["name"], str(column["type"]), column["nullable"], column["default"])
                 for column in inspector.get_columns(table)

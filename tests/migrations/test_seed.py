@@ -283,7 +283,7 @@ def test_a_table_that_is_missing_changes_nothing(database: TestDatabase) -> None
     with pytest.raises(WrongSchema, match="no table files") as caught:
         upgrade(settings_for(database))
     assert "filez" in (caught.value.hint or "")
-    assert database.table_names() - {"des_archive_lock"} == {"filez"}
+    assert database.table_names() - {"des_archive_lease"} == {"filez"}
 
 
 def _on_files(database: TestDatabase) -> str:

@@ -1,6 +1,7 @@
 """Static workers on real databases: one archive, whoever packs which part of it, and when."""
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +206,8 @@ def test_whoever_was_this_worker_before_commits_no_more(
     def another_claims(event: ProgressEvent) -> None:
         if event.kind == "files_packed":
             with open_archive(settings) as archive:
-                claim_worker(archive.config, Share(0, 2, 4), actor="test", now=datetime.now(UTC))
+                claim = partial(claim_worker, share=Share(0, 2, 4), actor="test")
+                archive.config.transact(partial(claim, now=datetime.now(UTC)))
 
     with pytest.raises(FenceLost) as error:
         run_worker(settings, 0, 2, progress=another_claims)

@@ -10,16 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
-from tenacity.wait import wait_random_exponential
 
 from des_core.backup.dump import Stored
 from des_core.backup.findings import CheckReport, Level
 from des_core.backup.manifest import ServerIdentity
-from des_core.basics.errors import Refused
 from des_core.basics.timestamps import format_utc, parse_stored
 from des_core.database.connections import Database
 from des_core.database.stored_time import from_stored
+from des_core.database.transaction import Transaction
 from des_core.ledger.events import record_event
 
 CREATE = "backup_create"
@@ -30,7 +28,6 @@ EVENT_TABLE = "des_archive_event"
 OURS = "des-admin"
 GOOD, FAILED = "good", "failed"
 MAX_CHECKS = 1000
-RECORD_ATTEMPTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,22 +204,18 @@ def _record(
     with config.read() as tx:
         if not sa.inspect(tx.connection).has_table(EVENT_TABLE):
             return False
-    # Two backups of two databases may end in the same moment: the trail takes one after the other.
-    for attempt in Retrying(
-        retry=retry_if_exception_type(Refused),
-        stop=stop_after_attempt(RECORD_ATTEMPTS),
-        wait=wait_random_exponential(multiplier=0.05, max=2),
-        reraise=True,
-    ):
-        with attempt, config.write() as tx:
-            record_event(
-                tx,
-                action=action,
-                actor=actor,
-                now=now,
-                to_value=name,
-                details={"name": name, "host": socket.gethostname(), **details},
-            )
+
+    def work(tx: Transaction) -> None:
+        record_event(
+            tx,
+            action=action,
+            actor=actor,
+            now=now,
+            to_value=name,
+            details={"name": name, "host": socket.gethostname(), **details},
+        )
+
+    config.transact(work)
     return True
 
 

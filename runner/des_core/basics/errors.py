@@ -72,6 +72,10 @@ class TooManyFailures(Refused):
     """So many files of a slice failed that the source itself must be wrong."""
 
 
+class TransactionConflict(Refused):
+    """Another transaction was in the way, and the server undid ours: the whole of it, again."""
+
+
 class DatabaseUnreachable(DesError):
     """No connection, or the connection broke and could not be had again."""
 

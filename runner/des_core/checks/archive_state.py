@@ -15,7 +15,7 @@ from des_core.ledger.gone_rows import newest_packed_day, read_accepted
 from des_core.ledger.provenance import read_provenance
 from des_core.ledger.slices import newest_slices
 from des_core.ledger.trail_heads import kept_heads
-from des_core.locks.lock import lock_holder
+from des_core.locks.lock import find_holders
 from des_core.progress.health import Remark, Severity, judge, judge_memory, read_memory
 from des_core.rows.amounts import count_waiting
 from des_core.storage.directory import open_storage
@@ -90,9 +90,19 @@ def check_rows(patient: Patient) -> Check:
 
 
 def check_lock(patient: Patient) -> Check:
-    """Who is at work."""
-    holder = lock_holder(patient.config)
-    return ok("lock", "free" if holder is None else f"held by {holder}")
+    """Who is at work; somebody whose heartbeat is late may be gone."""
+    holders = find_holders(patient.config)
+    words = "; ".join(map(str, holders))
+    states = {holder.state for holder in holders}
+    if not holders:
+        return ok("lock", "free")
+    if states == {"alive"}:
+        return ok("lock", f"held by {words}")
+    if "late" in states:
+        hint = "if it is gone, the lock is free once it expires; see: des-admin lock show"
+        return warning("lock", f"held by {words}: its heartbeat is late", hint)
+    hint = "the next run takes it over; see why that one ended: des-admin lock show"
+    return warning("lock", f"left behind by {words}", hint)
 
 
 def check_runner(patient: Patient) -> Check:

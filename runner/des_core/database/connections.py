@@ -6,11 +6,11 @@ Everything that speaks to a server goes through `Database`; driver errors leave 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, Row
@@ -27,7 +27,9 @@ from des_core.database.manners import (
     SQLITE_BUSY_TIMEOUT_S,
     install_manners,
     read_committed,
+    set_busy_timeout,
 )
+from des_core.database.retrying import retry_conflicts
 from des_core.database.transaction import Transaction, keyset_pages
 
 CONNECT_TIMEOUT_S = 10
@@ -36,6 +38,9 @@ APPLICATION_NAME = "des-admin"
 _ORIGIN = "des_database"
 # The pool logs a traceback for each connection that it finds dead; an error of ours says it.
 logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -55,17 +60,31 @@ class Database:
             connection.rollback()
 
     @contextmanager
-    def write(self) -> Iterator[Transaction]:
+    def write(self, *, busy_timeout_s: float | None = None) -> Iterator[Transaction]:
         """One transaction, committed at the end or rolled back by any exception.
 
         On SQLite it takes the write lock at its beginning, so that it never fails half-way
-        for want of it.
+        for want of it; `busy_timeout_s` is how long it waits there.
         """
         with self.translated(), self.engine.connect() as connection:
             if self.dialect is Dialect.SQLITE:
                 connection.execution_options(des_begin="IMMEDIATE")
+                if busy_timeout_s is not None and not self.shared_connection:
+                    set_busy_timeout(connection.connection, busy_timeout_s)
             with connection.begin():
                 yield self.transaction(connection)
+
+    def transact(self, work: Callable[[Transaction], T]) -> T:
+        """`work` in one transaction, all of it again where another one was in the way.
+
+        For what no lease guards; the rest goes through `Lock.write`.
+        """
+
+        def attempt() -> T:
+            with self.write() as tx:
+                return work(tx)
+
+        return retry_conflicts(attempt)
 
     @contextmanager
     def autocommit(self) -> Iterator[Transaction]:

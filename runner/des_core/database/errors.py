@@ -11,7 +11,14 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import DBAPIError
 
-from des_core.basics.errors import DamagedData, DatabaseUnreachable, DesError, Refused, WrongSchema
+from des_core.basics.errors import (
+    DamagedData,
+    DatabaseUnreachable,
+    DesError,
+    Refused,
+    TransactionConflict,
+    WrongSchema,
+)
 
 ODD_TIME_HINT = "find them: des-admin sql show migration_odd_created_at; mend them, then try again"
 _OWN_TABLES = "des_archive_"
@@ -34,8 +41,8 @@ _BUSY = _Kind(
     Refused,
     "gave up waiting for a lock in the database",
     "see who holds it: des-admin doctor; then run the same command again",
-    ("55P03", "40P01", "40001"),
-    frozenset({1205, 1213}),
+    ("55P03",),
+    frozenset({1205}),
     ("database is locked", "database table is locked"),
 )
 _CUT_OFF = _Kind(
@@ -64,6 +71,14 @@ _IDLE = _Kind(
     "command again",
     ("25P03", "25P04", "57P05"),
     frozenset({4031}),
+    (),
+)
+_CONFLICT = _Kind(
+    TransactionConflict,
+    "another transaction was in the way, and all of this one was undone",
+    "run the same command again",
+    ("40P01", "40001"),
+    frozenset({1213}),
     (),
 )
 _DENIED = _Kind(
@@ -138,6 +153,7 @@ _KINDS = (
     _CUT_OFF,
     _LOGGED_BY_STATEMENT,
     _IDLE,
+    _CONFLICT,
     _DENIED,
     _SCHEMA,
     _ODD_TIME,
@@ -166,8 +182,10 @@ def translate(exc: DBAPIError, label: str) -> DesError:
 
 def is_busy(exc: BaseException) -> bool:
     """Whether a lock was not had in time, or a deadlock was ended: worth another try."""
+    if isinstance(exc, TransactionConflict):
+        return True
     cause = exc if isinstance(exc, DBAPIError) else exc.__cause__
-    return isinstance(cause, DBAPIError) and _kind(cause) is _BUSY
+    return isinstance(cause, DBAPIError) and _kind(cause) in (_BUSY, _CONFLICT)
 
 
 def _detail(exc: DBAPIError) -> str:

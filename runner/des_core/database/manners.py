@@ -66,8 +66,15 @@ def _sqlite_on_connect(raw: Any, _record: Any) -> None:
     raw.isolation_level = None
     cursor = raw.cursor()
     cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute(f"PRAGMA busy_timeout={int(SQLITE_BUSY_TIMEOUT_S * 1000)}")
     cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+    set_busy_timeout(raw, SQLITE_BUSY_TIMEOUT_S)
+
+
+def set_busy_timeout(raw: Any, seconds: float) -> None:
+    """How long SQLite waits for the lock of another connection."""
+    cursor = raw.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={int(seconds * 1000)}")
     cursor.close()
 
 

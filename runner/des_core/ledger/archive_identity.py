@@ -18,10 +18,11 @@ from typing import Any
 from des_core.basics.errors import DamagedData, Refused, StorageError
 from des_core.basics.storage_errors import storage_error
 from des_core.database.connections import Database
+from des_core.database.transaction import Transaction
 from des_core.ledger.events import record_event
 from des_core.ledger.jobs import Job, read_job, write_job
 from des_core.ledger.slices import newest_shard_names
-from des_core.locks.lock import hold_lock
+from des_core.locks.lock import Lock, hold_lock
 from des_core.storage.directory import Storage
 
 MARK = "_archive.json"
@@ -114,11 +115,12 @@ def require_own_output(
     return state
 
 
-def mark_output(config: Database, storage: Storage, state: OutputState, now: datetime) -> str:
+def mark_output(lock: Lock, storage: Storage, state: OutputState, now: datetime) -> str:
     """See to it that output and ledger carry the same mark; which it is."""
     mark = state.found or _publish(storage, state.expected or uuid.uuid4().hex)
     if mark != state.expected:
-        write_job(config, Job(JOB, "done", None, 0, None, {"id": mark}), now)
+        job = Job(JOB, "done", None, 0, None, {"id": mark})
+        lock.write(lambda tx: write_job(tx, job, now))
     return mark
 
 
@@ -172,12 +174,13 @@ def _content(mark: str) -> bytes:
 def adopt_output(config: Database, storage: Storage, *, actor: str, reason: str | None) -> str:
     """Let the ledger take this output for its own; the mark. Refused where newest shards lack."""
     now = datetime.now(UTC)
-    with hold_lock(config, "ledger output"):
+    with hold_lock(config, "ledger output") as lock:
         state = look_at_output(config, storage)
         if state.lacks_newest:
             raise Refused(f"{state.problem}; nothing was written", hint=state.hint)
-        mark = mark_output(config, storage, state, now)
-        with config.write() as tx:
+        mark = mark_output(lock, storage, state, now)
+
+        def record(tx: Transaction) -> None:
             record_event(
                 tx,
                 action="output adopted",
@@ -188,4 +191,6 @@ def adopt_output(config: Database, storage: Storage, *, actor: str, reason: str 
                 reason=reason,
                 details={"place": storage.output_dir},
             )
+
+        lock.write(record)
     return mark

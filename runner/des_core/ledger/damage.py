@@ -45,8 +45,7 @@ def remember_damage(
         "problem": problem,
         "now": now or datetime.now(UTC),
     }
-    with config.write() as tx:
-        tx.run("damage_found", values)
+    config.transact(lambda tx: tx.run("damage_found", values))
 
 
 def forget_damage(tx: Transaction, names: Iterable[str]) -> None:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import IntegrityError
 
-from des_core.basics.errors import Refused, UsageError
+from des_core.basics.errors import TransactionConflict, UsageError
 from des_core.basics.timestamps import canonical_text
 from des_core.database.stored_time import from_stored
 from des_core.database.transaction import Transaction
+from des_core.locks.leases import TRAIL, serialize
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Row
@@ -94,7 +95,11 @@ def record_event(
     reason: str | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> None:
-    """Append one event in the caller's transaction: it is there exactly if the change is."""
+    """Append one event in the caller's transaction: it is there exactly if the change is.
+
+    Transactions that do so come one after another, from here to their ends: let it come late.
+    """
+    serialize(tx, TRAIL)
     last = tx.run("event_last").first()
     values = {
         "actor": actor[:200],
@@ -110,7 +115,7 @@ def record_event(
     try:
         tx.run("event_add", values)
     except IntegrityError as exc:
-        raise Refused(
+        raise TransactionConflict(
             "another event was recorded at the same moment; nothing was changed",
             hint="run the same command again",
             action=action,

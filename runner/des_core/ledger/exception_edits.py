@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from des_core.basics.errors import Refused
 from des_core.database.connections import Database
+from des_core.database.transaction import Transaction
 from des_core.ledger.events import record_event
 from des_core.ledger.exceptions import (
     RESOLVED_BY_HAND,
@@ -65,23 +66,26 @@ def plan_resolve(config: Database, wanted: ExceptionFilter) -> ResolvePlan:
 def execute_resolve(config: Database, plan: ResolvePlan, *, actor: str, reason: str) -> None:
     """Close exactly the planned exceptions and record it, in one transaction, under the lock."""
     keys = [(item.uid, item.created_at) for item in plan.items]
-    with hold_lock(config, "exceptions resolve"):
+    now = datetime.now(UTC)
+
+    def work(tx: Transaction) -> None:
+        resolve_exceptions(tx, keys, resolution=RESOLVED_BY_HAND, now=now)
+        record_event(
+            tx,
+            action="exceptions resolve",
+            actor=actor,
+            now=now,
+            reason=reason,
+            details={
+                "files": plan.files,
+                "by_reason": plan.by_reason,
+                "uids": [storable(item.uid) for item in plan.items[:EVENT_UIDS]],
+            },
+        )
+
+    with hold_lock(config, "exceptions resolve") as lock:
         _require_unchanged(config, plan)
-        now: datetime = datetime.now(UTC)
-        with config.write() as tx:
-            resolve_exceptions(tx, keys, resolution=RESOLVED_BY_HAND, now=now)
-            record_event(
-                tx,
-                action="exceptions resolve",
-                actor=actor,
-                now=now,
-                reason=reason,
-                details={
-                    "files": plan.files,
-                    "by_reason": plan.by_reason,
-                    "uids": [storable(item.uid) for item in plan.items[:EVENT_UIDS]],
-                },
-            )
+        lock.write(work)
 
 
 def _require_unchanged(config: Database, plan: ResolvePlan) -> None:

@@ -55,8 +55,8 @@ def read_job(database: Database, name: str) -> Job | None:
     )
 
 
-def write_job(database: Database, job: Job, now: datetime) -> None:
-    """Record where the job is, in a transaction of its own."""
+def write_job(tx: Transaction, job: Job, now: datetime) -> None:
+    """Record where the job is, in the caller's transaction."""
     values = {
         "name": job.name,
         "state": job.state,
@@ -66,8 +66,7 @@ def write_job(database: Database, job: Job, now: datetime) -> None:
         "details": json.dumps(dict(job.details), sort_keys=True),
         "now": now,
     }
-    with database.write() as tx:
-        tx.run("job_write", values)
+    tx.run("job_write", values)
 
 
 def forget_job(tx: Transaction, name: str) -> None:
@@ -87,7 +86,10 @@ def advance_job(tx: Transaction, job: Job, now: datetime) -> None:
 
 
 def change_state(database: Database, name: str, expected: str, state: str, now: datetime) -> bool:
-    """From one state to another; False where the job was in none or in another one."""
+    """From one state to another; False where the job was in none or in another one.
+
+    Whoever does the job reads it there: so nobody needs the lock to pause it.
+    """
     values = {
         "name": name,
         "expected": expected,

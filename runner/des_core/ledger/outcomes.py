@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from des_core.basics.errors import DesError, ExitCode
@@ -130,11 +131,14 @@ def _outcome(
 
 def _keep(config: Callable[[], Database], outcome: Outcome) -> None:
     try:
-        with config().write() as tx:
-            tx.run("outcome_add", {name: getattr(outcome, name) for name in Outcome.__slots__})
-            _forget_old(tx, outcome.job)
+        config().transact(partial(_add, outcome=outcome))
     except DesError as exc:
         get_logger("outcomes").warning("outcome_not_kept", job=outcome.job, error=str(exc))
+
+
+def _add(tx: Transaction, outcome: Outcome) -> None:
+    tx.run("outcome_add", {name: getattr(outcome, name) for name in Outcome.__slots__})
+    _forget_old(tx, outcome.job)
 
 
 def _forget_old(tx: Transaction, job: str) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from des_core.basics.errors import FenceLost, WrongSchema
 from des_core.basics.timestamps import floor_day, format_utc
-from des_core.database.connections import Database
 from des_core.database.stored_time import from_stored, optional_from_stored
 from des_core.database.transaction import Transaction
 
@@ -133,17 +132,16 @@ def set_lag_days(
         raise _lost(tx, expected)
 
 
-def take_fence(config: Database) -> Watermark:
-    """Become the only writer. Call it while holding the lock; older writers can commit no more.
+def take_fence(tx: Transaction) -> Watermark:
+    """Become the only writer, in a write of the lock's holder; older writers can commit no more.
 
     Static workers are forgotten with what they packed ahead of the watermark: whoever packs that
     range again finds their shards.
     """
-    with config.write() as tx:
-        watermark = raise_fence(tx)
-        for name in ("worker_forget", "exception_drop_held"):
-            tx.run(name)
-        return watermark
+    watermark = raise_fence(tx)
+    for name in ("worker_forget", "exception_drop_held"):
+        tx.run(name)
+    return watermark
 
 
 def raise_fence(tx: Transaction) -> Watermark:

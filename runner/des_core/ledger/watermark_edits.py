@@ -31,7 +31,7 @@ from des_core.ledger.watermark import (
     set_lag_days,
     take_fence,
 )
-from des_core.locks.lock import hold_lock
+from des_core.locks.lock import Lock, hold_lock
 from des_core.rows.reader import SourceReader, WindowStats
 
 if TYPE_CHECKING:
@@ -188,11 +188,12 @@ def execute_move(
     reason: str | None,
 ) -> Watermark:
     """Do exactly what the plan says; the new watermark. LockHeld while a runner is at work."""
-    with hold_lock(config, f"watermark {action}"):
-        mine = _take_over(config, plan.before)
+    with hold_lock(config, f"watermark {action}") as lock:
+        mine = _take_over(lock, plan.before)
         skipped = _skipped_rows(source, plan) if plan.records_skipped else []
         now = datetime.now(UTC)
-        with config.write() as tx:
+
+        def work(tx: Transaction) -> None:
             move_watermark(tx, expected=mine, to=plan.to, actor=actor, now=now)
             resolve_range(
                 tx,
@@ -213,6 +214,8 @@ def execute_move(
                 reason=reason,
                 details=_details(plan),
             )
+
+        lock.write(work)
         with config.read() as tx:
             return read_watermark(tx)
 
@@ -231,15 +234,10 @@ def plan_lag(config: Database, source: SourceReader, lag_days: int) -> LagPlan:
 
 def execute_lag(config: Database, plan: LagPlan, *, actor: str, reason: str | None) -> None:
     """Change lag_days and record it; refused while a runner is at work."""
-    with hold_lock(config, "watermark lag"), config.write() as tx:
-        now = datetime.now(UTC)
-        set_lag_days(
-            tx,
-            expected=plan.before,
-            lag_days=plan.lag_days,
-            actor=actor,
-            now=now,
-        )
+    now = datetime.now(UTC)
+
+    def work(tx: Transaction) -> None:
+        set_lag_days(tx, expected=plan.before, lag_days=plan.lag_days, actor=actor, now=now)
         record_event(
             tx,
             action="watermark lag",
@@ -249,6 +247,9 @@ def execute_lag(config: Database, plan: LagPlan, *, actor: str, reason: str | No
             to_value=str(plan.lag_days),
             reason=reason,
         )
+
+    with hold_lock(config, "watermark lag") as lock:
+        lock.write(work)
 
 
 def _require_expected(before: Watermark, expected: datetime | None) -> None:
@@ -267,8 +268,8 @@ def _direction(before: datetime, to: datetime) -> Direction:
     return Direction.BACK if to < before else Direction.FORWARD
 
 
-def _take_over(config: Database, before: Watermark) -> Watermark:
-    mine = take_fence(config)
+def _take_over(lock: Lock, before: Watermark) -> Watermark:
+    mine = lock.write(take_fence)
     if (mine.raw, mine.fence) != (before.raw, before.fence + 1):
         raise FenceLost(
             "the watermark was changed since the plan was made: nothing was changed",

@@ -103,31 +103,29 @@ def read_position(config: Database, share: Share) -> datetime:
     return from_stored(row.packed_until)
 
 
-def change_layout(config: Database, share: Share, *, actor: str, now: datetime) -> None:
-    """Share the archive out anew. Call it while holding the lock alone.
+def change_layout(tx: Transaction, share: Share, *, actor: str, now: datetime) -> None:
+    """Share the archive out anew, in a write of whoever holds the lock alone.
 
     Nobody's work is lost: shards stay, and are found by whoever packs their range again.
     """
-    with config.write() as tx:
-        watermark = raise_fence(tx)
-        if not _holds(read_layouts(tx), share, watermark):
-            _begin_anew(tx, share, watermark, actor, now)
+    watermark = raise_fence(tx)
+    if not _holds(read_layouts(tx), share, watermark):
+        _begin_anew(tx, share, watermark, actor, now)
 
 
-def claim_worker(config: Database, share: Share, *, actor: str, now: datetime) -> WorkerPosition:
-    """Become that worker. Call it while holding its lock; its predecessor can commit no more.
+def claim_worker(tx: Transaction, share: Share, *, actor: str, now: datetime) -> WorkerPosition:
+    """Become that worker, in a write of its lock's holder; its predecessor can commit no more.
 
     FenceLost where the table now has another layout.
     """
-    with config.write() as tx:
-        watermark = raise_fence(tx)
-        layouts = read_layouts(tx)
-        if any(not layout.fits(share) for layout in layouts):
-            raise _other_layout(share, layouts)
-        if not _holds(layouts, share, watermark):
-            _begin_anew(tx, share, watermark, actor, now)
-        tx.run("worker_claim", _claim(share, watermark.fence))
-        row = _read_row(tx, share)
+    watermark = raise_fence(tx)
+    layouts = read_layouts(tx)
+    if any(not layout.fits(share) for layout in layouts):
+        raise _other_layout(share, layouts)
+    if not _holds(layouts, share, watermark):
+        _begin_anew(tx, share, watermark, actor, now)
+    tx.run("worker_claim", _claim(share, watermark.fence))
+    row = _read_row(tx, share)
     return WorkerPosition(
         share=share,
         packed_until=from_stored(row.packed_until),

@@ -1,187 +1,248 @@
-"""Who may write: a lock in the config database, held by a connection of its own.
+"""Who may write: a lease in the config database, and the gate through which every write goes.
 
 Either one holder is alone (a single runner, an edit, a migration), or static workers are at work,
-each index once. PostgreSQL, MySQL and MariaDB end a lock with its session (`session_locks`);
-SQLite has a lease with a heartbeat (`lease`). The lock is courtesy between well-meaning processes;
-what makes a late writer harmless is the fence.
+each index once. The order of a write, which is the safety argument:
+
+1. the lease is looked at: who lost it does no more;
+2. the work is done, in one transaction;
+3. the last statement of that transaction proves the lease. From then on nobody can take it before
+   the transaction has ended; where somebody already has, nothing is committed;
+4. a commit that got no answer is looked up in the lease's row.
 """
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TypeVar
 
-from des_core.basics.errors import FenceLost, LockHeld
+from des_core.basics.errors import (
+    DatabaseUnreachable,
+    DesError,
+    FenceLost,
+    LockHeld,
+    TransactionConflict,
+)
 from des_core.basics.identifiers import Dialect
 from des_core.database.connections import Database
-from des_core.locks.lease import Lease
-from des_core.locks.sessions import MysqlLock, PostgresLock
+from des_core.database.retrying import retry_conflicts
+from des_core.database.transaction import Transaction
+from des_core.locks.leases import (
+    HEARTBEAT_S,
+    WRITER,
+    Holder,
+    Lease,
+    database_now,
+    end_lease,
+    prove_lease,
+    read_holders,
+    read_lease_row,
+    renew_lease,
+    take_lease,
+    worker_lease,
+)
+from des_core.locks.lookup import was_committed
+from des_core.locks.processes import this_process
+from des_core.locks.table import has_lease_table, make_lease_table
 
-if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
-
-HEARTBEAT_S = 10.0
 POLL_S = 0.2
-# How long a worker waits for others that are registering at the same moment.
+# How long a worker waits for others that begin at the same moment.
 REGISTERING_S = 5.0
-HELD_HINT = "wait for it to end, or see what it does: des-admin doctor"
+# A heartbeat does not wait longer for SQLite's lock: while it waits to commit, no reader begins.
+BUSY_HEARTBEAT_S = 0.5
 
-Registered = TypeVar("Registered")
-
-
-class Keeper(Protocol):
-    """How a dialect keeps a lock; used by one thread at a time."""
-
-    @property
-    def is_taken(self) -> bool:
-        """Whether the last try failed because this very worker is at work elsewhere."""
-
-    def prepare(self) -> None:
-        """Once, before anything else."""
-
-    def acquire(self) -> bool:
-        """Try once."""
-
-    def admit(self) -> None:
-        """The worker is registered in des_archive_worker, where others can see it."""
-
-    def is_held(self) -> bool:
-        """Whether it still is."""
-
-    def release(self) -> None:
-        """Give it back."""
-
-    def holder(self) -> str | None:
-        """Who is in the way, in words; None where nobody is."""
+T = TypeVar("T")
 
 
 @dataclass
 class Lock:
-    """A lock that is held. `check` says whether it still is."""
+    """A lease that is held. `write` is the one way to change what it guards."""
 
     config: Database
-    keeper: Keeper
-    guard: threading.Lock = field(default_factory=threading.Lock)
+    lease: Lease
+    _renewed_at: float = field(default_factory=time.monotonic)
 
     def check(self) -> None:
-        """FenceLost where the lock is gone: the session died, or the lease was taken over."""
-        with self.guard:
-            if not self.keeper.is_held():
-                raise FenceLost(
-                    "the lock was lost while the job ran; nothing more was written",
-                    hint="the database may have restarted; run the same command again",
-                    database=self.config.label,
-                )
+        """FenceLost where the lease is no longer ours: before what no transaction can guard."""
+        self.keep()
+        with self.config.read() as tx:
+            self._require_ours(tx)
 
+    def keep(self) -> None:
+        """Renew it where no thread of ours does: on a connection that was handed in."""
+        if self.config.shared_connection and time.monotonic() - self._renewed_at >= HEARTBEAT_S:
+            self.renew()
 
-def holder_name(purpose: str) -> str:
-    """How a holder is named to others: purpose, machine and process."""
-    return f"des-admin {purpose} on {socket.gethostname()}, pid {os.getpid()}"
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """Do `work` in one transaction that proves the lease; what it returned, once committed.
+
+        `work` may run several times: where another transaction was in the way, all of it was
+        undone. FenceLost, and nothing written, where the lease is somebody else's.
+        """
+        return retry_conflicts(lambda: self._try_write(work))
+
+    def write_in(
+        self, database: Database, work: Callable[[Transaction], T], *, is_ddl: bool = False
+    ) -> T:
+        """Try `work` once, in one transaction of any database; see `write`.
+
+        Two databases cannot commit as one, and MySQL commits DDL by itself. So the lease's row is
+        kept by a transaction of its own until that of `work` has ended.
+        """
+        commits_early = is_ddl and database.dialect is Dialect.MYSQL
+        if database is self.config and not commits_early:
+            return self._try_write(work)
+        with ExitStack() as kept, database.write() as tx:
+            if is_ddl:
+                kept.enter_context(self.kept())
+            result = work(tx)
+            if not is_ddl:
+                kept.enter_context(self.kept())
+        return result
+
+    def renew(self) -> None:
+        """One heartbeat. What the database cannot do now, it may do at the next one."""
+        with suppress(DesError), self.config.write(busy_timeout_s=BUSY_HEARTBEAT_S) as tx:
+            renew_lease(tx, self.lease)
+            self._renewed_at = time.monotonic()
+
+    def release(self) -> None:
+        """Give it back; where that fails, it expires by itself."""
+        with suppress(DesError), self.config.write() as tx:
+            end_lease(tx, self.lease, database_now(tx))
+
+    def _try_write(self, work: Callable[[Transaction], T]) -> T:
+        commit_id = ""
+        try:
+            with self.config.write() as tx:
+                self._require_ours(tx)
+                result = work(tx)
+                commit_id = self._prove(tx)
+        except (FenceLost, TransactionConflict):
+            raise
+        except DatabaseUnreachable:
+            if not commit_id or not was_committed(self.config, self.lease, commit_id):
+                raise
+        except DesError:
+            # What the new holder wrote may have been in the way of what we would have.
+            self.check()
+            raise
+        return result
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Nobody can take the lease while the block lasts: for a write elsewhere. Keep it short."""
+        with self.config.write() as tx:
+            self._prove(tx)
+            yield
+
+    def _prove(self, tx: Transaction) -> str:
+        commit_id = uuid.uuid4().hex
+        if not prove_lease(tx, self.lease, commit_id):
+            self._require_ours(tx)
+        return commit_id
+
+    def _require_ours(self, tx: Transaction) -> None:
+        row = read_lease_row(tx, self.lease.name)
+        if row is None or row.token != self.lease.token:
+            raise FenceLost(
+                "the lock was lost while the job ran; nothing more was written",
+                hint="see who took it: des-admin lock show; then run the same command again",
+                lost=self.lease.purpose,
+                holder="; ".join(map(str, read_holders(tx))) or None,
+                database=self.config.label,
+            )
 
 
 @contextmanager
 def hold_lock(config: Database, purpose: str, *, wait_s: float = 0.0) -> Iterator[Lock]:
     """Be the only writer of this config database for the length of the block.
 
-    `purpose` is a short word for the holder's name, like `run`. LockHeld (exit 11) names the
-    holder when the lock cannot be had within `wait_s` seconds. Needs no table of ours.
+    `purpose` is a short word for others, like `run`. LockHeld (exit 11) names the holder when the
+    lock cannot be had within `wait_s` seconds.
     """
-    with _held(config, purpose, None, wait_s, lambda: None) as (lock, _):
+    with _held(config, WRITER, purpose, wait_s) as lock:
         yield lock
 
 
 @contextmanager
 def hold_worker_lock(
-    config: Database,
-    purpose: str,
-    worker: int,
-    register: Callable[[], Registered],
-    *,
-    wait_s: float = REGISTERING_S,
-) -> Iterator[tuple[Lock, Registered]]:
+    config: Database, purpose: str, worker: int, *, wait_s: float = REGISTERING_S
+) -> Iterator[Lock]:
     """Be the only worker with this index, beside other workers, and beside nobody else.
 
-    `register` writes the worker into des_archive_worker; what it returns is handed on, and if it
-    raises, the lock is given back. LockHeld as in `hold_lock`, and at once where another process
-    is this worker: `wait_s` is for others that are registering.
+    LockHeld as in `hold_lock`, and at once where another process is this worker: `wait_s` is for
+    others that begin.
     """
-    with _held(config, purpose, worker, wait_s, register) as held:
-        yield held
+    with _held(config, worker_lease(worker), purpose, wait_s) as lock:
+        yield lock
+
+
+def find_holders(config: Database) -> list[Holder]:
+    """Everybody who holds a lease, expired or not; nobody where there is no table yet."""
+    if not has_lease_table(config):
+        return []
+    with config.read() as tx:
+        return read_holders(tx)
 
 
 def lock_holder(config: Database) -> str | None:
-    """Who holds the lock, in words; None where nobody does."""
-    with config.read() as tx:
-        return _keeper(config, tx.connection, "", None).holder()
+    """Who is at work, in words; None where nobody is."""
+    return "; ".join(str(one) for one in find_holders(config) if not one.gives_way) or None
 
 
 @contextmanager
-def _held(
-    config: Database,
-    purpose: str,
-    worker: int | None,
-    wait_s: float,
-    register: Callable[[], Registered],
-) -> Iterator[tuple[Lock, Registered]]:
-    with config.translated(), config.engine.connect() as connection:
-        keeper = _keeper(config, connection, holder_name(purpose), worker)
-        keeper.prepare()
-        _acquire(config, connection, keeper, wait_s)
-        lock = Lock(config, keeper)
-        try:
-            with _heartbeat(lock):
-                registered = register()
-                with lock.guard:
-                    keeper.admit()
-                yield lock, registered
-        finally:
-            if not connection.invalidated:
-                connection.rollback()
-                keeper.release()
+def _held(config: Database, name: str, purpose: str, wait_s: float) -> Iterator[Lock]:
+    make_lease_table(config)
+    lease = Lease(name, uuid.uuid4().hex, purpose[:200], this_process())
+    _take(config, lease, wait_s)
+    lock = Lock(config, lease)
+    try:
+        with _heartbeat(lock):
+            yield lock
+    finally:
+        lock.release()
 
 
-def _keeper(config: Database, connection: Connection, holder: str, worker: int | None) -> Keeper:
-    if config.dialect is Dialect.POSTGRES:
-        return PostgresLock(connection, holder, worker)
-    if config.dialect is Dialect.MYSQL:
-        return MysqlLock(connection, worker)
-    return Lease(connection, holder, worker)
+def _take(config: Database, lease: Lease, wait_s: float) -> None:
+    def attempt() -> list[Holder]:
+        with config.write() as tx:
+            return take_lease(tx, lease)
 
-
-def _acquire(config: Database, connection: Connection, keeper: Keeper, wait_s: float) -> None:
     deadline = time.monotonic() + wait_s
-    while not keeper.acquire():
-        if keeper.is_taken or time.monotonic() >= deadline:
-            holder = keeper.holder()
-            connection.rollback()
-            raise LockHeld(
-                "somebody else is at work on this archive",
-                hint=HELD_HINT,
-                holder=holder or "unknown (the database does not show other sessions)",
-                database=config.label,
-            )
+    while in_the_way := retry_conflicts(attempt):
+        is_taken = lease.name != WRITER and any(one.lease.name == lease.name for one in in_the_way)
+        if is_taken or time.monotonic() >= deadline:
+            raise _held_by(config, in_the_way)
         time.sleep(POLL_S)
+
+
+def _held_by(config: Database, holders: list[Holder]) -> LockHeld:
+    seconds = max(one.expires_in.total_seconds() for one in holders)
+    return LockHeld(
+        "somebody else is at work on this archive",
+        hint="wait for it to end; if its machine is gone, the lock is free in at most "
+        f"{seconds:.0f} s; see: des-admin lock show",
+        holder="; ".join(map(str, holders)),
+        database=config.label,
+    )
 
 
 @contextmanager
 def _heartbeat(lock: Lock) -> Iterator[None]:
-    """On SQLite, renew the lease until the block ends; a lost lease is noticed by `Lock.check`."""
-    keeper = lock.keeper
-    if not isinstance(keeper, Lease) or lock.config.shared_connection:
+    """Renew the lease until the block ends; a connection that was handed in renews at checks."""
+    if lock.config.shared_connection:
         yield
         return
     stop = threading.Event()
 
     def beat() -> None:
         while not stop.wait(HEARTBEAT_S):
-            with lock.guard:
-                keeper.renew()
+            lock.renew()
 
     thread = threading.Thread(target=beat, name="des-lease", daemon=True)
     thread.start()

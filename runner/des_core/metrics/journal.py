@@ -89,7 +89,7 @@ class JournaledMetrics(RunnerMetrics):
             log.warning("cycle_not_journaled", error=str(exc), code=int(code))
 
     def _write(self, code: ExitCode, now: datetime, duration_s: float) -> None:
-        with self._config.write() as tx:
+        def work(tx: Transaction) -> None:
             before = _find(tx, self._name)
             journal = before.after(code, now=now, duration_s=duration_s)
             values = {
@@ -99,6 +99,8 @@ class JournaledMetrics(RunnerMetrics):
                 "details": _to_json(journal),
             }
             tx.run("metrics_cycle_record", values)
+
+        self._config.transact(work)
 
 
 def read_journals(tx: Transaction) -> list[CycleJournal]:

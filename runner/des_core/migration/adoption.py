@@ -13,6 +13,7 @@ from des_core.basics.errors import WrongSchema
 from des_core.basics.identifiers import Dialect, TableName
 from des_core.database.catalog import Catalog, config_statement
 from des_core.database.stored_time import from_stored, to_stored
+from des_core.database.transaction import Transaction
 from des_core.ledger.jobs import SEED_JOB, read_job
 from des_core.ledger.revisions import WATERMARK, Branch
 from des_core.migration.live_state import CONFIG_TABLE, has_table, read_columns
@@ -128,7 +129,8 @@ def _rebuild(migration: MigrationRun, steps: list[Step]) -> None:
     """SQLite cannot add a CHECK or a default that is computed: a new table, in one transaction."""
     row = read_hand_made(migration)
     set_aside, create, drop_old = steps
-    with migration.config.write() as tx:
+
+    def work(tx: Transaction) -> None:
         tx.run(set_aside.statement)
         tx.run(create.statement)
         if row is not None:
@@ -142,3 +144,5 @@ def _rebuild(migration: MigrationRun, steps: list[Step]) -> None:
             statement = config_statement(migration.config.dialect, "migration_seed_watermark")
             tx.run(statement, values)
         tx.run(drop_old.statement)
+
+    migration.held.write_in(migration.config, work, is_ddl=True)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from des_core.basics.errors import Refused
 from des_core.ledger.revisions import Direction
-from des_core.locks.lock import hold_lock
 from des_core.migration.execution import carry_out
 from des_core.migration.flag_sessions import require_sessions_are_possible
 from des_core.migration.gate import require_passed
@@ -80,7 +79,7 @@ def upgrade(
     """
     with (
         open_run(settings, actor=actor, options=options, report=report) as migration,
-        hold_lock(migration.config, "migrate up"),
+        migration.holding("migrate up"),
     ):
         if plan is not None:
             require_current(migration, plan)
@@ -114,7 +113,7 @@ def downgrade(
     """
     with (
         open_run(settings, actor=actor, options=options, report=report) as migration,
-        hold_lock(migration.config, "migrate down"),
+        migration.holding("migrate down"),
     ):
         require_lag_is_known(migration)
         require_sessions_are_possible(migration)

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from des_core.database.catalog import Statement
+from des_core.database.transaction import Transaction
 from des_core.ledger.revisions import Direction, Revision
 from des_core.migration.operations import ROW_LOCKS, Operation, Scene
+from des_core.migration.patience import patiently
 from des_core.migration.planned import PlannedStatement
 
 if TYPE_CHECKING:
@@ -30,8 +32,12 @@ class Version(Operation):
         return [scene.query(self.place(scene), self.name, lock)]
 
     def run(self, scene: Scene) -> None:
-        with scene.database(self.place(scene)).write() as tx:
+        def work(tx: Transaction) -> None:
             tx.run(self._statement(scene), self._values(scene))
+
+        is_ddl = self.name == "version_table"
+        database = scene.database(self.place(scene))
+        patiently(scene.migration, database, self.name, work, is_ddl=is_ddl)
 
     def write(self, scene: Scene, writer: ScriptWriter) -> Iterable[str]:
         return [writer.bound(self._statement(scene), self._values(scene))]

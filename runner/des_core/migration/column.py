@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from des_core.database.transaction import Transaction
 from des_core.ledger.events import record_event
 from des_core.ledger.jobs import forget_job
 from des_core.ledger.revisions import DROP_ARCHIVED, Branch
@@ -38,9 +39,7 @@ DOWN = f"{DROP_ARCHIVED.name}.down"
 def read_until(migration: MigrationRun) -> datetime:
     """The watermark as it is now."""
     with migration.config.read() as tx:
-        return read_watermark(
-            tx,
-        ).archived_until
+        return read_watermark(tx).archived_until
 
 
 def has_column(facts: Facts) -> bool:
@@ -95,7 +94,8 @@ def _note_drop(scene: Scene) -> None:
     column = read_archived_column(migration)
     if column is None:
         return
-    with migration.config.write() as tx:
+
+    def work(tx: Transaction) -> None:
         for name in (COMPLIANCE_JOB, ROLLBACK_JOB):
             forget_job(tx, name)
         record_event(
@@ -107,6 +107,8 @@ def _note_drop(scene: Scene) -> None:
             reason=migration.options.reason,
             details={"backup": migration.backup_named, "default": column.default},
         )
+
+    migration.write(work)
 
 
 def _begin_flags(scene: Scene) -> None:

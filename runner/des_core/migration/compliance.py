@@ -12,10 +12,10 @@ from datetime import datetime
 
 from des_core.basics.errors import WrongSchema
 from des_core.basics.timestamps import format_utc
+from des_core.database.transaction import Transaction
 from des_core.ledger.events import record_event
 from des_core.ledger.jobs import SEED_JOB, read_job
 from des_core.ledger.watermark import read_watermark
-from des_core.locks.lock import hold_lock
 from des_core.migration.flag_jobs import COMPLIANCE_JOB, synced_until
 from des_core.migration.flags import write_formula
 from des_core.migration.live_state import read_archived_column
@@ -55,7 +55,7 @@ def sync_flags(
         open_run(
             settings, actor=actor, options=options, report=report, only_rows=True
         ) as migration,
-        hold_lock(migration.config, "compliance sync"),
+        migration.holding("compliance sync"),
     ):
         return _sync(migration)
 
@@ -74,7 +74,8 @@ def _sync(migration: MigrationRun) -> ComplianceReport:
     seed = read_job(migration.config, SEED_JOB)
     since = synced_until(migration) or (seed.cursor if seed else None)
     changed = write_formula(migration, until, since, COMPLIANCE_JOB)
-    with migration.config.write() as tx:
+
+    def work(tx: Transaction) -> None:
         record_event(
             tx,
             action="compliance.sync",
@@ -85,4 +86,6 @@ def _sync(migration: MigrationRun) -> ComplianceReport:
             reason=migration.options.reason,
             details={"changed": changed},
         )
+
+    migration.write(work)
     return ComplianceReport(until, since, changed)

@@ -58,12 +58,11 @@ def _presumed(index: str, file_name: str, create: str, scene: Scene) -> list[Ste
 
 def _remember(scene: Scene) -> None:
     job = Job(INDEX_JOB, "done", None, 0, None, {"index": INDEX_NAME})
-    write_job(scene.migration.config, job, scene.migration.now())
+    scene.migration.write(lambda tx: write_job(tx, job, scene.migration.now()))
 
 
 def _forget(scene: Scene) -> None:
-    with scene.migration.config.write() as tx:
-        forget_job(tx, INDEX_JOB)
+    scene.migration.write(lambda tx: forget_job(tx, INDEX_JOB))
 
 
 def _job_statement(name: str, scene: Scene) -> Iterator[PlannedStatement]:

@@ -82,15 +82,13 @@ def _in_alembic_words(hint: str) -> str:
 
 
 def _run_command(context: EnvironmentContext, migration: MigrationRun) -> None:
-    from des_core.locks.lock import hold_lock
-
     with migration.config.autocommit() as tx:
         context.configure(connection=tx.connection, version_table=VERSION_TABLE)
         steps = _steps(context, shown_heads(all_heads(migration)))
     if not steps:
         return
     direction, revisions = _in_order(steps)
-    with hold_lock(migration.config, "alembic"):
+    with migration.holding("alembic"):
         if direction is Direction.UP:
             _go_up(context, migration, revisions)
             return

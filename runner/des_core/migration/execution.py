@@ -14,21 +14,38 @@ from des_core.migration.operations import Operation, Scene
 from des_core.migration.patience import patiently
 from des_core.migration.run import MigrationRun, Notice
 from des_core.migration.versions import operations_of
+from des_core.migration.watermark_moved import WatermarkMoved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+# How often a watermark may move under a rollback before that gives up.
+MOST_MOVES = 5
 
 
 def carry_out(migration: MigrationRun, revisions: Iterable[Revision], direction: Direction) -> None:
     """These revisions in the given order, each on the database that it changes."""
     for revision in revisions:
-        alone = count()
-        scene = Scene(migration, revision, direction, Facts(migration))
-        for _group, members in groupby(
-            operations_of(revision, direction),
-            key=lambda operation: operation.group(scene) or next(alone),
-        ):
-            _carry_out_group(scene, list(members))
+        for attempt in count(1):
+            try:
+                _carry_out_revision(migration, revision, direction)
+                break
+            except WatermarkMoved as moved:
+                if attempt == MOST_MOVES:
+                    raise
+                # What was written is true of a watermark that is no more: the rest is read again.
+                migration.formula_written_for = None
+                migration.tell(revision.name, "write_flags", str(moved))
+
+
+def _carry_out_revision(migration: MigrationRun, revision: Revision, direction: Direction) -> None:
+    alone = count()
+    scene = Scene(migration, revision, direction, Facts(migration))
+    for _group, members in groupby(
+        operations_of(revision, direction),
+        key=lambda operation: operation.group(scene) or next(alone),
+    ):
+        _carry_out_group(scene, list(members))
 
 
 def _carry_out_group(start: Scene, members: Sequence[Operation]) -> None:

@@ -112,8 +112,7 @@ class ChunkWriter:
         done = patiently(migration, migration.source, job.name, work)
         if isinstance(done, Job):
             return done
-        with migration.config.write() as tx:
-            return advance(tx, done)
+        return migration.write(lambda tx: advance(tx, done))
 
     def write(self, part: Part, job_name: str, *, give_up: threading.Event) -> int:
         """Write one part in a transaction of its own; how many rows changed."""

@@ -48,7 +48,12 @@ def begin_anew(migration: MigrationRun, watermark: datetime, *, all_true: bool) 
     """
     base = watermark if all_true else EARLIEST
     job = _new_job(ROLLBACK_JOB, watermark, base, all_true=all_true)
-    write_job(migration.config, job, migration.now())
+    put(migration, job)
+
+
+def put(migration: MigrationRun, job: Job) -> None:
+    """Record where the job is, in a transaction of its own."""
+    migration.write(lambda tx: write_job(tx, job, migration.now()))
 
 
 def resume_job(migration: MigrationRun, name: str, watermark: datetime, base: datetime) -> Job:
@@ -61,14 +66,14 @@ def resume_job(migration: MigrationRun, name: str, watermark: datetime, base: da
     if job is not None and job.is_unfinished:
         if job.details.get("watermark_us") == to_us(watermark):
             job = replace(job, state="running")
-            write_job(migration.config, job, migration.now())
+            put(migration, job)
             return job
         base = min(from_us(job.details["base_us"]), watermark)
         all_true = below_is_true(job)
     elif job is not None:
         base = max(base, min(from_us(job.details["watermark_us"]), watermark))
     job = _new_job(name, watermark, base, all_true=all_true)
-    write_job(migration.config, job, migration.now())
+    put(migration, job)
     return job
 
 

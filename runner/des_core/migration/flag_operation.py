@@ -50,9 +50,7 @@ def _believed_until(migration: MigrationRun) -> datetime | None:
 def _statements(scene: Scene) -> Iterator[PlannedStatement]:
     migration, facts = scene.migration, scene.facts
     with migration.config.read() as tx:
-        counts = count_open(
-            tx,
-        )
+        counts = count_open(tx)
         exceptions = Count(sum(reason.files for reason in counts))
     until = read_until(migration)
     base = until if facts.rows_read_true else _base(scene, until)

@@ -14,19 +14,21 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from des_core.basics.timestamps import EARLIEST, from_us
 from des_core.database.stored_time import from_stored, to_stored
 from des_core.database.transaction import Transaction
 from des_core.ledger.exceptions import iterate_open, recorded_uid
-from des_core.ledger.jobs import Job, advance_job, write_job
+from des_core.ledger.jobs import Job, advance_job
 from des_core.ledger.provenance import require_explained
 from des_core.migration.flag_chunks import ChunkWriter, resume_margin, write_flag
 from des_core.migration.flag_jobs import (
     ROLLBACK_JOB,
     Progress,
     below_is_true,
+    put,
     resume_job,
     with_false_below,
 )
@@ -61,10 +63,10 @@ def write_formula(
     job = resume_job(migration, job_name, watermark, min(base or EARLIEST, watermark))
     job = _write_chunks(migration, watermark, job)
     # Once the exceptions are FALSE, what is resolved later must be written TRUE.
-    write_job(migration.config, with_false_below(job), migration.now())
+    put(migration, with_false_below(job))
     _write_exceptions(migration, watermark, job)
     _write_unseen(migration, job_name)
-    write_job(migration.config, replace(with_false_below(job), state="done"), migration.now())
+    put(migration, replace(with_false_below(job), state="done"))
     return job.rows_done
 
 
@@ -111,8 +113,7 @@ def _write_together(writer: ChunkWriter, job: Job, progress: Progress, turns: Tu
                 continue
             written = ahead.popleft().result()
             job = job.advanced(written.until, written.changed)
-            with migration.config.write() as tx:
-                advance_job(tx, job, migration.now())
+            migration.write(partial(advance_job, job=job, now=migration.now()))
             migration.report(progress.notice(job))
             turns.wait()
             size = _next_size(size, written.slowest_s)

@@ -223,8 +223,7 @@ class Record(Operation):
         return [scene.query(self.place(scene), name) for name in self.statements]
 
     def run(self, scene: Scene) -> None:
-        with scene.database(self.place(scene)).write() as tx:
-            self.note(scene, tx)
+        scene.migration.write(lambda tx: self.note(scene, tx), self.place(scene))
 
     def apply(self, scene: Scene, tx: Transaction) -> None:
         self.note(scene, tx)

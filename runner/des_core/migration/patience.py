@@ -36,10 +36,11 @@ def patiently(
     work: Callable[[Transaction], T],
     *,
     in_transaction: bool = True,
+    is_ddl: bool = False,
     timeout_s: float | None = None,
     give_up: threading.Event | None = None,
 ) -> T:
-    """`work` in a transaction of its own, tried again while others hold locks.
+    """`work` in a transaction that proves the lock, tried again while others hold locks.
 
     `work` may run several times. Refused after ten minutes, with the blockers named. Outside a
     transaction it is tried once: what it leaves when it gives up must be looked at first. Once
@@ -49,11 +50,16 @@ def patiently(
 
     limit = timeout_s or migration.settings.migration.lock_timeout
 
+    def hurried(tx: Transaction) -> T:
+        set_lock_timeout(tx, limit, in_transaction=in_transaction)
+        return work(tx)
+
     def attempt() -> T:
-        opened = database.write() if in_transaction else database.autocommit()
-        with opened as tx:
-            set_lock_timeout(tx, limit, in_transaction=in_transaction)
-            return work(tx)
+        if in_transaction:
+            return migration.held.write_in(database, hurried, is_ddl=is_ddl)
+        migration.held.check()
+        with database.autocommit() as tx:
+            return hurried(tx)
 
     def before_sleep(state: RetryCallState) -> None:
         blockers = _describe_blockers(migration, database)

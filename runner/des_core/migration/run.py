@@ -9,14 +9,18 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from des_core.basics.database_urls import is_same_place, parse_url, url_label
+from des_core.basics.errors import DesError
 from des_core.database.catalog import Catalog
 from des_core.database.connections import Database, open_database
+from des_core.database.retrying import retry_conflicts
 from des_core.database.server_settings import require_direct, require_row_log
+from des_core.database.transaction import Transaction
 from des_core.ledger.archive_table import require_same_table
 from des_core.ledger.revisions import Branch
+from des_core.locks.lock import Lock, hold_lock
 from des_core.rows.reader import SourceReader
 from des_core.settings.config import Settings
 
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from des_core.rows.schema import SourceSchema
 
 DEFAULT_ACTOR = "alembic"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,7 @@ class MigrationRun:
     formula_written_for: datetime | None = None
     flags_written: int = 0
     backup_named: str | None = None
+    lock: Lock | None = None
 
     @cached_property
     def reader(self) -> SourceReader:
@@ -123,6 +129,26 @@ class MigrationRun:
 
     def database(self, branch: Branch) -> Database:
         return self.config if branch is Branch.CONFIG else self.source
+
+    @property
+    def held(self) -> Lock:
+        """The lock, without which nothing is written."""
+        if self.lock is None:
+            raise DesError("a migration writes under its lock only")
+        return self.lock
+
+    @contextmanager
+    def holding(self, purpose: str) -> Iterator[None]:
+        """Be the only writer for the length of the block. LockHeld where somebody else is."""
+        with hold_lock(self.config, purpose) as self.lock:
+            yield
+        self.lock = None
+
+    def write(self, work: Callable[[Transaction], T], branch: Branch = Branch.CONFIG) -> T:
+        """`work` in one transaction of that database, which proves the lock; it may run again."""
+        if self.database(branch) is self.config:
+            return self.held.write(work)
+        return retry_conflicts(lambda: self.held.write_in(self.source, work))
 
     def now(self) -> datetime:
         """For what is recorded; what is compared with rows asks the database's clock."""

@@ -162,9 +162,7 @@ def _watermark_of(migration: MigrationRun) -> dict[str, object]:
     if not has_table(migration.config, CONFIG_TABLE):
         return {}
     with migration.config.read() as tx:
-        watermark = read_watermark(
-            tx,
-        )
+        watermark = read_watermark(tx)
     return {"watermark": migration.schema.to_db(watermark.archived_until)}
 
 

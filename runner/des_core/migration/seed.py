@@ -117,7 +117,8 @@ def write_seed(migration: MigrationRun, plan: SeedPlan, *, fence: int) -> int:
     now = migration.now()
     dialect = migration.config.dialect
     limit = migration.settings.migration.max_captured
-    with migration.config.write() as tx:
+
+    def work(tx: Transaction) -> int:
         captured = 0
         for page in iterate_holes(migration, plan.archived_until, tx):
             captured += len(page)
@@ -145,7 +146,9 @@ def write_seed(migration: MigrationRun, plan: SeedPlan, *, fence: int) -> int:
             reason=migration.options.reason,
             details={"origin": plan.origin, "captured": captured, "fence": fence},
         )
-    return captured
+        return captured
+
+    return migration.write(work)
 
 
 def iterate_holes(

@@ -25,7 +25,7 @@ def run_steps(migration: MigrationRun, branch: Branch, revision: str, steps: lis
 
     what = ", ".join(step.name for step in steps)
     if all(step.in_transaction for step in steps):
-        patiently(migration, database, what, work)
+        patiently(migration, database, what, work, is_ddl=True)
         return
     # Such a statement waits for old snapshots, and nobody waits for it meanwhile.
     with watch_build(migration, revision, what):

@@ -38,6 +38,7 @@ from des_core.migration.planned import PlannedStatement
 from des_core.migration.seed import ADOPTED, iterate_holes, plan_seed, write_seed
 from des_core.migration.seed_plan import Count
 from des_core.migration.steps import load_steps
+from des_core.migration.watermark_moved import WatermarkMoved
 
 if TYPE_CHECKING:
     from des_core.migration.run import MigrationRun
@@ -127,9 +128,14 @@ def _require_known(scene: Scene) -> None:
 def _note_retirement(scene: Scene, tx: Transaction) -> None:
     """In the transaction that retires it, and before: the row that goes is the one that is told."""
     migration = scene.migration
-    watermark = read_watermark(
-        tx,
-    )
+    watermark = read_watermark(tx, statement="watermark_lock")
+    if watermark.archived_until != migration.formula_written_for:
+        raise WatermarkMoved(
+            "the watermark was moved while it was written into archived; nothing was retired",
+            hint="see who: des-admin watermark history; then run the same command again",
+            found=format_utc(watermark.archived_until),
+            updated_by=watermark.updated_by,
+        )
     record_event(
         tx,
         action="migrate.down",

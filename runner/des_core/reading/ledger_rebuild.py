@@ -17,10 +17,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 from des_core.basics.errors import DamagedData, DesError
 from des_core.basics.routing import parse_shard_name
 from des_core.database.connections import Database
+from des_core.database.transaction import Transaction
 from des_core.ledger.events import record_event
 from des_core.ledger.slices import SliceRecord, add_slice, iterate_shards
 from des_core.locks.lock import hold_lock
@@ -93,25 +95,26 @@ def execute_rebuild(config: Database, plan: RebuildPlan, *, actor: str, run_id: 
 
     A shard that was added meanwhile ends it; run it again. What was added stays.
     """
+
+    def record_end(tx: Transaction) -> None:
+        record_event(
+            tx,
+            action="ledger_rebuilt",
+            actor=actor,
+            now=datetime.now(UTC),
+            details={
+                "run_id": run_id,
+                "slices": len(plan.slices),
+                "shards": plan.shards,
+                "files": plan.files,
+                "problems": len(plan.problems),
+            },
+        )
+
     with hold_lock(config, "ledger rebuild") as lock:
         for item in plan.slices:
-            lock.check()
-            with config.write() as tx:
-                add_slice(tx, _record_of(item), item.shards)
-        with config.write() as tx:
-            record_event(
-                tx,
-                action="ledger_rebuilt",
-                actor=actor,
-                now=datetime.now(UTC),
-                details={
-                    "run_id": run_id,
-                    "slices": len(plan.slices),
-                    "shards": plan.shards,
-                    "files": plan.files,
-                    "problems": len(plan.problems),
-                },
-            )
+            lock.write(partial(add_slice, record=_record_of(item), shards=item.shards))
+        lock.write(record_end)
 
 
 def _read_manifests(

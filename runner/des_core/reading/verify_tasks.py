@@ -106,8 +106,7 @@ class VerificationLog:
             remember_damage(self._config, name, verdict, problem)
             return
         if name in self._damaged:
-            with self._config.write() as tx:
-                forget_damage(tx, [name])
+            self._config.transact(lambda tx: forget_damage(tx, [name]))
         if verdict in RECORDED:
             self._names.append(name)
         if len(self._names) >= RECORD_EVERY:
@@ -120,8 +119,7 @@ class VerificationLog:
         now = datetime.now(UTC)
         rows = [{"name": name, "now": now} for name in sorted(self._names)]
         self._names.clear()
-        with self._config.write() as tx:
-            tx.run_many("shard_verified", rows)
+        self._config.transact(lambda tx: tx.run_many("shard_verified", rows))
 
 
 def _known_tasks(config: Database) -> Iterator[Task]:

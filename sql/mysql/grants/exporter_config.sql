@@ -9,3 +9,4 @@ GRANT SELECT ON des_archive_job TO {account};
 GRANT SELECT ON des_archive_worker TO {account};
 GRANT SELECT ON des_archive_outcome TO {account};
 GRANT SELECT ON des_archive_damage TO {account};
+GRANT SELECT ON des_archive_lease TO {account};

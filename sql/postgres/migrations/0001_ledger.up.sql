@@ -183,3 +183,20 @@ CREATE TABLE IF NOT EXISTS des_archive_damage (
     found_at timestamptz NOT NULL,
     seen_at timestamptz NOT NULL
 );
+
+-- step: create_lease
+-- purpose: who may write now, and until when
+-- lock: none on existing tables
+CREATE TABLE IF NOT EXISTS des_archive_lease (
+    name varchar(32) PRIMARY KEY,
+    token varchar(32) NOT NULL,
+    purpose varchar(200) NOT NULL,
+    host varchar(255) NOT NULL,
+    pid bigint NOT NULL,
+    process varchar(200) NOT NULL,
+    acquired_at timestamptz NOT NULL,
+    heartbeat_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    beat bigint NOT NULL,
+    last_commit varchar(32) NOT NULL
+);

@@ -1,4 +1,5 @@
 -- Revision 0001_ledger back: the history of the archive goes. Refused without --purge.
+-- The table of leases stays: whoever runs this holds one.
 
 -- step: drop_shard
 -- purpose: forget the shards

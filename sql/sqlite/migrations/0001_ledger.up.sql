@@ -183,3 +183,20 @@ CREATE TABLE IF NOT EXISTS des_archive_damage (
     found_at TEXT NOT NULL,
     seen_at TEXT NOT NULL
 );
+
+-- step: create_lease
+-- purpose: who may write now, and until when
+-- lock: the database, for a moment
+CREATE TABLE IF NOT EXISTS des_archive_lease (
+    name TEXT NOT NULL PRIMARY KEY,
+    token TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    host TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    process TEXT NOT NULL,
+    acquired_at TEXT NOT NULL,
+    heartbeat_at TEXT NOT NULL,
+    expires_at TEXT NOT NULL,
+    beat INTEGER NOT NULL,
+    last_commit TEXT NOT NULL
+);

@@ -30,7 +30,6 @@ from des_core.storage import drafts
 
 FaultKind = Literal["die_before", "die_after", "EIO", "ENOSPC", "short"]
 LossKind = Literal["nothing", "everything", "anything"]
-_RELEASES = ("des_archive_lock", "pg_advisory_unlock", "RELEASE_LOCK")
 _WRITES = ("INSERT", "UPDATE", "DELETE")
 
 
@@ -259,9 +258,6 @@ class FaultyMachine:
 
     def _patch_databases(self, patch: pytest.MonkeyPatch) -> None:
         def commit(dialect: Any, connection: Any, *, real: Any) -> None:
-            if self.dead:
-                real(dialect, connection)  # only the release of the lock comes here
-                return
             self.step("database commit", lambda: real(dialect, connection), lambda _: None)
 
         for kind in {DefaultDialect, *_overriding(DefaultDialect)}:
@@ -277,15 +273,13 @@ class FaultyMachine:
         sa.event.remove(sa.Engine, "after_cursor_execute", self._after_statement)
 
     def _before_statement(self, _c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if any(word in statement for word in _RELEASES):
-            return
         if self.dead:
             raise Died
         if statement.lstrip().startswith(_WRITES):
             self.step(f"database {statement.split()[:3]}", lambda: None, lambda _: None)
 
-    def _after_statement(self, _c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if self.dead and not any(word in statement for word in _RELEASES):
+    def _after_statement(self, *_: Any) -> None:
+        if self.dead:
             raise Died
 
     # After it -------------------------------------------------------------------------------

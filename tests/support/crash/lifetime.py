@@ -212,8 +212,8 @@ class Life:
             act(archive)
             finished = True
         machine.lose(fault.lost, self.chance)
-        if self.database.kind == "sqlite":  # what the next process does, as the dead one is gone
-            self.database.execute("UPDATE des_archive_lock SET token = '', holder = ''")
+        # What the next process does, as the dead one is gone.
+        self.database.execute("UPDATE des_archive_lease SET token = ''")
         return not finished
 
     def all_known(self) -> None:

@@ -151,9 +151,8 @@ class CrashScene:
         return found
 
     def _end_lease(self) -> None:
-        """On SQLite, what the next process does when it sees that the holder's is gone."""
-        if self.database.kind == "sqlite":
-            self.database.execute("UPDATE des_archive_lock SET token = '', holder = ''")
+        """What the next process does when it sees that the holder's is gone."""
+        self.database.execute("UPDATE des_archive_lease SET token = ''")
 
 
 def make_scene(

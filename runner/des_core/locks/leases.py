@@ -1,0 +1,206 @@
+"""Leases: rows of des_archive_lease that say who may write, and until when.
+
+`writer` is the lease of whoever must be alone, `worker-N` that of a static worker. All times are
+the database's. A lease is taken over at once where its holder is a process of this machine that is
+gone, else once it has expired. Nothing hangs on a session, so a pooler, a cluster and a lost host
+are all the same.
+
+Every change of a row raises its `beat`. Whoever takes a lease, also a worker's, first keeps the
+row `writer` as it was seen: so takers come one after another, on a cluster too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.exc import IntegrityError
+
+from des_core.basics.errors import TransactionConflict
+from des_core.basics.timestamps import format_utc
+from des_core.database.stored_time import from_stored
+from des_core.database.transaction import Transaction
+from des_core.locks.processes import Process, is_gone
+
+LEASE_TABLE = "des_archive_lease"
+LEASE = timedelta(seconds=60)
+HEARTBEAT_S = 10.0
+# Heartbeats may fail for a while; after so many seconds somebody should look.
+LATE_AFTER = timedelta(seconds=3 * HEARTBEAT_S)
+WRITER = "writer"
+# Nobody holds it: transactions that record an event change it first, so that none forks the chain.
+TRAIL = "trail"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What somebody takes or holds. `token` is what proves that it is still theirs."""
+
+    name: str
+    token: str
+    purpose: str
+    process: Process
+
+    def excludes(self, name: str) -> bool:
+        """Whether that lease cannot be held beside this one."""
+        return WRITER in (self.name, name) or self.name == name
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lease, as one look at the table saw it; `now` is the database's clock then."""
+
+    lease: Lease
+    since: datetime
+    heartbeat_at: datetime
+    expires_at: datetime
+    now: datetime
+    beat: int
+
+    @property
+    def heartbeat_age(self) -> timedelta:
+        return self.now - self.heartbeat_at
+
+    @property
+    def expires_in(self) -> timedelta:
+        return max(self.expires_at - self.now, timedelta())
+
+    @property
+    def is_late(self) -> bool:
+        """Whether its heartbeat is overdue."""
+        return self.heartbeat_age > LATE_AFTER
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it is a process of this machine that has ended."""
+        return is_gone(self.lease.process)
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether somebody else may take the lease."""
+        return self.expires_at < self.now or self.is_gone
+
+    @property
+    def state(self) -> str:
+        """`alive`, `late` with its heartbeat, `expired`, or `gone`: its process has ended."""
+        if self.is_gone:
+            return "gone"
+        if self.expires_at < self.now:
+            return "expired"
+        return "late" if self.is_late else "alive"
+
+    def __str__(self) -> str:
+        who, process = self.lease, self.lease.process
+        worker = "" if who.name == WRITER else f" ({who.name})"
+        return (
+            f"des-admin {who.purpose}{worker} on {process.host}, pid {process.pid}, "
+            f"since {format_utc(self.since)}, "
+            f"last heartbeat {self.heartbeat_age.total_seconds():.0f} s ago, "
+            f"expires in {self.expires_in.total_seconds():.0f} s"
+        )
+
+
+def worker_lease(worker: int) -> str:
+    """The name of a static worker's lease."""
+    return f"worker-{worker}"
+
+
+def read_holders(tx: Transaction) -> list[Holder]:
+    """Everybody who holds a lease, expired or not."""
+    now = database_now(tx)
+    return [_holder(row, now) for row in tx.run("lease_rows") if row.token]
+
+
+def take_lease(tx: Transaction, lease: Lease) -> list[Holder]:
+    """Take it, in a transaction of its own; who is in the way, where it cannot be had.
+
+    TransactionConflict where somebody else was at it at the same moment: try again.
+    """
+    now = database_now(tx)
+    rows = {row.name: row for row in tx.run("lease_rows")}
+    held = [_holder(row, now) for row in rows.values() if row.token and lease.excludes(row.name)]
+    in_the_way = [holder for holder in held if not holder.gives_way]
+    if in_the_way:
+        return in_the_way
+    if TRAIL not in rows:
+        keep_row(tx, TRAIL, None, now)
+    for name in dict.fromkeys((WRITER, *(holder.lease.name for holder in held), lease.name)):
+        keep_row(tx, name, rows.get(name), now)
+    for holder in held:
+        end_lease(tx, holder.lease, now)
+    values = {"purpose": lease.purpose, "token": lease.token, "name": lease.name}
+    values |= {"host": lease.process.host, "process": lease.process.mark}
+    tx.run("lease_take", {**values, "pid": lease.process.pid, **_times(now)})
+    return []
+
+
+def keep_row(tx: Transaction, name: str, row: Any, now: datetime) -> None:
+    """Lock a row until the transaction ends, as it was seen; make it where it was not there."""
+    if row is None:
+        try:
+            tx.run("lease_add", {"name": name, "now": now})
+        except IntegrityError as exc:
+            raise TransactionConflict("somebody else began at the same moment") from exc
+    elif tx.run("lease_touch", {"name": name, "beat": row.beat}).rowcount != 1:
+        raise TransactionConflict("somebody else took a lease at the same moment", lease=name)
+
+
+def renew_lease(tx: Transaction, lease: Lease) -> bool:
+    """A heartbeat; False where the lease is no longer ours."""
+    values = {"name": lease.name, "token": lease.token, **_times(database_now(tx))}
+    return tx.run("lease_renew", values).rowcount == 1
+
+
+def prove_lease(tx: Transaction, lease: Lease, commit_id: str) -> bool:
+    """Whether the lease is ours; if so, nobody can take it before this transaction has ended.
+
+    `commit_id` stays in the row exactly if the transaction is committed.
+    """
+    values = {"name": lease.name, "token": lease.token, "commit_id": commit_id}
+    return tx.run("lease_prove", values).rowcount == 1
+
+
+def end_lease(tx: Transaction, lease: Lease, now: datetime) -> bool:
+    """Whether it was still held so, and now is not."""
+    values = {"name": lease.name, "token": lease.token, "now": now}
+    return tx.run("lease_end", values).rowcount == 1
+
+
+def serialize(tx: Transaction, name: str) -> None:
+    """Let transactions that do so with one name come one after another, until each has ended."""
+    if tx.run("lease_lock", {"name": name}).rowcount:
+        return
+    try:
+        with tx.connection.begin_nested():
+            tx.run("lease_add", {"name": name, "now": database_now(tx)})
+    except IntegrityError:
+        tx.run("lease_lock", {"name": name})
+
+
+def database_now(tx: Transaction) -> datetime:
+    """The database's clock, by which leases expire."""
+    return from_stored(tx.run("source_now").scalar_one())
+
+
+def read_lease_row(tx: Transaction, name: str) -> Any:
+    """One row as it is stored; None where there is none."""
+    rows: Sequence[Any] = tx.run("lease_rows").all()
+    return next((row for row in rows if row.name == name), None)
+
+
+def _times(now: datetime) -> dict[str, datetime]:
+    return {"now": now, "expires_at": now + LEASE}
+
+
+def _holder(row: Any, now: datetime) -> Holder:
+    process = Process(row.host, int(row.pid), row.process)
+    return Holder(
+        lease=Lease(row.name, row.token, row.purpose, process),
+        since=from_stored(row.acquired_at),
+        heartbeat_at=from_stored(row.heartbeat_at),
+        expires_at=from_stored(row.expires_at),
+        now=now,
+        beat=int(row.beat),
+    )
