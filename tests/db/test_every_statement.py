@@ -29,6 +29,7 @@ OTHER_FOLDERS = {
     "demo": "made-up rows of the demonstration, in a file of its own",
     "grants": "GRANT and REVOKE: they name the table and read none of it",
     "rehearsal": "explained below, but for these two",
+    "trial": "MySQL family: makes an empty table of the same shape, and drops that one",
 }
 REHEARSAL_SCANS = {
     "table": "MySQL family: makes a new table in a scratch database, reads no row",

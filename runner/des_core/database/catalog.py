@@ -41,6 +41,13 @@ _PIECES = {
         "  AND {created_at_utc} > :start_at AND {created_at_utc} <= :end_at",
         None: "{created_at} > :start_at AND {created_at} <= :end_at",
     },
+    "uid_text": {Dialect.POSTGRES: "CAST({uid} AS text)", None: "{uid}"},
+    "created_us": {
+        Dialect.POSTGRES: "CAST(EXTRACT(EPOCH FROM {created_at}) * 1000000 AS bigint)",
+        Dialect.MYSQL: "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', {created_at})",
+        None: "CAST(strftime('%s', {created_at_utc}) AS integer) * 1000000\n"
+        "    + CAST(substr({created_at_utc}, 21, 6) AS integer)",
+    },
     "size_number": {Dialect.POSTGRES: "CAST({size_value} AS bigint)", None: "{size_value}"},
     "uid_is": UID_IS,
 }

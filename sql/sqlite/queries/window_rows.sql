@@ -2,8 +2,7 @@
 -- index: {created_at_index}
 -- touches: files (bounded by the window)
 SELECT {uid} AS uid,
-       CAST(strftime('%s', {created_at_utc}) AS integer) * 1000000
-           + CAST(substr({created_at_utc}, 21, 6) AS integer) AS created_us,
+       {created_us} AS created_us,
        {location} AS location,
        {size_number} AS size_bytes,
        {created_at} AS page_created_at,
