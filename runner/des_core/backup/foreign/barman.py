@@ -25,6 +25,7 @@ from des_core.backup.foreign.answer import (
     require,
     unknown,
 )
+from des_core.backup.foreign.barman_files import find_catalogue_faults, read_system_id
 from des_core.backup.foreign.conversation import Conversation
 from des_core.backup.foreign.wal import WalRange, find_wal_faults, read_head
 from des_core.backup.private import private_directory
@@ -32,6 +33,8 @@ from des_core.basics.errors import Refused, UsageError
 
 TOOL = Tool.BARMAN
 CHECK, BACKUP, WAL, VERIFY = "check", "show-backup", "list-files", "verify-backup"
+DATA = "list-files data"
+AS_BARMAN = "run this where Barman is installed, as its user"
 _ID_KEYS = ("system_id", "systemid")
 
 
@@ -70,7 +73,7 @@ def read(conversation: Conversation, server: str, level: Level) -> ForeignAnswer
             checked = frozenset((Level.L1, Level.L2))
             findings += _complaints(verified, Level.L1)
             found, system_ids = newest.read_wal()
-            findings += found
+            findings += [*found, *newest.find_unseen(wal, system_ids)]
             identifiers += system_ids
     return ForeignAnswer((backup,), tuple(findings), tuple(dict.fromkeys(identifiers)), checked)
 
@@ -116,6 +119,29 @@ class _Newest:
             if faults:
                 return [_wal_fault(fault) for fault in faults], []
             return [], [read_head(directory / name).system_id for name in wanted.segments()]
+
+    def find_unseen(self, wal: str | None, system_ids: list[str]) -> Iterator[Finding]:
+        """Damages that Barman's own commands pass over; unknown where its files are not here."""
+        lines = parse_json(TOOL, wal or "{}").get("_INFO", [])
+        needed = self._range().segments()
+        listed = next((Path(str(line)) for line in lines if needed[0] in str(line)), None)
+        try:
+            if listed is None:
+                raise FileNotFoundError(needed[0])
+            for fault in find_catalogue_faults(listed, needed[0], needed[-1]):
+                yield _wal_fault(fault)
+        except OSError as exc:
+            message = f"Barman's catalogue of WAL could not be read: {exc}"
+            yield unknown(Level.L1, "wal_not_read", message, AS_BARMAN)
+        asked = ("-f", "json", "list-files", "--target", "data", self.server)
+        files = self.conversation.ask(DATA, *asked, str(self.about["backup_id"]))
+        paths = [Path(str(line)) for line in parse_json(TOOL, files or "{}").get("_INFO", [])]
+        system_id = read_system_id(paths)
+        if system_id is None:
+            yield unknown(Level.L1, "wal_not_read", "pg_control could not be read", AS_BARMAN)
+        elif system_ids and system_id not in system_ids:
+            message = f"its pg_control is of the cluster {system_id}, its WAL of {system_ids[0]}"
+            yield error(Level.L1, "changed", message, again(TOOL))
 
     def _range(self) -> WalRange:
         base = require(self.about, TOOL, "base_backup_information")
