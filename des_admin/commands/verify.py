@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +15,7 @@ from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import Column, print_table
 from des_admin.render.values import count, size
-from des_core.basics.errors import CheckFailed, DamagedData
+from des_core.basics.errors import CheckFailed, DamagedData, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +31,7 @@ def register(root: typer.Typer) -> None:
             "des-admin verify --sample 1/7",
             "des-admin verify --max-duration 4h --max-age 30d",
             "des-admin verify --repair",
+            "des-admin verify --output-dir /mnt/copy",
             note="Exit code 20 if a shard is missing, damaged or cannot be read, and was not "
             "repaired in full. Shards that the ledger does not know (packed the per-record way) "
             "are checked by their own checksums. What is sound is recorded, so that the next "
@@ -61,6 +63,10 @@ def verify(
         str | None,
         typer.Option(metavar="TIME", help="Leave out what was verified within, e.g., 30d."),
     ] = None,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="COPY", help="A copy of the archive instead; nothing is recorded."),
+    ] = None,
     repair: Annotated[
         bool,
         typer.Option("--repair", help="Set damaged shards aside, pack their files again."),
@@ -79,6 +85,9 @@ def verify(
         None if max_duration is None else parse_duration(max_duration),
         threads,
     )
+    if output_dir is not None:
+        _verify_copy(context, request, output_dir, repair=repair)
+        return
     with context.remembered(VERIFY) as seen:
         report = _read(context, request)
         seen.files = len(report.findings)
@@ -94,7 +103,26 @@ def verify(
         _judge(report, repaired)
 
 
-def _read(context: Context, request: _Request) -> VerifyReport:
+def _verify_copy(context: Context, request: _Request, copy: Path, *, repair: bool) -> None:
+    """The copy against the same ledger. What is wrong with it says nothing about the original."""
+    if repair or request.max_age is not None:
+        raise UsageError(
+            "a copy is only read: neither --repair nor --max-age go with --output-dir",
+            hint="mend it by copying again, whole files, then verify it again",
+        )
+    if not copy.is_dir():
+        raise UsageError("there is no directory here", path=str(copy))
+    report = _read(context, request, copy)
+    context.emit("verify", _payload(report, None), lambda out: _draw(out, report, None))
+    if not report.is_sound:
+        raise DamagedData(
+            "the copy is not sound",
+            hint="copy these files again, whole: rsync -a --checksum",
+            shards=len(report.findings),
+        )
+
+
+def _read(context: Context, request: _Request, copy: Path | None = None) -> VerifyReport:
     from des_admin.render.activity import watch_work
     from des_core.ledger.archive_identity import require_own_output
     from des_core.reading.verify import verify_shards
@@ -102,9 +130,11 @@ def _read(context: Context, request: _Request) -> VerifyReport:
     from des_core.storage.directory import open_storage
     from watermark_orchestrator.stopping import stop_on_signals
 
-    storage = open_storage(context.settings.packer.to_config())
+    packer = context.settings.packer.to_config()
+    storage = open_storage(packer if copy is None else replace(packer, output_dir=str(copy)))
     config = context.config_database
-    require_own_output(config, storage, may_lack_shards=True)
+    if copy is None:
+        require_own_output(config, storage, may_lack_shards=True)
     tasks = choose_sample(list_tasks(storage, config, max_age=request.max_age), request.sample)
     began = time.monotonic()
     limit_s = None if request.max_duration is None else request.max_duration.total_seconds()
@@ -116,7 +146,8 @@ def _read(context: Context, request: _Request) -> VerifyReport:
 
         def heard(item: ShardVerdict) -> None:
             work.advance(1, item.size_bytes)
-            log.hear(item.shard, item.verdict, item.problem, is_bad=item.is_bad)
+            if copy is None:
+                log.hear(item.shard, item.verdict, item.problem, is_bad=item.is_bad)
 
         report = verify_shards(
             storage,
