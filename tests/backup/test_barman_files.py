@@ -1,5 +1,6 @@
 """What Barman's own commands pass over, in its directories."""
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,13 @@ from des_core.backup.foreign.barman_files import find_catalogue_faults, read_sys
 
 FIRST, LAST = "000000010000000000000002", "000000010000000000000003"
 LATER = "000000010000000000000004"
+MIB = 1 << 20
+
+
+def segment(number: int) -> bytes:
+    """A megabyte that begins as WAL does."""
+    head = struct.pack("<HHIQI4xQII", 0xD110, 2, 1, number << 20, 0, 7, MIB, 8192)
+    return head + bytes(MIB - len(head))
 
 
 @pytest.fixture
@@ -16,8 +24,9 @@ def wals(tmp_path: Path) -> Path:
     root = tmp_path / "wals"
     (root / FIRST[:16]).mkdir(parents=True)
     lines = []
-    for name in (FIRST, f"{FIRST}.00000028.backup", LAST, LATER):
-        (root / FIRST[:16] / name).write_bytes(b"x" * 64)
+    for number, name in enumerate((FIRST, f"{FIRST}.00000028.backup", LAST, LATER)):
+        # The catalogue may know a segment by what was there when it came.
+        (root / FIRST[:16] / name).write_bytes(segment(number))
         lines.append(f"{name}\t64\t1795832468.5\tNone\n")
     (root / "00000002.history").write_bytes(b"x" * 64)
     lines.append("00000002.history\t64\t1795832470.5\tNone\n")
@@ -34,13 +43,30 @@ def test_whole(wals: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [FIRST, f"{FIRST}.00000028.backup", LATER])
-def test_file_that_a_restore_copies_is_gone_or_cut(wals: Path, name: str) -> None:
+def test_file_that_a_restore_copies_is_gone(wals: Path, name: str) -> None:
     """`recover` fails for each that is named, also behind the end of the backup."""
-    path = wals / FIRST[:16] / name
-    path.write_bytes(b"x" * 63)
-    assert "63 bytes" in faults(wals)[0]
-    path.unlink()
+    (wals / FIRST[:16] / name).unlink()
     assert "is gone" in faults(wals)[0]
+
+
+@pytest.mark.parametrize("name", [FIRST, LATER])
+def test_segment_that_is_cut(wals: Path, name: str) -> None:
+    path = wals / FIRST[:16] / name
+    path.write_bytes(path.read_bytes()[:-1])
+    assert "bytes instead of" in faults(wals)[0]
+
+
+def test_compressed_segment_that_is_cut(wals: Path) -> None:
+    """It says nothing of its own size: the catalogue does."""
+    catalogue, path = wals / "xlog.db", wals / FIRST[:16] / LATER
+    path.write_bytes(b"x" * 64)
+    text = catalogue.read_text()
+    catalogue.write_text(
+        text.replace(f"{LATER}\t64\t1795832468.5\tNone", f"{LATER}\t64\t1.5\tgzip")
+    )
+    assert faults(wals) == []
+    path.write_bytes(b"x" * 63)
+    assert "has not the 64 bytes" in faults(wals)[0]
 
 
 @pytest.mark.parametrize(

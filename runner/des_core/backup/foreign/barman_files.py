@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from des_core.backup.foreign.wal import NAME_LENGTH, read_head
+
 CATALOGUE = "xlog.db"
 _FIELDS = 4
 _COMPRESSIONS = frozenset(
@@ -37,13 +39,25 @@ def find_catalogue_faults(listed: Path, first: str, last: str) -> Iterator[str]:
         if name[: len(first)] < first:
             continue
         path = wals / (name[:16] if len(name) >= len(first) else "") / name
-        found = path.stat().st_size if path.is_file() else None
-        if found is None:
+        if not path.is_file():
             yield f"{name} is gone, which {CATALOGUE} names"
-        elif found != int(size_bytes):
-            yield f"{name} has {found:,} bytes, {CATALOGUE} says {int(size_bytes):,}"
+        elif compression != "None" and path.stat().st_size != int(size_bytes):
+            yield f"{name} has not the {int(size_bytes):,} bytes that {CATALOGUE} says"
+        elif compression == "None" and len(name) == NAME_LENGTH:
+            yield from _find_cut(path)
     if not {first, last} <= names:
         yield f"{CATALOGUE} does not name the WAL of the backup"
+
+
+def _find_cut(path: Path) -> Iterator[str]:
+    """By what the segment says itself.
+
+    Its size in the catalogue may be that of a moment when the server was still writing it.
+    """
+    try:
+        read_head(path)
+    except ValueError as exc:
+        yield f"{path.name}: {exc}"
 
 
 def read_system_id(data_files: list[Path]) -> str | None:
