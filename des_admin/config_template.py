@@ -43,6 +43,7 @@ packer:
   # workers: null                   # processes; null is one per core
   # engine: local                   # or dask, with the address of its scheduler
   # scheduler: null
+  # scheduler_without_tls: false
   # read_concurrency: 64
   # source_roots: []                # allowed roots of source files; needed before any is deleted
   # adoption_check: all             # or sample: of a shard that a run left, compared with sources

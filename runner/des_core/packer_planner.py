@@ -29,7 +29,8 @@ class PackerConfig:
 
     `read_concurrency` bounds the reads in flight per worker when sources turn out to be slow.
     `output_dir` may be a URL of an object store; drafts then go to `scratch_dir`. With the address
-    of a Dask `scheduler`, its workers pack instead of processes of ours.
+    of a Dask `scheduler`, its workers pack instead of processes of ours; one on another machine
+    wants TLS, unless `scheduler_without_tls`.
     Nothing in `own_places` is taken for a source: the output, backups, databases, configuration.
     `adoption_check` says of how many rows of a shard that the ledger lacks the source is compared
     before it is adopted: `all`, or a `sample`.
@@ -53,6 +54,7 @@ class PackerConfig:
     uids_repeat: bool = False
     adoption_check: str = "all"
     scheduler: str | None = None
+    scheduler_without_tls: bool = False
 
     def __post_init__(self) -> None:
         bucket_count(self.n_bits)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from des_core.basics.errors import (
+    ConfigError,
     Interrupted,
     SchedulerUnreachable,
     StorageError,
@@ -367,3 +368,17 @@ def test_a_worker_with_other_disks_is_found_out(tmp_path: Path) -> None:
         else:
             with pytest.raises(StorageError, match="does not see a file"):
                 claims.check("tcp://worker:1", [outcome])
+
+
+@pytest.mark.parametrize(
+    "address", ["tcp://192.0.2.1:8786", "192.0.2.1:8786", "ws://[2001:db8::1]:8786"]
+)
+def test_a_scheduler_elsewhere_without_tls(tmp_path: Path, address: str) -> None:
+    """Whoever answers in its place could run code here; who says that nobody can is believed."""
+    corpus = Corpus(tmp_path / "source")
+    corpus.fill(4)
+    with pytest.raises(ConfigError, match="without TLS"):
+        pack_rows(corpus.rows, tmp_path / "a", scheduler=address)
+    options: dict[str, Any] = {"scheduler_without_tls": True, "scheduler": "tcp://host.invalid:1"}
+    with pytest.raises(SchedulerUnreachable):
+        pack_rows(corpus.rows, tmp_path / "b", **options)

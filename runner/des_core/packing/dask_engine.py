@@ -14,6 +14,7 @@ to an archive is to be slow, and these are the ways in which it could yet deceiv
 
 from __future__ import annotations
 
+import ipaddress
 import pickle
 import tempfile
 import time
@@ -24,7 +25,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from des_core.basics.errors import DesError, SchedulerUnreachable, UsageError
+from des_core.basics.errors import ConfigError, DesError, SchedulerUnreachable, UsageError
 from des_core.packing.dask_task import CODE, RemoteReply, pack_remotely, python_sources
 from des_core.packing.pack_worker import Batch, Reply, WorkerSetup
 from des_core.packing.poisoned_task import fail_unpacked
@@ -42,14 +43,16 @@ LOOK_EVERY_S = 0.2
 COUNT_EVERY_S = 5.0
 CLOSE_TIMEOUT_S = 5.0
 EXTRA_HINT = "install it, here and where the workers run: pip install 'des-admin[dask]'"
-START_HINT = "is it running? Start one: dask scheduler; and workers: dask worker tcp://HOST:8786"
+START_HINT = "is it running? Start one: dask scheduler; and workers: dask worker tls://HOST:8786"
 
 
 class DaskEngine:
     """Submits batches through the `concurrent.futures` interface of `distributed`."""
 
     def __init__(self, setup: WorkerSetup, scheduler: str) -> None:
-        """Connect. `SchedulerUnreachable`."""
+        """Connect. `SchedulerUnreachable`; ConfigError where anybody might answer in its place."""
+        if not setup.config.scheduler_without_tls:
+            _require_private(scheduler)
         self._setup = setup
         self._scheduler = scheduler
         self._storage = open_storage(setup.config, setup.run_id)
@@ -233,6 +236,26 @@ def _write_code(directory: Path) -> Path:
         for name, content in python_sources().items():
             archive.writestr(zipfile.ZipInfo(f"des_core/{name}"), content)
     return path
+
+
+def _require_private(scheduler: str) -> None:
+    """What workers answer is unpickled here, so nobody else may answer."""
+    scheme, _, address = scheduler.rpartition("://")
+    host = address.rpartition(":")[0].strip("[]") or address
+    if scheme not in ("", "tcp", "ws"):
+        return
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = host == "localhost"
+    if not is_loopback:
+        raise ConfigError(
+            "a Dask scheduler on another machine is reached without TLS",
+            hint="write tls://, with certificates in Dask's own configuration; or, where nobody "
+            "else reaches that network: packer.scheduler_without_tls: true",
+            key="packer.scheduler",
+            scheduler=scheduler,
+        )
 
 
 def _connect(scheduler: str) -> Any:

@@ -146,7 +146,10 @@ class PackerSettings(Section):
     engine: Literal["local", "dask"] = "local"
     """`dask` packs on the workers of a Dask cluster instead of local processes."""
     scheduler: Place | None = None
-    """Address of the Dask scheduler. Example: `tcp://scheduler:8786`."""
+    """Address of the Dask scheduler. Example: `tls://scheduler:8786`."""
+    scheduler_without_tls: bool = False
+    """Allow a scheduler on another machine without TLS: whoever reaches that network may run code
+    as the runner."""
     read_concurrency: Annotated[Whole, Field(ge=1, le=1024)] = 64
     """Reads at once for each worker if the sources are slow. Raise it for network file systems and
     object stores."""
@@ -187,6 +190,7 @@ class PackerSettings(Section):
             scratch_dir=self.scratch_dir,
             object_store=self.object_store.to_config(),
             scheduler=self.scheduler if self.engine == "dask" else None,
+            scheduler_without_tls=self.scheduler_without_tls,
         )
 
 
