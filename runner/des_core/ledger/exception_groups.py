@@ -140,7 +140,15 @@ def _absent(path: str) -> str | None:
         return None
     absent = None
     for above in _upwards(path):
-        if Path(above).is_dir():
+        if _is_directory(above):
             break
         absent = above
     return absent
+
+
+def _is_directory(path: str) -> bool:
+    """What cannot be a path is none: names come from rows."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False

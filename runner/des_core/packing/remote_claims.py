@@ -55,11 +55,18 @@ class RemoteClaims:
         missing = next((f for f in outcome.failures if f.reason is Reason.MISSING), None)
         if missing is None or not missing.location:
             return
-        path = Path(missing.location)
-        if path.is_absolute() and path.exists():
+        if _is_there(missing.location):
             raise StorageError(
                 "a worker does not see a file that is there",
                 hint="mount the disks of the sources on every worker, under the same paths",
                 worker=worker,
                 path=missing.location,
             )
+
+
+def _is_there(location: str) -> bool:
+    """What cannot be a path is not there: names come from rows."""
+    try:
+        return location.startswith("/") and Path(location).exists()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,64 @@
+"""A needed file is known under every name, and what cannot be looked at is never taken for gone."""
+
+import os
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from des_core.sources.needed import NeededFiles
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "d").mkdir()
+    path = tmp_path / "d" / "File Ä"
+    path.write_bytes(b"x")
+    return path
+
+
+def needs(location: str, file: Path) -> bool:
+    needed = NeededFiles()
+    needed.add([location])
+    assert needed.undecided is None
+    return needed.needs(str(file), file.stat())
+
+
+def test_every_name_of_it(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(file)
+    (tmp_path / "way").symlink_to("d")
+    (tmp_path / "hard").hardlink_to(file)
+    for name in ("link", "way/File Ä", "hard", "d//File Ä", "d/./../d/File Ä"):
+        assert needs(f"{tmp_path}/{name}", file), name
+    assert needs(f"/proc/self/root{file}", file)
+    assert needs(f"somewhere/{file.name}", file), "nobody knows where a relative path begins"
+
+
+def test_other_files_are_not(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").write_bytes(b"x")
+    (tmp_path / "loop").symlink_to("loop")
+    nothing = (str(tmp_path / "other"), str(tmp_path / "gone"), str(tmp_path / "loop"))
+    for location in (*nothing, "", "/a\0b", "/" + "x" * 5000, "s3://bucket/File Ä", "/\udcff"):
+        assert not needs(location, file), location
+
+
+def test_a_missing_file_of_a_name_that_some_file_systems_take_for_the_same(file: Path) -> None:
+    """The disk that takes them for one may just not be mounted."""
+    decomposed = unicodedata.normalize("NFD", file.name)
+    for name in (file.name.upper(), file.name.lower(), decomposed, decomposed.upper()):
+        assert needs(f"{file.parent}/{name}", file), name
+
+
+def test_what_cannot_be_looked_at_decides_nothing(file: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user here")
+    file.parent.chmod(0o700)
+    needed = NeededFiles()
+    os.seteuid(NOBODY)
+    try:
+        needed.add([str(file)])
+    finally:
+        os.seteuid(0)
+    assert needed.undecided == str(file)
