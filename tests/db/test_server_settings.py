@@ -105,6 +105,10 @@ def test_a_binary_log_of_statements_is_refused_before_anything_is_made(
     assert check_named(settings, "limits").status is Status.FAILED
     database.execute("SET GLOBAL binlog_format = 'MIXED'")
     upgrade(settings)
+    database.execute("SET GLOBAL binlog_format = 'STATEMENT'")
+    with pytest.raises(Refused, match="by statement"), open_archive(settings) as archive:
+        run_cycle(archive)
+    assert list((tmp_path / "out").glob("*.des")) == []
     database.close_connections()
 
 

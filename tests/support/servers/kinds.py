@@ -38,6 +38,7 @@ _REMEDIES = {
     "PostgreSQL": "install the package postgresql",
     "MariaDB": "install the package mariadb-server",
     "MySQL": "run scripts/install-test-tools servers",
+    "Galera": "install the packages galera-4 and rsync",
     "PgBouncer": "run scripts/install-test-tools servers",
 }
 
