@@ -20,7 +20,7 @@ from watermark_orchestrator.per_record import pack_per_record
 KEEP = MigrationOptions()
 pack = partial(pack_per_record, older_than_days=7, batch_size=100)
 DROP = MigrationOptions(drop_archived=True, backup="dump of Monday")
-MYSQL_FAMILY = pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+MYSQL_FAMILY = pytest.mark.parametrize("database", ["mariadb", "mysql"], indirect=True)
 # Every kind of clock: on the column that decides, on one that may be NULL, on one with a default.
 CLOCKS = (
     "ALTER TABLE files MODIFY created_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)"
@@ -176,7 +176,7 @@ def test_other_flags_go_there_and_back(
     assert canonical_rows(database) == before
 
 
-@pytest.mark.parametrize("database", ["mariadb", "sqlite"], indirect=True)
+@pytest.mark.parametrize("database", ["mariadb", "mysql", "sqlite"], indirect=True)
 def test_another_number_is_not_archived(
     database: TestDatabase, files_table: FilesTableFactory
 ) -> None:
