@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from des_core.basics.errors import Refused, WrongSchema
+from des_core.basics.timestamps import parse_time
 from des_core.ledger.revisions import Direction
 from des_core.migration.apply import downgrade, make_plan, upgrade
 from des_core.migration.run import MigrationOptions
@@ -92,6 +93,32 @@ def test_a_seed_in_the_future_is_refused(
     table.add("tomorrow", future, archived=True)
     with pytest.raises(Refused, match="future"):
         upgrade(settings_for(database))
+
+
+def test_a_row_of_a_far_off_time_is_named_and_keeps_nothing_from_going(
+    database: TestDatabase, files_table: FilesTableFactory
+) -> None:
+    """A device's clock: the newest row before now is named beside it, and the way there is open."""
+    table = files_table(database, 40, days=4, archived_days=2, files=False)
+    sane = max(row.created_at for row in table.rows.values() if row.archived)
+    table.add("device", datetime(2099, 1, 1, tzinfo=UTC), archived=True)
+    settings = settings_for(database)
+    with pytest.raises(Refused, match="2099") as caught:
+        make_plan(settings, direction=Direction.UP)
+    hint = caught.value.hint or ""
+    seed_at = parse_time(hint.partition("--seed-at ")[2], now=datetime.now(UTC))
+    assert seed_at == sane
+    upgrade(settings, options=MigrationOptions(seed_at=seed_at))
+    drop = MigrationOptions(drop_archived=True, backup="dump of Monday")
+    plan = make_plan(settings, direction=Direction.UP, options=drop)
+    [above] = [finding for finding in plan.gate if finding.check == "above"]
+    assert above.is_warning
+    assert "1 rows that are marked archived lie in the future" in above.text
+    upgrade(settings, options=drop)
+    downgrade(settings)
+    flags = {row[0]: row[4] for row in canonical_rows(database)}
+    assert not flags.pop("device")
+    assert flags == {uid: row.archived for uid, row in table.rows.items() if uid != "device"}
 
 
 def test_too_many_holes_are_refused_with_the_alternatives(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from des_core.basics.timestamps import EARLIEST, LATEST, format_utc
+from des_core.basics.timestamps import EARLIEST, format_utc
 from des_core.ledger.exceptions import count_open, iterate_open
 from des_core.ledger.jobs import SEED_JOB, read_job
 from des_core.ledger.revisions import DROP_ARCHIVED, WATERMARK, Branch
@@ -16,7 +16,7 @@ from des_core.migration.flag_jobs import synced_until
 from des_core.migration.flags import write_formula
 from des_core.migration.operations import READS, ROW_LOCKS, Scene, Work
 from des_core.migration.planned import PlannedStatement
-from des_core.migration.seed import count_rows
+from des_core.migration.seed import LATEST_ROW, count_rows
 from des_core.migration.seed_plan import Count
 from des_core.migration.steps import load_steps
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from des_core.migration.run import MigrationRun
     from des_core.migration.script_writer import ScriptWriter
 
-LATEST_ROW = LATEST - timedelta(days=3)
 # Of a column that was kept each row is looked at; of one that came back with TRUE only the tail.
 WHOLE = ("write_flags", "write_flags_at")
 TAIL = ("write_tail", "write_exceptions", "write_tail_at")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from des_core.basics.errors import Refused
 from des_core.basics.identifiers import Dialect
-from des_core.basics.timestamps import EARLIEST, floor_day, format_utc
+from des_core.basics.timestamps import EARLIEST, LATEST, floor_day, format_utc
 from des_core.database.errors import ODD_TIME_HINT
 from des_core.database.stored_time import to_stored
 from des_core.database.transaction import Transaction
@@ -40,6 +40,8 @@ ADOPTED = "adopted"
 HOLE_PAGE_SIZE = 1000
 COUNT_LIMIT = 1_000_000
 _MICROSECOND = timedelta(microseconds=1)
+# As far as a zone's offset can be added to it.
+LATEST_ROW = LATEST - timedelta(days=3)
 
 
 def plan_seed(migration: MigrationRun) -> SeedPlan:
@@ -56,12 +58,7 @@ def plan_seed(migration: MigrationRun) -> SeedPlan:
         (hand_made.archived_until, ADOPTED) if hand_made else _choose(migration, now, oldest)
     )
     if archived_until > now:
-        raise Refused(
-            "the watermark would start in the future",
-            hint="name an earlier time: --seed-at TIMESTAMP",
-            seed=format_utc(archived_until),
-            now=format_utc(now),
-        )
+        raise _in_the_future(migration, archived_until, now)
     plan = SeedPlan(
         archived_until=archived_until,
         origin=origin,
@@ -71,7 +68,7 @@ def plan_seed(migration: MigrationRun) -> SeedPlan:
         unseen=_count(migration, "migration_null_created_at", archived_until, COUNT_LIMIT),
         oldest_row=oldest,
         newest_row=newest,
-        notes=_notes(migration, archived_until, now),
+        notes=_notes(migration, archived_until, now, newest),
     )
     _require_few_holes(migration, plan)
     return plan
@@ -198,8 +195,25 @@ def _choose(
     return below, "below_oldest"
 
 
-def _notes(migration: MigrationRun, seed: datetime, now: datetime) -> tuple[str, ...]:
+def _in_the_future(migration: MigrationRun, seed: datetime, now: datetime) -> Refused:
+    """A device may have made a row of 2099: the newest one before now is named beside it."""
+    sane = newest_archived(migration, until=now)
+    earlier = "TIMESTAMP" if sane is None else format_utc(sane)
+    return Refused(
+        "the watermark would start in the future",
+        hint=f"name an earlier time: --seed-at {earlier}",
+        seed=format_utc(seed),
+        now=format_utc(now),
+        newest_before_now=None if sane is None else format_utc(sane),
+    )
+
+
+def _notes(
+    migration: MigrationRun, seed: datetime, now: datetime, newest: datetime | None
+) -> tuple[str, ...]:
     notes = []
+    if newest is not None and newest > now:
+        notes.append(f"the newest row lies in the future, at {format_utc(newest)}: look at it")
     if read_archived_column(migration) is None:
         notes.append("files has no column archived: the seed alone says what is archived")
     if seed > compute_target(now, migration.settings.database.lag_days):
@@ -277,13 +291,13 @@ def _extreme(migration: MigrationRun, which: str) -> datetime | None:
     return None if value is None else migration.schema.from_db(value)
 
 
-def newest_archived(migration: MigrationRun) -> datetime | None:
-    """created_at of the newest row that is marked archived; None where none is."""
+def newest_archived(migration: MigrationRun, until: datetime = LATEST_ROW) -> datetime | None:
+    """created_at of the newest row up to `until` that is marked archived; None where none is."""
     if read_archived_column(migration) is None:
         return None
     with migration.source.read() as tx:
         statement = migration.source_catalog.get("migration_newest_archived")
-        value = tx.run(statement).scalar()
+        value = tx.run(statement, migration.schema.window(until, until)).scalar()
     return None if value is None else migration.schema.from_db(value)
 
 
