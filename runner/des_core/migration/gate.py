@@ -270,20 +270,21 @@ def server_is_able(migration: MigrationRun) -> GateFinding:
     return GateFinding("server", not refused, text, hints, is_warning=bool(traps) and not refused)
 
 
-CHECKS: tuple[GateCheck, ...] = (
-    index_is_valid,
-    watermark_is_explained,
+# Those that can be made before there is a watermark.
+PREVIEWED: tuple[GateCheck, ...] = (
     backup_is_good,
-    nothing_archived_above,
-    holes_are_exceptions,
     nothing_uses_column,
     texts_name_column,
     column_can_come_back,
     server_is_able,
 )
-
-# Those that can be made before there is a watermark.
-PREVIEWED = CHECKS[1:2] + CHECKS[4:]
+CHECKS: tuple[GateCheck, ...] = (
+    index_is_valid,
+    watermark_is_explained,
+    nothing_archived_above,
+    holes_are_exceptions,
+    *PREVIEWED,
+)
 
 
 def _unknown_to_ledger(
