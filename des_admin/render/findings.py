@@ -23,6 +23,7 @@ READABLE = 16
 SCREEN = 23
 # What comes below the findings: a blank line, the heading, the last line.
 FRAME = 3
+HINT_ROOM = 60
 
 
 def draw_findings(out: Console, found: Sequence[Check], *, everything: bool, quiet: bool) -> None:
@@ -31,7 +32,7 @@ def draw_findings(out: Console, found: Sequence[Check], *, everything: bool, qui
     problems = [check for check in ordered if check.status in {"failed", "warning"}]
     steps = _steps(problems)
     shown = ordered if everything else problems
-    room = SCREEN - FRAME - len(steps)
+    room = SCREEN - FRAME - sum(len(hint) // HINT_ROOM + 1 for _, hint in steps)
     left = _draw_lines(out, shown, None if everything else room)
     if left:
         out.print(f"  … and {numbered(left, 'more finding')}: des-admin doctor --all")
@@ -39,7 +40,8 @@ def draw_findings(out: Console, found: Sequence[Check], *, everything: bool, qui
         out.print()
         out.print("What to do, in this order:", style="bold")
         for number, (name, hint) in enumerate(steps, 1):
-            out.print(f"  {number}. → {foreign(hint)}  [{name}]", style="cyan", soft_wrap=True)
+            for line in _step(out, f"  {number}. → ", f"{foreign(hint)}  [{name}]"):
+                out.print(line, soft_wrap=True)
     if not quiet:
         out.print(_totals(ordered, everything=everything))
 
@@ -69,6 +71,15 @@ def _lines(out: Console, check: Check) -> Iterable[Text]:
     wrapped = Text(foreign(check.detail)).wrap(out, max(room, READABLE))
     for number, line in enumerate(wrapped):
         yield Text.assemble(head if number == 0 else " " * head.cell_len, line)
+
+
+def _step(out: Console, head: str, text: str) -> Iterable[Text]:
+    """A hint, parted between words where the terminal is too narrow."""
+    from rich.text import Text
+
+    room = out.width - len(head) if out.is_terminal else max(len(text), 1)
+    for number, line in enumerate(Text(text, "cyan").wrap(out, max(room, READABLE))):
+        yield Text.assemble((head if number == 0 else " " * len(head), "cyan"), line)
 
 
 def _steps(problems: Iterable[Check]) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """A program on a terminal of its own: what it shows, what is typed, how it ends."""
 
+import codecs
 import fcntl
 import os
 import pty
@@ -45,6 +46,7 @@ class Terminal:
         )
         os.close(slave)
         self.text = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._seen = 0
 
     def __enter__(self) -> Self:
@@ -89,5 +91,6 @@ class Terminal:
             data = os.read(self._master, 65_536)
         except OSError:  # Linux says EIO where others give an end of file
             return False
-        self.text += data.decode(errors="replace").replace("\r\n", "\n")
+        # A read may end in the middle of a character.
+        self.text += self._decoder.decode(data).replace("\r\n", "\n")
         return bool(data)

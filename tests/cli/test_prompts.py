@@ -201,6 +201,22 @@ def test_watch_ends_with_ctrl_c(sqlite_archive: Archive) -> None:
         assert terminal.end() == 0
 
 
+def test_watch_is_a_screen_of_its_own_with_keys(sqlite_archive: Archive) -> None:
+    with Terminal(sqlite_archive.project, "progress", "--watch", "--every", "60") as terminal:
+        terminal.expect("\x1b[?1049h")
+        terminal.expect("progress: overview")
+        terminal.expect("backlog")
+        terminal.expect("q quits")
+        terminal.type("2")
+        terminal.expect("progress: exceptions")
+        terminal.expect("pending_at_seed")
+        terminal.type("3")
+        terminal.expect("progress: cycles")
+        terminal.type("q")
+        assert terminal.end() == 0
+    assert "\x1b[?1049l" in terminal.text, "the screen of before is back"
+
+
 def make_late_row(archive: Archive) -> None:
     archive.table.add("late-one", datetime(2024, 1, 8, 3, tzinfo=UTC))
 

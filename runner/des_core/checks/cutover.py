@@ -118,7 +118,7 @@ def check_old_packer(patient: Patient) -> Check:
             "old packer",
             f"{count} rows above the watermark {format_utc(mark)} are marked archived: "
             "the per-record packer still writes, or wrote until lately",
-            "stop it; des-admin run packs these rows again, which does no harm",
+            "stop it; these rows are packed again, which does no harm: des-admin run",
         )
     return ok("old packer", "nothing above the watermark is marked archived")
 

@@ -121,7 +121,7 @@ def check_oldest_file(patient: Patient) -> Check:
         return warning(
             "source files",
             f"the oldest waiting file cannot be read: {_short(location)!r}: {exc.message}",
-            "is the source mounted? des-admin run makes exceptions of such files",
+            "is the source mounted? des-admin exceptions list --group-by directory",
         )
     return ok("source files", "the oldest waiting file can be read")
 
@@ -133,7 +133,7 @@ def _check_oldest_object(patient: Patient, location: str) -> Check:
         return warning(
             "source files",
             f"the oldest waiting object cannot be read: {_short(location)!r}: {exc.message}",
-            "may this role read it? des-admin run makes exceptions of such objects",
+            "may this role read it? des-admin exceptions list --group-by directory",
         )
     return ok("source files", "the oldest waiting object can be read")
 

@@ -106,7 +106,7 @@ class Provenance:
         if self.origin is Origin.FORWARD and self.known is not None:
             return ADOPT_HINT.format(known=format_utc(self.known))
         if self.origin is Origin.BACK:
-            return "des-admin run packs the files between again, and records the move"
+            return "the files between are packed again, and the move recorded, by: des-admin run"
         return None if self.is_explained else "des-admin watermark adopt --reason TEXT"
 
     @property
