@@ -171,5 +171,5 @@ def test_ours_is_never_deleted_under_another_name(
     with open_archive(settings) as archive:
         report = delete_now(archive)
     assert other.exists()
-    assert archive_bytes(tmp_path / "out") == before
+    assert before.items() <= archive_bytes(tmp_path / "out").items()  # a head of the trail is new
     assert (report.files, dict(report.kept)) == (30, {"ours": 1})
