@@ -41,6 +41,17 @@ class Mode(StrEnum):
     CONTINUOUS = "continuous"
 
 
+LogFileOption = Annotated[
+    str | None, typer.Option(metavar="FILE", help="The log file, instead of logging.file.")
+]
+LogFormatOption = Annotated[
+    LogFormat | None, typer.Option(help="The form of a log line, instead of logging.format.")
+]
+BeginOption = Annotated[
+    bool, typer.Option("--yes", help="Begin an archive even if its shards hold few files.")
+]
+
+
 def register(root: typer.Typer) -> None:
     root.command(
         epilog=examples(
@@ -86,12 +97,9 @@ def run(
         str | None,
         typer.Option(metavar="ADDRESS", help="The Dask scheduler, like tcp://host:8786."),
     ] = None,
-    log_file: Annotated[
-        str | None, typer.Option(metavar="FILE", help="The log file, instead of logging.file.")
-    ] = None,
-    log_format: Annotated[
-        LogFormat | None, typer.Option(help="The form of a log line, instead of logging.format.")
-    ] = None,
+    log_file: LogFileOption = None,
+    log_format: LogFormatOption = None,
+    yes: BeginOption = False,
 ) -> None:
     """Pack what lies between watermark and target, then move the watermark.
 
@@ -111,8 +119,21 @@ def run(
     context.overrides |= {key: value for key, value in given.items() if value is not None}
     if dry_run:
         _show_plan(context)
-    else:
-        _run(context, mode, interval)
+        return
+    if not yes:
+        _require_shape(context)
+    _run(context, mode, interval)
+
+
+def _require_shape(context: Context) -> None:
+    """Refused before a first cycle that would make an archive of tiny shards by default."""
+    from des_admin.runner_session import make_opener
+    from watermark_orchestrator.first_cycle import require_shape
+
+    if "n_bits" in context.settings.packer.model_fields_set:
+        return  # somebody has decided
+    with make_opener(context)() as archive:
+        require_shape(archive)
 
 
 def _show_plan(context: Context) -> None:

@@ -13,7 +13,8 @@ from des_core.checks.patient import Patient
 from des_core.ledger.archive_identity import look_at_output
 from des_core.ledger.jobs import JOB_TABLE
 from des_core.migration.live_state import has_table
-from des_core.reading.archive_routing import require_same_routing
+from des_core.packing.forecast import forecast_shards
+from des_core.reading.archive_routing import is_begun, require_same_routing
 from des_core.rows.amounts import count_waiting
 from des_core.sources.files import LocalSources
 from des_core.sources.objects import look_at
@@ -48,6 +49,20 @@ def check_routing(patient: Patient) -> Check:
     config = patient.settings.packer.to_config()
     require_same_routing(open_storage(config), config.n_bits)
     return ok("n_bits", f"{config.n_bits}, and no other in the archive's manifests")
+
+
+def check_shards(patient: Patient) -> Check:
+    """What shards will be like; before the first cycle there is still a choice."""
+    n_bits = patient.settings.packer.n_bits
+    forecast = forecast_shards(patient.reader, n_bits, patient.clock.now)
+    if forecast is None:
+        return skipped("shards", "the table has no rows to judge by")
+    if not forecast.has_few_files or forecast.advised_bits == n_bits:
+        return ok("shards", forecast.describe())
+    if is_begun(patient.config):
+        return ok("shards", f"{forecast.describe()}, which cannot change any more")
+    hint = f"before the first cycle, set packer.n_bits: {forecast.advised_bits}"
+    return warning("shards", forecast.describe(), hint)
 
 
 def check_space(patient: Patient) -> Check:
