@@ -17,9 +17,9 @@ from support.program.migrating import settings_for
 from support.rows.filesdata import FilesTableFactory
 from support.servers.database import TestDatabase
 
-# Asked by the program after it has asked for the version of the server; a CREATE TABLE, which
+# Asked by the program after it has asked for the version of the server; CREATE TABLE, which
 # PostgreSQL does not prepare and which `migrate up` has run.
-NOT_ASKED = {"mariadb": {"migration_row_versions"}, "postgres": {"version_table"}}
+NOT_ASKED = {"mariadb": {"migration_row_versions"}, "postgres": {"version_table", "lease_prepare"}}
 _PARAMETER = re.compile(r"(?<![:\\]):([a-z]\w*)")
 
 
