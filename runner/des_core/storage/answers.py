@@ -135,7 +135,7 @@ def final_error(answer: Answer, verb: str, name: str, place: str) -> Exception |
         return denied(verb, name, place, code)
     if status == 404 and verb in READING:
         return FileNotFoundError(name)
-    if status == 412 and verb in READING:
+    if status == 412 and verb == "read":
         return BlockingIOError(f"{name} has changed")
     text = f"the object store refuses to {verb} an object"
     return ObjectRefused(text, object=name or None, **facts)
