@@ -123,9 +123,9 @@ class PresentShards:
         if source != _digest_of_entry(entry, reader):
             raise DamagedShard(
                 "a shard that the ledger does not know has other bytes than the source of a row",
-                hint="was it put there, or the source changed after a run that was cut off? Move "
-                "the shard, and the manifest that names it, to _damaged/ in the output directory, "
-                "then run again: its files are packed anew",
+                hint="is it damaged? des-admin verify --repair. Or was it put there, or the source "
+                "changed after a run that was cut off? Then move the shard, and the manifest that "
+                "names it, to _damaged/ in the output directory: its files are packed anew",
                 shard=reader.name.rpartition("/")[2],
                 uid=row.uid[:200],
             )
