@@ -42,7 +42,13 @@ def test_no_plan_and_no_seed_reads_the_table(
     assert plan.continues
     assert plan.seed is None
     assert plan.revisions == ("0001_ledger", "0002_created_at_index")
-    assert {finding.check for finding in plan.gate} == {"backup", "users", "server"}
+    assert {finding.check for finding in plan.gate} == {
+        "backup",
+        "users",
+        "texts",
+        "back",
+        "server",
+    }
     upgrade(settings, options=DROP, plan=plan)
     built = _rows_scanned(database)  # the index was built: that reads the table twice
     rest = make_plan(settings, direction=Direction.UP, options=DROP)
