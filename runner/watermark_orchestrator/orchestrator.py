@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from des_core.basics.errors import UsageError
+from des_core.database.borrowed import left_as_it_was
 from des_core.database_source import SourceDatabaseConfig
 from des_core.ledger.watermark import read_watermark
 from des_core.packer_planner import PackerConfig
-from watermark_orchestrator.archive import archive_from_connections
+from watermark_orchestrator.archive import Archive, archive_from_connections
 from watermark_orchestrator.cycle import CycleReport, plan_cycle, run_cycle
 from watermark_orchestrator.progress_events import ProgressSink, ignore_progress
 from watermark_orchestrator.stopping import StopRequest
@@ -17,9 +20,10 @@ from watermark_orchestrator.stopping import StopRequest
 class WatermarkMigrationOrchestrator:
     """Watermark cycles over two open DB-API connections (psycopg, PyMySQL or sqlite3).
 
-    The two may be one connection. They stay open, and are used by the calling thread only; while
-    a method runs, nobody else may use them. The methods are coroutines for the convenience of
-    async scripts, and do their work before they return.
+    The two may be one connection. They stay open, and each method leaves them as they were, without
+    a transaction; they are used by the calling thread only, and by nobody else while one runs.
+    The methods are coroutines for the convenience of async scripts, and do their work before they
+    return.
     """
 
     def __init__(
@@ -42,11 +46,7 @@ class WatermarkMigrationOrchestrator:
 
     async def initialize(self) -> None:
         """Look at the table and the watermark; WrongSchema where one is not as it must be."""
-        self._archive = archive_from_connections(
-            *self._connections, self._source_config, self._packer_config
-        )
-        config = self._archive.config
-        with config.read() as tx:
+        with self._archive() as archive, archive.config.read() as tx:
             read_watermark(tx)
 
     async def get_pending_stats(self) -> dict[str, Any]:
@@ -55,7 +55,8 @@ class WatermarkMigrationOrchestrator:
         Keys: window_start, window_end (aware UTC), lag_days, pending_files, pending_bytes (None
         where the table has no sizes), oldest_pending, newest_pending, slices.
         """
-        plan = plan_cycle(self._archive)
+        with self._archive() as archive:
+            plan = plan_cycle(archive)
         return {
             "window_start": plan.window.start,
             "window_end": plan.window.end,
@@ -71,4 +72,15 @@ class WatermarkMigrationOrchestrator:
         self, *, stop: StopRequest | None = None, progress: ProgressSink = ignore_progress
     ) -> CycleReport:
         """Pack everything up to the target, and move the watermark there."""
-        return run_cycle(self._archive, stop=stop, progress=progress)
+        with self._archive() as archive:
+            return run_cycle(archive, stop=stop, progress=progress)
+
+    @contextmanager
+    def _archive(self) -> Iterator[Archive]:
+        """The archive over the connections, which are left as they were."""
+        with ExitStack() as stack:
+            for raw in dict.fromkeys(self._connections):
+                stack.enter_context(left_as_it_was(raw))
+            yield archive_from_connections(
+                *self._connections, self._source_config, self._packer_config
+            )

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from des_core.basics.errors import LockHeld
+from des_core.database.connections import open_database
 from des_core.database_source import SourceDatabaseConfig
+from des_core.locks.lock import hold_lock
 from des_core.packer_planner import PackerConfig
 from support.crash.truth import check_truth
 from support.program.archive import make_archive
@@ -111,3 +114,67 @@ def test_two_connections(
     source.close()
     config.close()
     assert check_truth(table, database, tmp_path / "out") == {}
+
+
+STATES = {
+    "postgres": "SELECT name, setting FROM pg_settings WHERE source = 'session' ORDER BY name",
+    "mysql": "SELECT variable_name, variable_value FROM {schema}.session_variables"
+    " WHERE variable_name NOT IN ('timestamp', 'rand_seed1', 'rand_seed2', 'pseudo_thread_id',"
+    " 'last_insert_id', 'identity', 'insert_id', 'error_count', 'warning_count', 'in_transaction',"
+    " 'gtid_current_pos', 'gtid_binlog_pos', 'last_gtid', 'in_predicate_conversion_threshold',"
+    " 'original_commit_timestamp', 'statement_id', 'gtid_executed')",
+}
+
+
+def state_of(connection: Any, database: TestDatabase) -> list[Any]:
+    """What a script could notice of its own session."""
+    if database.kind == "sqlite":
+        names = ("synchronous", "foreign_keys", "busy_timeout")
+        values = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
+        return [connection.isolation_level, connection.in_transaction, *values]
+    schema = "information_schema" if database.server == "mariadb" else "performance_schema"
+    with connection.cursor() as cursor:
+        cursor.execute(STATES[database.kind].format(schema=schema))
+        rows = list(cursor.fetchall())
+    autocommit = connection.autocommit
+    if database.kind == "mysql":
+        return [connection.get_autocommit(), *rows]
+    status = connection.info.transaction_status
+    if not autocommit:
+        connection.rollback()
+    return [autocommit, connection.prepare_threshold, status, *rows]
+
+
+@pytest.mark.parametrize("autocommit", [False, True])
+def test_the_connections_come_back_as_they_were(
+    autocommit: bool, database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """Also after an error: here somebody else holds the lock."""
+    files_table(database, rows=20, days=3)
+    make_archive(database, tmp_path / "out")
+    connection = database.connect()
+    if database.kind == "postgres":
+        connection.autocommit = autocommit
+    elif database.kind == "mysql":
+        connection.autocommit(autocommit)
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION time_zone = '+05:00', sql_mode = 'ANSI_QUOTES'")
+    else:
+        connection.isolation_level = None if autocommit else ""
+        connection.execute("PRAGMA busy_timeout = 1234")
+    orchestrator = WatermarkMigrationOrchestrator(
+        db_connection=connection,
+        config_connection=connection,
+        source_config=SourceDatabaseConfig(dsn=database.url, lag_days=7, page_size=1000),
+        packer_config=PackerConfig(output_dir=str(tmp_path / "out"), n_bits=4, workers=1),
+    )
+    before = state_of(connection, database)
+    config = open_database(database.url)
+    asyncio.run(orchestrator.initialize())
+    assert state_of(connection, database) == before
+    with hold_lock(config, "another"), pytest.raises(LockHeld):
+        asyncio.run(orchestrator.run_cycle())
+    config.close()
+    assert state_of(connection, database) == before
+    assert asyncio.run(orchestrator.run_cycle()).files_out == 20
+    assert state_of(connection, database) == before

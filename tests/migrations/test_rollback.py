@@ -15,7 +15,7 @@ from des_core.database.connections import open_database
 from des_core.ledger.jobs import read_job
 from des_core.migration.apply import downgrade, upgrade
 from des_core.migration.flag_chunks import ChunkWriter, Part
-from des_core.migration.run import MigrationOptions
+from des_core.migration.run import MigrationOptions, Notice
 from support.program.migrating import (
     advance,
     index_names,
@@ -215,3 +215,23 @@ def _updates(database: TestDatabase) -> tuple[int, int]:
         "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'files'"
     )
     return found[0], found[1]
+
+
+@pytest.mark.parametrize("days", [2, -1])
+def test_down_retires_the_watermark_that_it_wrote(
+    database: TestDatabase, files_table: FilesTableFactory, days: int
+) -> None:
+    """Somebody moves it when the flags are written: the rest is read again, then it is retired."""
+    files_table(database, 300, days=8, archived_days=3, holes=9, ties=4, files=False)
+    settings = settings_for(database)
+    upgrade(settings)
+    expected: list[Any] = []
+
+    def meddle(notice: Notice) -> None:
+        if notice.step == "write_flags" and not expected:
+            advance(settings, days)
+            expected.append(rows_by_formula(database, database))
+
+    downgrade(settings, report=meddle)
+    assert [canonical_rows(database)] == expected
+    assert "des_archive_config" not in database.table_names()

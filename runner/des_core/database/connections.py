@@ -152,8 +152,8 @@ def open_database(url_text: str, *, create: bool = False) -> Database:
 def wrap_connection(raw: Any) -> Database:
     """A Database over one open DB-API connection of psycopg, PyMySQL or sqlite3.
 
-    It is used as it is and stays open; transactions are begun and ended on it. Autocommit is
-    switched off, because a commit of ours must be one transaction.
+    It stays open; transactions are begun and ended on it. Autocommit and the like are set as we
+    need them: use it within `left_as_it_was`.
     """
     module = type(raw).__module__.split(".")[0]
     names = {
@@ -168,7 +168,8 @@ def wrap_connection(raw: Any) -> Database:
         )
     drivername, dialect = names[module]
     if dialect is Dialect.POSTGRES:
-        raw.autocommit = False
+        if raw.autocommit:
+            raw.autocommit = False
         raw.prepare_threshold = None
     elif dialect is Dialect.MYSQL:
         raw.autocommit(False)

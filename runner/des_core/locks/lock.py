@@ -55,6 +55,9 @@ REGISTERING_S = 5.0
 # A heartbeat does not wait longer for SQLite's lock: while it waits to commit, no reader begins.
 BUSY_HEARTBEAT_S = 0.5
 
+# A connection that was cut off is no reason to keep others waiting for the expiry.
+RELEASE_TRIES = 2
+
 T = TypeVar("T")
 
 
@@ -112,8 +115,10 @@ class Lock:
 
     def release(self) -> None:
         """Give it back; where that fails, it expires by itself."""
-        with suppress(DesError), self.config.write() as tx:
-            end_lease(tx, self.lease, database_now(tx))
+        for _ in range(RELEASE_TRIES):
+            with suppress(DesError), self.config.write() as tx:
+                end_lease(tx, self.lease, database_now(tx))
+                break
 
     def _try_write(self, work: Callable[[Transaction], T]) -> T:
         commit_id = ""
@@ -199,8 +204,12 @@ def lock_holder(config: Database) -> str | None:
 def _held(config: Database, name: str, purpose: str, wait_s: float) -> Iterator[Lock]:
     make_lease_table(config)
     lease = Lease(name, uuid.uuid4().hex, purpose[:200], this_process())
-    _take(config, lease, wait_s)
     lock = Lock(config, lease)
+    try:
+        _take(config, lease, wait_s)
+    except DatabaseUnreachable:
+        lock.release()  # it may have been taken, and only the answer was lost
+        raise
     try:
         with _heartbeat(lock):
             yield lock
