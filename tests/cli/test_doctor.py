@@ -137,7 +137,8 @@ def test_quiet_shows_only_what_is_wrong(sqlite_archive: Archive, program: Progra
 def test_missing_privileges_are_named(archive: Archive, program: Program, project: Path) -> None:
     """A user who may do what the runner does, then one who may not even that."""
     source = archive.source
-    tables = ("config", "slice", "shard", "exception", "event", "worker", "job")
+    tables = ("config", "slice", "shard", "exception", "event", "worker", "job", "lease")
+    tables += ("outcome", "damage")
     ours = [*(f"des_archive_{table}" for table in tables), "des_admin_version"]
     grants = [f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table}" for table in ours]
     with limited_user(source, [*grants, "GRANT SELECT ON files"]) as limited:
@@ -157,7 +158,7 @@ def test_missing_privileges_are_named(archive: Archive, program: Program, projec
     [
         ("INSERT", 4, "read and write des_archive_slice, des_archive_event, des_archive_shard"),
         ("UPDATE", 4, "set its flags, nor read and write des_archive_config"),
-        ("DELETE", 4, "read and write des_archive_worker, nor empty our tables"),
+        ("DELETE", 4, "read and write des_archive_worker, des_archive_damage, des_archive_outcome"),
         ("DROP", 0, "drop our tables: enough for the runner"),
         ("TRIGGER", 0, "see its triggers: enough for the runner"),
         ("SHOW VIEW", 0, "see what views read: enough for the runner"),

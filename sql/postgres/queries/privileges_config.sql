@@ -6,9 +6,10 @@ UNION ALL
 SELECT 'write ' || c.relname,
        has_table_privilege(c.oid, 'SELECT')
        AND (c.relname = 'des_archive_config' OR has_table_privilege(c.oid, 'INSERT'))
-       AND (c.relname IN ('des_archive_slice', 'des_archive_event')
+       AND (c.relname IN ('des_archive_slice', 'des_archive_event', 'des_archive_outcome')
             OR has_table_privilege(c.oid, 'UPDATE'))
-       AND (c.relname <> 'des_archive_worker' OR has_table_privilege(c.oid, 'DELETE'))
+       AND (c.relname NOT IN ('des_archive_worker', 'des_archive_damage', 'des_archive_outcome')
+            OR has_table_privilege(c.oid, 'DELETE'))
 FROM pg_class AS c
 WHERE c.relkind = 'r' AND pg_table_is_visible(c.oid) AND c.relname LIKE 'des\_archive\_%'
 UNION ALL
