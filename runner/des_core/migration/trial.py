@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from functools import cached_property
 
-from des_core.basics.errors import DatabaseUnreachable, DesError, Refused
+from des_core.basics.errors import DatabaseUnreachable, DesError, LockHeld, Refused
 from des_core.basics.identifiers import Dialect, TableName
 from des_core.database.catalog import Catalog
 from des_core.database.errors import is_busy
@@ -60,8 +60,8 @@ def _try_drop(scene: Scene) -> None:
     }
     try:
         attempts[scene.migration.source.dialect](scene)
-    except DatabaseUnreachable:
-        raise
+    except (DatabaseUnreachable, LockHeld):
+        raise  # these say nothing about the server's answer
     except DesError as exc:
         if isinstance(exc, Refused) or is_busy(exc):
             raise
