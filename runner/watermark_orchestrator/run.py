@@ -85,9 +85,9 @@ def open_writer(
 ) -> Iterator[tuple[Run, Writer]]:
     """Lock, fence, clean what a dead run left, start the packer. Alone, unless it has a share."""
     config, storage = archive.config, archive.storage
+    archive.require_as_begun(may_lack_output=True)
     state = require_own_output(config, storage, may_lack_shards=may_lack_shards)
     storage.probe_writable()
-    archive.require_as_begun()
     with _become_writer(archive, purpose, share) as (lock, writer):
         _settle_position(archive, lock, writer)
         mark_output(lock, storage, state, datetime.now(UTC))
