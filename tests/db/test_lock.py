@@ -240,7 +240,7 @@ def test_a_long_reader_delays_heartbeats_and_breaks_nothing(
     monkeypatch.setattr("des_core.locks.lock.BUSY_HEARTBEAT_S", 0.02)
     database = make_database("sqlite")
     config = open_database(database.url, create=True)
-    heartbeat = "SELECT heartbeat_at FROM des_archive_lease"
+    heartbeat = "SELECT heartbeat_at FROM des_archive_lease WHERE name = 'writer'"
     ticker = threading.Event()
     with hold_lock(config, "test") as lock:
         reader = database.connect()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from des_core.basics.errors import DamagedShard
+from des_core.basics.errors import DamagedShard, Refused
+from des_core.ledger.archive_identity import adopt_output
 from des_core.settings.config import Settings
 from support.crash.truth import check_truth, read_archive
 from support.program.archive import make_archive
@@ -33,6 +34,14 @@ def run(settings: Settings) -> CycleReport:
         return run_cycle(archive)
 
 
+def adopt_foreign_output(settings: Settings) -> None:
+    """No cycle goes on in an output that the ledger does not know, until somebody says so."""
+    with open_archive(settings) as archive:
+        with pytest.raises(Refused, match="knows nothing of"):
+            run_cycle(archive)
+        adopt_output(archive.config, archive.storage, actor="test", reason="compare them")
+
+
 def plant(
     make_database: Callable[[str], TestDatabase], table: FilesTable, settings: Settings
 ) -> dict[str, bytes]:
@@ -49,6 +58,7 @@ def plant(
     run(settings.model_copy(update={"database": database}))
     for uid, row in table.rows.items():
         Path(row.location).write_bytes(right[uid])
+    adopt_foreign_output(settings)
     return right
 
 
@@ -112,6 +122,7 @@ def test_a_shard_of_our_own_is_adopted(
     before = database.path.read_bytes()
     assert run(settings).files_present == 0
     database.path.write_bytes(before)
+    adopt_foreign_output(settings)
     assert run(settings).files_present == 60
     assert check_truth(table, database, tmp_path / "out") == {}
     assert json.loads(next((tmp_path / "out/_manifests").glob("2*.json")).read_bytes())
