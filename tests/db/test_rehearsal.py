@@ -190,7 +190,9 @@ def test_the_command(
     config.write_text(
         f"database:\n  url: '{database.url}'\npacker:\n  output_dir: '{tmp_path / 'out'}'\n"
     )
-    done = run_here("--config", str(config), "doctor", "--rehearse", "--rehearse-rows", "9")
+    done = run_here(
+        "--config", str(config), "doctor", "--all", "--rehearse", "--rehearse-rows", "9"
+    )
     lines = [line for line in done.stdout.splitlines() if "rehearse:" in line]
     assert len(lines) == len(ACTS)
     assert "rows are as they were" in done.stdout

@@ -3,6 +3,7 @@
 import signal
 import threading
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -49,6 +50,17 @@ def test_no_tables_is_exit_12_and_says_what_to_do(
     assert "Traceback" not in done.stderr
 
 
+def wait_for_a_slice(log: IO[str]) -> None:
+    """Read on until the log names the next slice; before it stands the head of the trail."""
+    lines = []
+    for line in log:
+        lines.append(line)
+        if "slice_committed" in line:
+            return
+        assert "trail_head" in line, lines
+    raise AssertionError(lines)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_continuous_mode_obeys_signals(
     database: TestDatabase,
@@ -61,8 +73,7 @@ def test_continuous_mode_obeys_signals(
     config = write_config(make_archive(database, tmp_path / "out"), tmp_path / "c.yaml")
     with start_runner(config, "--mode", "continuous", "--verbose") as process:
         assert process.stderr is not None
-        line = process.stderr.readline()
-        assert "slice_committed" in line, line
+        wait_for_a_slice(process.stderr)
         process.send_signal(number)
         _, said = process.communicate(timeout=10)
     assert process.returncode == code, said
@@ -81,7 +92,7 @@ def test_killed_ten_times_it_ends_in_the_same_archive(
         with start_runner(config, "--verbose") as process:
             assert process.stderr is not None
             for _ in range(number % 3):
-                assert "slice_committed" in process.stderr.readline()
+                wait_for_a_slice(process.stderr)
             threading.Event().wait(0.4 + 0.05 * number if number % 3 == 0 else 0.004 * number)
             if process.poll() is None:
                 kills += 1
@@ -94,6 +105,7 @@ def test_killed_ten_times_it_ends_in_the_same_archive(
 
     database.execute("DELETE FROM des_archive_shard")
     database.execute("DELETE FROM des_archive_slice")
+    database.execute("DELETE FROM des_archive_job")  # also which output is the archive's
     database.execute("UPDATE des_archive_config SET archived_until = '2023-12-30 00:00:00'")
     again = make_settings_elsewhere(settings, tmp_path / "undisturbed")
     assert run_runner(write_config(again, tmp_path / "d.yaml")).returncode == 0
