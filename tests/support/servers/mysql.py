@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 import pymysql
 
 from support.servers.processes import (
+    ServerFailedError,
     ServerProcess,
     free_port,
     make_server_dir,
@@ -172,7 +173,11 @@ class MySqlServer:
 
     def start(self) -> None:
         if not self.data_dir.exists():
-            self._initialise()
+            try:
+                self._initialise()
+            except ServerFailedError:  # seen where several servers are made at the same moment
+                shutil.rmtree(self.data_dir, ignore_errors=True)
+                self._initialise()
         command: list[str | Path] = [
             *(self.binaries.server, "--no-defaults", f"--datadir={self.data_dir}", *self._places()),
             *(f"--socket={self.socket}", f"--port={self.port}", f"--bind-address={self.host}"),
