@@ -25,6 +25,7 @@ from des_core.shard_io.bigfiles import BigFile, copy_hashed
 from des_core.sources.roots import SourceFailure, SourceRoots
 
 READS_OF_A_CHANGING_FILE = 3
+PATH_MAX = 4096  # with the NUL at its end
 
 _REASONS = {
     errno.ENOENT: Reason.MISSING,
@@ -237,6 +238,8 @@ def _check_location(location: str | None) -> str:
         raise SourceFailure(Reason.BAD_LOCATION, "the location is empty")
     if location[0] != "/":
         raise SourceFailure(Reason.BAD_LOCATION, "the location is not an absolute path")
+    if len(location) >= PATH_MAX:  # also one of which the reader of rows kept the beginning only
+        raise SourceFailure(Reason.BAD_LOCATION, "the location is longer than a path can be")
     if not location.isascii() and any("\ud800" <= char <= "\udfff" for char in location):
         raise SourceFailure(Reason.BAD_LOCATION, "the location is not valid Unicode text")
     return location
