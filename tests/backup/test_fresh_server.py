@@ -264,6 +264,9 @@ def test_all_comes_back_on_a_new_server(
     # What came after the backup: that it was made, and checked.
     trail = [key for key in before if "des_archive_event" in key]
     assert [before.pop(key)[0] - after.pop(key)[0] for key in trail] == [2]
+    # And the lease, which each writer takes and gives back.
+    lease = [key for key in before if "des_archive_lease" in key]
+    assert [before.pop(key)[0] - after.pop(key)[0] for key in lease] == [0]
     assert {key: (before[key], after[key]) for key in before if before[key] != after[key]} == {}
     assert before.keys() == after.keys()
     log_in_as_the_application(fresh)
