@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from des_core.basics.errors import DesError
+from des_core.basics.errors import DamagedData, DesError
+from des_core.ledger.archive_identity import MARK, look_at_output, read_mark
 from des_core.reading.verify import Verdict, is_manifest, verify_one
 from des_core.reading.verify_tasks import Task
 from des_core.shard_io import open_shard
@@ -39,7 +40,9 @@ class SmallArchive:
     output: Path
 
     def files(self) -> list[Path]:
-        return sorted(path for path in self.output.rglob("*") if path.is_file())
+        """All but the mark of the archive, which has a test of its own."""
+        paths = (path for path in self.output.rglob("*") if path.is_file())
+        return sorted(path for path in paths if path.name != MARK)
 
     def verdicts_with(self, path: Path, content: bytes) -> list[Verdict]:
         """What `verify` says of everything that the file belongs to, were this its content."""
@@ -113,6 +116,29 @@ def test_every_flipped_bit_is_found(small: SmallArchive, rounds: int) -> None:
             with small.changed(path, bytes(data)):
                 read_without_crash(path)
     print(f"\n{found.total()} flipped bits, all found: {dict(found)}")
+
+
+def test_a_damaged_mark_is_never_taken_for_that_of_another_archive(small: SmallArchive) -> None:
+    """Each bit and each length: damage, a stranger, or the same mark in other letters."""
+    path = small.output / MARK
+    content = path.read_bytes()
+    mark = read_mark(small.archive.storage)
+    flips = [
+        content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1 :]
+        for at in range(len(content))
+        for bit in range(8)
+    ]
+    seen: Counter[str] = Counter()
+    for changed in (*flips, *(content[:length] for length in range(len(content)))):
+        with small.changed(path, changed):
+            try:
+                state = look_at_output(small.archive.config, small.archive.storage)
+            except DamagedData:
+                seen["damaged"] += 1
+            else:
+                assert state.found == mark or state.is_stranger, changed
+                seen["stranger" if state.is_stranger else "same"] += 1
+    assert seen["damaged"] > seen["same"]
 
 
 @pytest.mark.slow

@@ -87,7 +87,7 @@ def test_four_workers_killed_at_random_make_the_archive_of_one(
     assert kills >= rounds * 0.9, "most of them were killed in the middle of their work"
     assert check_truth(table, database, tmp_path / "out") == {}
 
-    for name in ("shard", "slice", "worker"):
+    for name in ("shard", "slice", "worker", "job"):
         database.execute(f"DELETE FROM des_archive_{name}")
     database.execute(BACK)
     run_alone(make_archive(database, tmp_path / "alone", packer=packer))
