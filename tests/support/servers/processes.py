@@ -94,7 +94,11 @@ def run_tool(command: Sequence[str | Path], *, cwd: Path) -> None:
 def _server_environment(cwd: Path) -> dict[str, str]:
     """A plain environment: no PG*, MYSQL* or locale variables of the person who runs the tests."""
     path = os.environ.get("PATH", "")
-    return {"PATH": f"{path}:/usr/sbin:/sbin", "HOME": str(cwd), "LC_ALL": "C.UTF-8"}
+    places = {
+        "HOME": str(cwd),
+        "TMPDIR": str(cwd),
+    }  # no server meets the temporary files of another
+    return {"PATH": f"{path}:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8", **places}
 
 
 class ServerProcess:
