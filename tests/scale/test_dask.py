@@ -77,7 +77,7 @@ def into(settings: Settings, output_dir: Path) -> Settings:
 
 
 def pack_again(database: TestDatabase) -> None:
-    for name in ("exception", "shard", "slice"):
+    for name in ("exception", "shard", "slice", "job"):
         database.execute(f"DELETE FROM des_archive_{name}")
     database.execute(BACK)
 
