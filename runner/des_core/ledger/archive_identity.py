@@ -128,11 +128,7 @@ def read_mark(storage: Storage) -> str | None:
     """The mark of an output; None where it has none. DamagedData where it cannot be one."""
     if not storage.exists(MARK):
         return None
-    blob = storage.open(MARK)
-    try:
-        content = blob.read_range(0, min(blob.size(), MOST_BYTES))
-    finally:
-        blob.close()
+    content = _read_content(storage)
     try:
         value: dict[str, Any] = json.loads(content)
         mark = uuid.UUID(value["id"]).hex
@@ -146,6 +142,22 @@ def read_mark(storage: Storage) -> str | None:
             "the mark of the archive is of a newer version", place=storage.output_dir, name=MARK
         )
     return mark
+
+
+def _read_content(storage: Storage) -> bytes:
+    try:
+        blob = storage.open(MARK)
+        try:
+            return blob.read_range(0, min(blob.size(), MOST_BYTES))
+        finally:
+            blob.close()
+    except FileNotFoundError as exc:
+        raise StorageError(
+            "the mark of the archive was there, and is not found a moment later",
+            hint="run the same command again; if that does not help, look at the store",
+            place=storage.output_dir,
+            name=MARK,
+        ) from exc
 
 
 def _publish(storage: Storage, mark: str) -> str:
