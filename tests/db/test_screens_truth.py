@@ -14,6 +14,7 @@ import pytest
 
 from des_core.basics.errors import DesError
 from des_core.checks import examine
+from des_core.ledger.archive_identity import JOB as OUTPUT_JOB
 from des_core.ledger.outcomes import RUN, remembered
 from des_core.ledger.watermark import compute_target
 from des_core.progress.now import read_progress
@@ -133,7 +134,8 @@ class Scene:
             log.flush()
 
     def unmount(self) -> None:
-        if not self.model.is_unmounted:
+        """Before the first cycle no output is the archive's: nothing could tell an empty one."""
+        if self.is_marked and not self.model.is_unmounted:
             self.output.rename(self.output.with_name("elsewhere"))
             self.output.mkdir()
             self.model.is_unmounted = True
@@ -180,6 +182,11 @@ class Scene:
         assert bool(said) == bool(self.model.damaged)
         if len(self.model.damaged) == 1:
             assert next(iter(self.model.damaged)) in said[0]
+
+    @property
+    def is_marked(self) -> bool:
+        count = f"SELECT COUNT(*) FROM des_archive_job WHERE name = '{OUTPUT_JOB}'"
+        return bool(self.database.value(count))
 
     @property
     def has_shards(self) -> bool:
