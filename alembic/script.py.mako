@@ -3,8 +3,8 @@
 Revision: ${up_revision}, after ${down_revision | comma,n}
 """
 
-from des_core.migration.run import MigrationRun
-from des_core.migration.statements import run_all
+from des_core.migration.base.migration import Migration
+from des_core.migration.steps.statements import run_all
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
@@ -12,9 +12,9 @@ branch_labels = ${repr(branch_labels)}
 depends_on = None
 
 
-def upgrade(run: MigrationRun) -> None:
+def upgrade(run: Migration) -> None:
     run_all(run, run.config, "${up_revision}.up")
 
 
-def downgrade(run: MigrationRun) -> None:
+def downgrade(run: Migration) -> None:
     run_all(run, run.config, "${up_revision}.down")

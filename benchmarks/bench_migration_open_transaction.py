@@ -15,7 +15,7 @@ from live_clients import CELL_NAMES, live_clients
 from migration_scene import ARCHIVED_SHARE, DROP, Scene, arguments, open_scenes
 
 from des_core.migration.apply import downgrade, upgrade
-from des_core.migration.run import Notice
+from des_core.migration.base.migration import Notice
 
 ROWS = 1_000_000
 HELD_S = 30.0

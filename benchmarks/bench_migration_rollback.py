@@ -19,7 +19,7 @@ from migration_scene import (
 )
 
 from des_core.migration.apply import downgrade, upgrade
-from des_core.migration.run import MigrationOptions, Notice
+from des_core.migration.base.migration import MigrationOptions, Notice
 
 ROWS = 5_000_000
 SESSIONS = 2

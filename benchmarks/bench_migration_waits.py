@@ -13,7 +13,7 @@ from live_clients import CELL_NAMES, Waits, live_clients
 from migration_scene import ARCHIVED_SHARE, DROP, Scene, arguments, open_scenes
 
 from des_core.migration.apply import downgrade, upgrade
-from des_core.migration.run import MigrationOptions
+from des_core.migration.base.migration import MigrationOptions
 
 ROWS = 5_000_000
 QUIET_S = 10.0

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from des_core.migration.run import MigrationOptions
+from des_core.migration.base.migration import MigrationOptions
 from des_core.settings.config import DatabaseSettings, PackerSettings, Settings
 from support.servers.mysql import MySqlServer, find_mariadb
 from support.servers.postgres import PostgresServer, find_postgres

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from des_admin.program import is_completing, run_program
+from des_admin.program import is_completing, run_command_line
 from des_core.process.collector import collect_rarely
 
 
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     words = _as_help(sys.argv[1:] if arguments is None else arguments)
     named = None if is_completing("des-admin") else set(words)
-    return run_program("des-admin", lambda: make_app(named), words)
+    return run_command_line("des-admin", lambda: make_app(named), words)
 
 
 if __name__ == "__main__":

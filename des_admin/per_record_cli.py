@@ -12,7 +12,7 @@ import typer
 from des_admin.app import set_options
 from des_admin.context import Context
 from des_admin.help_text import examples
-from des_admin.program import run_program
+from des_admin.program import run_command_line
 from des_admin.render.tables import Column, print_facts, print_table
 from des_admin.render.values import count, duration, size
 from des_core.basics.errors import ExitCode
@@ -110,7 +110,9 @@ def _draw(out: Console, report: PerRecordReport) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code."""
     collect_rarely()
-    return run_program("des-migrate", make_app, sys.argv[1:] if arguments is None else arguments)
+    return run_command_line(
+        "des-migrate", make_app, sys.argv[1:] if arguments is None else arguments
+    )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ HELP = ("-h", "--help")
 COMPLETION = {"--show-completion", "--install-completion"}
 
 
-def run_program(name: str, make_app: Callable[[], Any], arguments: Sequence[str]) -> int:
+def run_command_line(name: str, make_app: Callable[[], Any], arguments: Sequence[str]) -> int:
     """The exit code of `name arguments…`. Nothing escapes: no traceback, no SystemExit."""
     _make_streams_robust()
     as_json, verbose = _peek_output_mode(arguments)

@@ -9,7 +9,7 @@ import typer
 
 from des_admin.app import set_options
 from des_admin.commands.archive import make_archive_app
-from des_admin.program import run_program
+from des_admin.program import run_command_line
 from des_core.process.collector import collect_rarely
 
 HELP = """Read files back from a DES archive.
@@ -29,7 +29,9 @@ def make_app() -> typer.Typer:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code."""
     collect_rarely()
-    return run_program("des-retriever", make_app, sys.argv[1:] if arguments is None else arguments)
+    return run_command_line(
+        "des-retriever", make_app, sys.argv[1:] if arguments is None else arguments
+    )
 
 
 if __name__ == "__main__":

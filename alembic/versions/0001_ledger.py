@@ -4,9 +4,9 @@ Going back forgets all of it, so it is refused unless asked for: des-admin migra
 alembic -x purge=yes. Statements: sql/<dialect>/migrations/0001_ledger.up.sql and .down.sql.
 """
 
-from des_core.migration.operations import Sql
+from des_core.migration.operations.kinds import Sql
+from des_core.migration.operations.versions import Walk
 from des_core.migration.purge import REQUIRE_PURGE
-from des_core.migration.versions import Walk
 
 revision = "0001_ledger"
 down_revision = None

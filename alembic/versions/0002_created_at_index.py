@@ -7,14 +7,14 @@ Down: the per-record packer has its index back; ours goes, one that was there be
 Statements: sql/<dialect>/migrations/0002_created_at_index.up.sql and .down.sql.
 """
 
-from des_core.migration.created_at_index import (
+from des_core.migration.operations.versions import Walk
+from des_core.migration.work.created_at_index import (
     BUILD_INDEX,
     BUILD_PACKER_INDEX,
     DROP_INDEX,
     FORGET_INDEX,
     REMEMBER_INDEX,
 )
-from des_core.migration.versions import Walk
 
 revision = "0002_created_at_index"
 down_revision = None

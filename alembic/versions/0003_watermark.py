@@ -9,11 +9,10 @@ workers and watermark gone. Ledger, exceptions and events stay.
 Statements: sql/<dialect>/migrations/0003_watermark.up.sql and .down.sql.
 """
 
-from des_core.migration.column import COLUMN_BACK
-from des_core.migration.created_at_index import BUILD_PACKER_INDEX
-from des_core.migration.flag_operation import WRITE_FLAGS
-from des_core.migration.versions import Walk
-from des_core.migration.watermark import (
+from des_core.migration.operations.versions import Walk
+from des_core.migration.work.archived_column import COLUMN_BACK
+from des_core.migration.work.archived_flags import WRITE_FLAGS
+from des_core.migration.work.config_row import (
     ADOPT_TABLE,
     CREATE_TABLE,
     DROP_TABLE,
@@ -22,6 +21,7 @@ from des_core.migration.watermark import (
     SEED,
     retired,
 )
+from des_core.migration.work.created_at_index import BUILD_PACKER_INDEX
 
 revision = "0003_watermark"
 down_revision = "0001_ledger"

@@ -8,16 +8,16 @@ database can do that without a rewrite), and the formula is written where it say
 Statements: sql/<dialect>/migrations/0004_drop_archived.up.sql and .down.sql.
 """
 
-from des_core.migration.column import (
+from des_core.migration.gate.trial import TRY_DROP
+from des_core.migration.operations.versions import Walk
+from des_core.migration.work.archived_column import (
     ASK_GATE,
     COLUMN_BACK,
     DROP_COLUMN,
     DROP_PACKER_INDEX,
     NOTE_DROP,
 )
-from des_core.migration.flag_operation import WRITE_FLAGS
-from des_core.migration.trial import TRY_DROP
-from des_core.migration.versions import Walk
+from des_core.migration.work.archived_flags import WRITE_FLAGS
 
 revision = "0004_drop_archived"
 down_revision = "0002_created_at_index"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from des_admin.commands.migrate_run import Talk
+from des_admin.commands.migrate_request import Talk
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.options import seconds
@@ -61,8 +61,8 @@ def sync(
     here, too; after a crash, run it again.
     """
     from des_core.ledger.outcomes import COMPLIANCE
+    from des_core.migration.base.migration import MigrationOptions
     from des_core.migration.compliance import sync_flags
-    from des_core.migration.run import MigrationOptions
 
     context = Context.of(ctx)
     options = MigrationOptions(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from des_admin.commands.compliance import LagOption, LimitOption, LoadOption, SleepOption
-from des_admin.commands.migrate_run import MigrateRequest
+from des_admin.commands.migrate_request import MigrateRequest
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.migration import print_status
@@ -179,7 +179,7 @@ def resume(ctx: typer.Context) -> None:
 
 def _change_state(context: Context, expected: str, state: str) -> None:
     from des_core.basics.errors import Refused
-    from des_core.migration.flag_jobs import change_flag_jobs
+    from des_core.migration.state.flag_jobs import change_flag_jobs
 
     changed = change_flag_jobs(context.config_database, expected, state, context.now)
     if not changed:

@@ -65,7 +65,7 @@ def _run(context: Context, options: Namespace) -> None:
     from alembic.util import CommandError
 
     from des_core.migration.environment import ACTOR, SETTINGS
-    from des_core.migration.versions import alembic_config
+    from des_core.migration.operations.versions import alembic_config
 
     options.raiseerr = True
     config = alembic_config()

@@ -150,13 +150,13 @@ def _show_plan(context: Context) -> None:
 def _run(context: Context, mode: Mode, interval_s: float) -> None:
     """In continuous mode until a signal comes, which becomes exit code 130 or 143."""
     from des_admin.runner_session import logging_as_configured, waiting_files, watching
-    from watermark_orchestrator.running import RunOptions, run_program
+    from watermark_orchestrator.runner import RunnerOptions, run_cycles
 
     total = waiting_files(context) if mode is Mode.SINGLE else None
     with logging_as_configured(context), watching(context, "packing", total) as progress:
-        report = run_program(
+        report = run_cycles(
             context.settings,
-            RunOptions(mode is Mode.CONTINUOUS, interval_s, context.actor),
+            RunnerOptions(mode is Mode.CONTINUOUS, interval_s, context.actor),
             say=context.say,
             on_report=lambda report: show_report(context, report),
             progress=progress,

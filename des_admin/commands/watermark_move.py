@@ -34,13 +34,13 @@ class MoveRequest:
     dry_run: bool = False
 
     def run(self, context: Context) -> None:
-        from des_core.ledger.watermark_edits import Direction, execute_move
+        from des_core.ledger.watermark_edits import MoveKind, execute_move
         from des_core.rows.reader import SourceReader
 
         source = SourceReader(context.source, context.settings.database)
         plan = self._plan(context, source)
-        self._require_direction(plan)
-        if self.dry_run or (plan.direction is Direction.NOWHERE and not self._adopts):
+        self._require_wanted(plan)
+        if self.dry_run or (plan.kind is MoveKind.NOWHERE and not self._adopts):
             self._report(context, plan, done=False)
             return
         context.show_plan(move_facts(plan), yes=self.yes or self.confirm is not None)
@@ -91,22 +91,22 @@ class MoveRequest:
             return None
         return parse_time(self.expect_current, now=context.now)
 
-    def _require_direction(self, plan: MovePlan) -> None:
-        from des_core.ledger.watermark_edits import Direction
+    def _require_wanted(self, plan: MovePlan) -> None:
+        from des_core.ledger.watermark_edits import MoveKind
 
-        wanted = {"rewind": Direction.BACK, "advance": Direction.FORWARD}.get(self.action)
-        if wanted is not None and plan.direction not in (wanted, Direction.NOWHERE):
+        wanted = {"rewind": MoveKind.BACK, "advance": MoveKind.FORWARD}.get(self.action)
+        if wanted is not None and plan.kind not in (wanted, MoveKind.NOWHERE):
             raise UsageError(
-                f"this would move the watermark {plan.direction}",
+                f"this would move the watermark {plan.kind}",
                 hint=f"use: des-admin watermark set {utc(plan.to)}",
                 **{"from": utc(plan.before.archived_until), "to": utc(plan.to)},
             )
 
     def _confirm(self, context: Context, plan: MovePlan) -> None:
-        from des_core.ledger.watermark_edits import Direction
+        from des_core.ledger.watermark_edits import MoveKind
 
         files = plan.files.files
-        if plan.direction is Direction.FORWARD and files:
+        if plan.kind is MoveKind.FORWARD and files:
             context.prompts.confirm_number(
                 f"Type the number of files that will be skipped ({files:,}) to go on:",
                 files,
@@ -116,7 +116,7 @@ class MoveRequest:
             context.prompts.confirm(f"Record that it stands at {utc(plan.to)}?", yes=self.yes)
         else:
             context.prompts.confirm(
-                f"Move the watermark {plan.direction} to {utc(plan.to)}?", yes=self.yes
+                f"Move the watermark {plan.kind} to {utc(plan.to)}?", yes=self.yes
             )
 
     def _reason(self, context: Context) -> str | None:
@@ -125,14 +125,14 @@ class MoveRequest:
         return self.reason
 
     def _report(self, context: Context, plan: MovePlan, *, done: bool) -> None:
-        from des_core.ledger.watermark_edits import Direction
+        from des_core.ledger.watermark_edits import MoveKind
 
         payload = {
             "action": self.action,
             "done": done,
             "from": plan.came_from,
             "to": plan.to,
-            "direction": plan.direction,
+            "direction": plan.kind,
             "files": plan.files.files,
             "size_bytes": plan.files.size_bytes,
             "shards": plan.shards,
@@ -145,13 +145,13 @@ class MoveRequest:
             if done:
                 verb = "recorded" if self._adopts else "moved"
                 out.print(f"{verb}: {utc(plan.came_from)} → {utc(plan.to)}")
-            elif plan.direction is Direction.NOWHERE:
+            elif plan.kind is MoveKind.NOWHERE:
                 out.print(f"the watermark stands there already: {utc(plan.to)}")
             else:
                 print_facts(out, move_facts(plan))
 
         context.emit("watermark-move", payload, draw)
-        if done and plan.direction is Direction.BACK:
+        if done and plan.kind is MoveKind.BACK:
             context.say("next: des-admin run")
         elif done and self._adopts and plan.records_skipped:
             context.say("to pack them all the same: des-admin exceptions retry --reason skipped")
@@ -159,15 +159,15 @@ class MoveRequest:
 
 def move_facts(plan: MovePlan) -> list[tuple[str, object]]:
     """The plan in words."""
-    from des_core.ledger.watermark_edits import Direction
+    from des_core.ledger.watermark_edits import MoveKind
 
     files = f"{count(plan.files.files)} files, {size(plan.files.size_bytes)}"
     facts: list[tuple[str, object]] = [
         ("from", utc_and_local(plan.came_from)),
         ("to", utc_and_local(plan.to)),
-        ("moves", f"{plan.direction}, by {duration(plan.end - plan.start)}"),
+        ("moves", f"{plan.kind}, by {duration(plan.end - plan.start)}"),
     ]
-    if plan.direction is Direction.BACK:
+    if plan.kind is MoveKind.BACK:
         facts.append(("replayed", f"{files}: they read as not archived until packed again"))
         facts.append(("shards", f"{count(plan.shards)} of these days stay as they are"))
     elif plan.forget:
@@ -182,10 +182,10 @@ def move_facts(plan: MovePlan) -> list[tuple[str, object]]:
 
 
 def _flipped_words(plan: MovePlan) -> str:
-    from des_core.ledger.watermark_edits import Direction
+    from des_core.ledger.watermark_edits import MoveKind
 
     number = count(plan.flipped_exceptions)
-    if plan.direction is Direction.BACK:
+    if plan.kind is MoveKind.BACK:
         return f"{number} open ones above the new watermark are closed: they become plainly pending"
     return f"{number} open ones below the new watermark are closed: it tells the truth about them"
 

@@ -11,9 +11,9 @@ from des_admin.render.values import count, duration, numbered, size, utc
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from des_core.migration.base.seed_plan import SeedPlan
+    from des_core.migration.operations.planned import PlannedStatement
     from des_core.migration.plan import MigrationPlan
-    from des_core.migration.planned import PlannedStatement
-    from des_core.migration.seed_plan import SeedPlan
 
 ORIGINS = {
     "newest_archived": "the newest archived row",

@@ -136,7 +136,7 @@ def _run(options: argparse.Namespace, voice: _Voice) -> int:
     from watermark_orchestrator.archive import open_archive
     from watermark_orchestrator.cycle import plan_cycle
     from watermark_orchestrator.reporting import describe_plan, describe_report, narrator
-    from watermark_orchestrator.running import RunOptions, run_program
+    from watermark_orchestrator.runner import RunnerOptions, run_cycles
 
     given = {
         "packer.workers": options.workers,
@@ -157,11 +157,11 @@ def _run(options: argparse.Namespace, voice: _Voice) -> int:
         with open_archive(settings) as archive:
             print(describe_plan(plan_cycle(archive)))  # noqa: T201 - the program's output
         return ExitCode.DONE
-    run_options = RunOptions(options.mode == "continuous", options.interval)
+    run_options = RunnerOptions(options.mode == "continuous", options.interval)
     # A terminal or a pod's log hears of each slice when it asks for it; a log file always does.
     quiet = settings.logging.file is None and not options.verbose
     with open_logs(settings.logging, secrets=secrets, quiet=quiet):
-        report = run_program(
+        report = run_cycles(
             settings,
             run_options,
             say=voice.say,

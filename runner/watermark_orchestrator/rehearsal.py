@@ -28,8 +28,8 @@ from des_core.basics.identifiers import Dialect
 from des_core.ledger.exceptions import iterate_open
 from des_core.ledger.watermark import read_watermark
 from des_core.migration.apply import downgrade, upgrade
-from des_core.migration.live_state import read_archived_column
-from des_core.migration.run import MigrationOptions, MigrationRun, open_run
+from des_core.migration.base.migration import Migration, MigrationOptions, open_migration
+from des_core.migration.state.tables import read_archived_column
 from des_core.rehearsal.sample import Row, Sample, copy_sample, read_all
 from des_core.rehearsal.scratch import scratch_database
 from des_core.settings.config import Settings
@@ -61,7 +61,7 @@ def rehearse(settings: Settings, *, rows_per_day: int = ROWS_PER_DAY) -> Iterato
             small = _scratch_settings(settings, scratch, output)
             with _timed() as passed:
                 sample = _copy(settings, scratch, rows_per_day)
-                with open_run(small) as migration:
+                with open_migration(small) as migration:
                     before = read_all(migration)
             yield Act("copy", _describe(sample, scratch), passed())
             yield from _play(small, before)
@@ -75,7 +75,7 @@ def _play(settings: Settings, before: list[Row]) -> Iterator[Act]:
     drop = MigrationOptions(drop_archived=True, backup="rehearsal", reason="rehearsal")
 
     def remember() -> str:
-        with open_run(settings) as migration:
+        with open_migration(settings) as migration:
             expected.update(_formula(migration, before))
         return f"{sum(expected.values()):,} rows will be archived"
 
@@ -99,7 +99,7 @@ def _play(settings: Settings, before: list[Row]) -> Iterator[Act]:
 
 
 def _copy(settings: Settings, scratch: Target, rows_per_day: int) -> Sample:
-    with open_run(settings, only_look=True) as migration:
+    with open_migration(settings, only_look=True) as migration:
         if read_archived_column(migration) is None:
             raise WrongSchema(
                 "the column archived is gone already: there is no cutover left to rehearse",
@@ -115,7 +115,7 @@ def _pack(settings: Settings) -> str:
     return f"{report.files_out:,} files packed{failed}"
 
 
-def _formula(migration: MigrationRun, rows: list[Row]) -> dict[Any, bool]:
+def _formula(migration: Migration, rows: list[Row]) -> dict[Any, bool]:
     """What `archived` must read after the rollback, by uid and created_at."""
     with migration.config.read() as tx:
         until = read_watermark(tx).archived_until
@@ -130,7 +130,7 @@ def _formula(migration: MigrationRun, rows: list[Row]) -> dict[Any, bool]:
 
 def _compare(settings: Settings, before: list[Row], expected: dict[Any, bool]) -> str:
     flag = settings.database.archived_column or "archived"
-    with open_run(settings) as migration:
+    with open_migration(settings) as migration:
         after = {_key(migration, row): row for row in read_all(migration)}
         wrong = []
         for row in before:
@@ -153,7 +153,7 @@ def _compare(settings: Settings, before: list[Row], expected: dict[Any, bool]) -
     return f"{len(before):,} rows are as they were, and archived says what the watermark said"
 
 
-def _key(migration: MigrationRun, row: Row) -> tuple[str, datetime]:
+def _key(migration: Migration, row: Row) -> tuple[str, datetime]:
     settings = migration.settings.database
     at = migration.schema.from_db(row[settings.created_at_column])
     return str(row[settings.uid_column]), at

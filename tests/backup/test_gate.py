@@ -24,7 +24,7 @@ from des_core.backup.record import (
 from des_core.backup.store import load_entry
 from des_core.basics.errors import Refused
 from des_core.migration.apply import upgrade
-from des_core.migration.run import MigrationOptions
+from des_core.migration.base.migration import MigrationOptions
 from des_core.settings.config import Settings
 from support.program.migrating import settings_for
 from support.rows.filesdata import FilesTableFactory

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from des_core.migration.apply import upgrade
-from des_core.migration.run import open_run
+from des_core.migration.base.migration import open_migration
 from support.program.migrating import settings_for
 from support.rows.filesdata import FilesTableFactory
 from support.servers.database import TestDatabase
@@ -59,7 +59,7 @@ def test_each_query_is_understood(database: TestDatabase, files_table: FilesTabl
     settings = settings_for(database)
     upgrade(settings)
     problems: dict[str, Any] = {}
-    with open_run(settings) as migration:
+    with open_migration(settings) as migration:
         statements = list(migration.source_catalog.list())
         left_out = NOT_ASKED.get(database.server, set())
         for statement in statements:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from des_core.migration.apply import downgrade, upgrade
-from des_core.migration.run import MigrationOptions
+from des_core.migration.base.migration import MigrationOptions
 from support.crash.truth import read_archive
 from support.program.archive import make_archive, make_settings
 from support.rows.bulk import insert_rows

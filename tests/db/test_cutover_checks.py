@@ -10,9 +10,9 @@ from des_core.basics.identifiers import Dialect
 from des_core.checks import Check, cutover, examine
 from des_core.ledger.revisions import Direction
 from des_core.migration.apply import make_plan, upgrade
-from des_core.migration.gate import server_is_able
-from des_core.migration.run import MigrationOptions, open_run
-from des_core.migration.server_traps import RowVersions, find_traps
+from des_core.migration.base.migration import MigrationOptions, open_migration
+from des_core.migration.gate.checks import server_is_able
+from des_core.migration.state.server_traps import RowVersions, find_traps
 from support.program.archive import make_settings
 from support.rows.filesdata import FilesTableFactory
 from support.servers.database import TestDatabase
@@ -147,7 +147,7 @@ def test_the_plan_shows_the_budget_of_instant_changes(
     versions = make_plan(settings, direction=Direction.UP, options=DROP).row_versions
     budgets = {"mariadb": RowVersions(None, None), "mysql": RowVersions(0, 255)}
     assert versions == budgets.get(database.server)
-    with open_run(settings) as migration:
+    with open_migration(settings) as migration:
         assert server_is_able(migration).is_passed
     assert checks_of(settings)["version"].status == "ok"
 

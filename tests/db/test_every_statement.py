@@ -17,8 +17,8 @@ from des_core.basics.identifiers import Dialect
 from des_core.basics.resources import resource_dir
 from des_core.database.catalog import Catalog, Statement, sql_files
 from des_core.migration.apply import upgrade
-from des_core.migration.run import MigrationRun, open_run
-from des_core.migration.steps import Step, load_steps
+from des_core.migration.base.migration import Migration, open_migration
+from des_core.migration.steps.sql_file import Step, load_steps
 from des_core.settings.config import DatabaseSettings
 from support.program.migrating import settings_for
 from support.rows.filesdata import FilesTableFactory
@@ -132,7 +132,7 @@ def test_row_steps_go_by_an_index_or_stand_in_the_list(
     upgrade(settings)
     database.execute("ANALYZE TABLE files" if database.kind == "mysql" else "ANALYZE files")
     scanning = {}
-    with open_run(settings) as migration:
+    with open_migration(settings) as migration:
         for path in sql_files(Dialect(database.kind), "rehearsal").values():
             if "{files}" in path.read_text() and path.stem not in REHEARSAL_SCANS:
                 statement = migration.source_catalog.load("rehearsal", path.name)
@@ -145,7 +145,7 @@ def test_row_steps_go_by_an_index_or_stand_in_the_list(
     assert scanning == {}
 
 
-def _explain(migration: MigrationRun, statement: Statement) -> list[Any]:
+def _explain(migration: Migration, statement: Statement) -> list[Any]:
     prefix = {
         "postgres": "EXPLAIN (FORMAT JSON) ",
         "mysql": "EXPLAIN FORMAT=TRADITIONAL ",

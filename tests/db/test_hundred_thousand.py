@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from des_core.migration.apply import downgrade, upgrade
-from des_core.migration.run import MigrationOptions
+from des_core.migration.base.migration import MigrationOptions
 from des_core.settings.config import Settings
 from support.crash.truth import check_truth, read_open_exceptions, read_watermark_value
 from support.program.archive import make_archive

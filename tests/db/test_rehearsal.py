@@ -12,7 +12,7 @@ from des_core.backup.identity import open_target
 from des_core.basics.errors import Refused, WrongSchema
 from des_core.migration import plan as plan_module
 from des_core.migration.apply import upgrade
-from des_core.migration.run import MigrationOptions
+from des_core.migration.base.migration import MigrationOptions
 from des_core.rehearsal import sample as sample_module
 from des_core.rehearsal import scratch as scratch_module
 from support.program.archive import make_settings

@@ -18,8 +18,8 @@ from des_core.basics.errors import DesError, ExitCode
 from des_core.ledger.exception_edits import ExceptionFilter, execute_resolve, plan_resolve
 from des_core.ledger.watermark_edits import execute_lag, execute_move, plan_lag, plan_move
 from des_core.migration.apply import downgrade, upgrade
+from des_core.migration.base.migration import MigrationOptions
 from des_core.migration.compliance import sync_flags
-from des_core.migration.run import MigrationOptions
 from des_core.reading.ledger_rebuild import execute_rebuild, plan_rebuild
 from des_core.reading.verify import verify_shards
 from des_core.reading.verify_tasks import list_tasks

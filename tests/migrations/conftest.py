@@ -2,7 +2,7 @@
 
 import pytest
 
-from des_core.migration import flags
+from des_core.migration.flags import writing as flags
 
 
 @pytest.fixture

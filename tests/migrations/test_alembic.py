@@ -16,10 +16,10 @@ from des_core.database.connections import open_database
 from des_core.ledger.revisions import REVISIONS, Direction
 from des_core.locks.lock import hold_lock
 from des_core.migration.apply import downgrade, make_plan, upgrade
-from des_core.migration.run import MigrationOptions, open_run
+from des_core.migration.base.migration import MigrationOptions, open_migration
+from des_core.migration.operations.versions import operations_of, script_directory
 from des_core.migration.status import read_status
-from des_core.migration.steps import load_steps
-from des_core.migration.versions import operations_of, script_directory
+from des_core.migration.steps.sql_file import load_steps
 from migrations.test_scripts import schema_of
 from support.program.migrating import settings_for
 from support.rows.filesdata import FilesTableFactory, canonical_rows
@@ -174,7 +174,7 @@ def test_a_version_file_names_every_step_of_its_sql(
 ) -> None:
     """What only a script or an adoption needs stands in the SQL file alone."""
     files_table(database, 5, days=1, files=False)
-    with open_run(settings_for(database)) as migration:
+    with open_migration(settings_for(database)) as migration:
         for revision, direction in product(REVISIONS, Direction):
             named = {item.name for item in operations_of(revision, direction)}
             for dialect in Dialect:

@@ -11,7 +11,7 @@ import yaml
 from des_core.ledger.revisions import Direction
 from des_core.migration import plan as plan_module
 from des_core.migration.apply import downgrade, make_plan, upgrade
-from des_core.migration.run import MigrationOptions
+from des_core.migration.base.migration import MigrationOptions
 from support.program.inside import run_here
 from support.program.migrating import settings_for
 from support.rows.filesdata import FilesTableFactory, canonical_rows

@@ -10,9 +10,9 @@ from des_core.basics.timestamps import EPOCH
 from des_core.database.connections import open_database
 from des_core.ledger.jobs import read_job
 from des_core.migration.apply import downgrade, upgrade
+from des_core.migration.base.migration import MigrationOptions, Notice
 from des_core.migration.compliance import sync_flags
-from des_core.migration.flag_jobs import change_flag_jobs
-from des_core.migration.run import MigrationOptions, Notice
+from des_core.migration.state.flag_jobs import change_flag_jobs
 from support.program.migrating import advance, rows_by_formula, settings_for
 from support.rows.filesdata import FilesTableFactory, canonical_rows
 from support.servers.database import TestDatabase

@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from des_core.basics.identifiers import Dialect
 from des_core.database.catalog import Catalog, Statement
 from des_core.migration.apply import upgrade
-from des_core.migration.live_state import table_values
-from des_core.migration.run import MigrationRun, open_run
+from des_core.migration.base.migration import Migration, open_migration
+from des_core.migration.state.tables import table_values
 from des_core.settings.config import DatabaseSettings
 from support.program.migrating import settings_for
 from support.rows.filesdata import FilesTableFactory
@@ -52,11 +52,11 @@ def migration(database: TestDatabase, files_table: FilesTableFactory) -> Any:
     settings = settings_for(database)
     upgrade(settings)
     database.execute("ANALYZE" + (" TABLE files" if database.kind == "mysql" else ""))
-    with open_run(settings) as opened:
+    with open_migration(settings) as opened:
         yield opened
 
 
-def test_each_statement_goes_by_an_index(migration: MigrationRun, database: TestDatabase) -> None:
+def test_each_statement_goes_by_an_index(migration: Migration, database: TestDatabase) -> None:
     scanning = {}
     for name in names_on_files(database.kind):
         plan = explain(migration, migration.source_catalog.get(name))
@@ -65,7 +65,7 @@ def test_each_statement_goes_by_an_index(migration: MigrationRun, database: Test
     assert scanning.keys() <= ONCE[database.kind], scanning
 
 
-def explain(migration: MigrationRun, statement: Statement) -> str:
+def explain(migration: Migration, statement: Statement) -> str:
     """What the server says that it would do, in lower case."""
     prefix = PREFIXES[migration.source.dialect]
     clause = sa.text(prefix + statement.escaped)
@@ -74,7 +74,7 @@ def explain(migration: MigrationRun, statement: Statement) -> str:
     return "\n".join(" ".join(str(cell) for cell in row) for row in rows).lower()
 
 
-def values_for(migration: MigrationRun, statement: Statement) -> dict[str, Any]:
+def values_for(migration: Migration, statement: Statement) -> dict[str, Any]:
     schema = migration.schema
     start, end = MIDDLE, MIDDLE + timedelta(hours=1)
     moment = schema.to_db(start)

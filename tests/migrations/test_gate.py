@@ -8,7 +8,7 @@ import pytest
 from des_core.basics.errors import Refused
 from des_core.ledger.revisions import Direction
 from des_core.migration.apply import make_plan, upgrade
-from des_core.migration.run import MigrationOptions
+from des_core.migration.base.migration import MigrationOptions
 from support.program.migrating import index_names, settings_for
 from support.rows.filesdata import FilesTable, FilesTableFactory, canonical_rows
 from support.servers.database import TestDatabase

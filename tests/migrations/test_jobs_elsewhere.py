@@ -13,9 +13,9 @@ import yaml
 from des_core.database.connections import Database, open_database
 from des_core.ledger.jobs import Job, read_job
 from des_core.migration.apply import upgrade
+from des_core.migration.base.migration import Notice
 from des_core.migration.compliance import sync_flags
-from des_core.migration.flag_jobs import COMPLIANCE_JOB
-from des_core.migration.run import Notice
+from des_core.migration.state.flag_jobs import COMPLIANCE_JOB
 from support.program.archive import adopt_move
 from support.program.inside import run_here
 from support.program.migrating import rows_by_formula, settings_for

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from des_core.basics.identifiers import Dialect
 from des_core.ledger.revisions import Direction
 from des_core.migration.apply import downgrade, make_plan, upgrade
+from des_core.migration.base.migration import MigrationOptions
 from des_core.migration.plan import MigrationPlan
-from des_core.migration.run import MigrationOptions
 from des_core.settings.config import Settings
 from support.program.migrating import advance, settings_for
 from support.rows.filesdata import FilesTableFactory, canonical_rows

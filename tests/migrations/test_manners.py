@@ -10,8 +10,8 @@ import pytest
 from des_core.basics.errors import Refused
 from des_core.ledger.revisions import Direction
 from des_core.migration.apply import downgrade, make_plan, upgrade
-from des_core.migration.live_state import find_created_at_index
-from des_core.migration.run import MigrationOptions, Notice, open_run
+from des_core.migration.base.migration import MigrationOptions, Notice, open_migration
+from des_core.migration.state.tables import find_created_at_index
 from support.program.migrating import index_names, settings_for
 from support.rows.filesdata import FilesTableFactory, canonical_rows
 from support.servers.database import TestDatabase
@@ -106,12 +106,12 @@ def test_what_a_cut_off_build_left_is_repaired(
     files_table(database, 40, days=4, archived_days=2, files=False)
     settings = settings_for(database)
     _break_build(database, "CREATE INDEX CONCURRENTLY idx_files_created_at ON files (created_at)")
-    with open_run(settings) as migration:
+    with open_migration(settings) as migration:
         assert find_created_at_index(migration) is None
     plan = make_plan(settings, direction=Direction.UP)
     assert "drop_leftover" in {statement.step for statement in plan.statements}
     upgrade(settings)
-    with open_run(settings) as migration:
+    with open_migration(settings) as migration:
         index = find_created_at_index(migration)
     assert index is not None
     assert index.name == "idx_files_created_at"

@@ -9,7 +9,7 @@ import pytest
 
 from des_core.ledger.revisions import Direction
 from des_core.migration.apply import downgrade, make_plan, upgrade
-from des_core.migration.run import MigrationOptions
+from des_core.migration.base.migration import MigrationOptions
 from support.program.migrating import rows_by_formula, settings_for
 from support.rows.filesdata import FilesTableFactory, canonical_rows
 from support.rows.shape import AWKWARD, TableShape

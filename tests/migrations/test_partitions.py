@@ -8,9 +8,9 @@ import pytest
 from des_core.basics.errors import Refused
 from des_core.ledger.revisions import Direction
 from des_core.migration.apply import downgrade, make_plan, make_scripts, upgrade
-from des_core.migration.created_at_index import build_steps
-from des_core.migration.live_state import find_created_at_index
-from des_core.migration.run import MigrationOptions, open_run
+from des_core.migration.base.migration import MigrationOptions, open_migration
+from des_core.migration.state.tables import find_created_at_index
+from des_core.migration.work.created_at_index import build_steps
 from support.crash.killing import migrate_with_kills
 from support.crash.truth import check_truth
 from support.program.archive import make_archive
@@ -70,7 +70,7 @@ def test_each_partition_is_built_by_itself(database: TestDatabase) -> None:
     assert 'the partition "public"."files_1_0"' in " ".join(s.purpose for s in plan.statements)
     assert plan.table_bytes
     upgrade(settings)
-    with open_run(settings) as migration:
+    with open_migration(settings) as migration:
         index = find_created_at_index(migration)
     assert index is not None
     database.execute(
@@ -101,7 +101,7 @@ def test_a_foreign_partition_is_named(database: TestDatabase) -> None:
         ]
     )
     with (
-        open_run(settings_for(database)) as migration,
+        open_migration(settings_for(database)) as migration,
         pytest.raises(Refused, match="files_far is a foreign table"),
     ):
         build_steps(migration)
@@ -131,7 +131,7 @@ def test_what_a_cut_off_build_left_is_repaired(database: TestDatabase) -> None:
 
 
 def test_a_chunk_reads_only_its_partitions(database: TestDatabase) -> None:
-    with open_run(settings_for(database)) as migration:
+    with open_migration(settings_for(database)) as migration:
         statement = migration.source_catalog.get("migration_chunk_next").sql
     plan = "\n".join(
         row[0]

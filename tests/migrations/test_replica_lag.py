@@ -9,9 +9,9 @@ import pytest
 from des_core.basics.errors import Refused, UsageError
 from des_core.ledger.revisions import Direction
 from des_core.migration.apply import downgrade, make_plan, upgrade
+from des_core.migration.base.migration import MigrationOptions, Notice, open_migration
 from des_core.migration.compliance import sync_flags
-from des_core.migration.run import MigrationOptions, Notice, open_run
-from des_core.migration.throttle import require_lag_is_known
+from des_core.migration.flags.throttle import require_lag_is_known
 from support.program.archive import adopt_move
 from support.program.migrating import rows_by_formula, settings_for
 from support.rows.filesdata import FilesTableFactory, canonical_rows
@@ -86,14 +86,17 @@ def test_a_lag_that_is_hidden_is_said_or_refused(
     narrow = settings_for(replace(database, url=f"postgresql+psycopg://narrow:narrow@{place}"))
     with standby_of(primary):
         options = MigrationOptions(max_lag_s=5.0)
-        with open_run(narrow, options=options) as migration, pytest.raises(Refused, match="hidden"):
+        with (
+            open_migration(narrow, options=options) as migration,
+            pytest.raises(Refused, match="hidden"),
+        ):
             require_lag_is_known(migration)
         said: list[str] = []
-        with open_run(narrow, report=lambda notice: said.append(notice.text)) as migration:
+        with open_migration(narrow, report=lambda notice: said.append(notice.text)) as migration:
             require_lag_is_known(migration)
         assert "hidden" in said[0]
         database.execute("GRANT pg_read_all_stats TO narrow")
-        with open_run(narrow, options=options) as migration:
+        with open_migration(narrow, options=options) as migration:
             require_lag_is_known(migration)
 
 

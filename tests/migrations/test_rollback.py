@@ -14,8 +14,8 @@ from des_core.basics.timestamps import to_us
 from des_core.database.connections import open_database
 from des_core.ledger.jobs import read_job
 from des_core.migration.apply import downgrade, upgrade
-from des_core.migration.flag_chunks import ChunkWriter, Part
-from des_core.migration.run import MigrationOptions, Notice
+from des_core.migration.base.migration import MigrationOptions, Notice
+from des_core.migration.flags.chunks import ChunkWriter, Part
 from support.program.migrating import (
     advance,
     index_names,

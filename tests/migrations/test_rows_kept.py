@@ -9,8 +9,8 @@ import pytest
 from des_core.basics.errors import Refused
 from des_core.ledger.revisions import Direction
 from des_core.migration.apply import downgrade, make_plan, make_scripts, upgrade
+from des_core.migration.base.migration import MigrationOptions
 from des_core.migration.compliance import sync_flags
-from des_core.migration.run import MigrationOptions
 from support.program.migrating import advance, rows_by_formula, settings_for, watermark_us
 from support.rows.filesdata import FilesTableFactory, canonical_rows
 from support.servers.clients import run_script

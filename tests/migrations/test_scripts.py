@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from des_core.ledger.revisions import Direction
 from des_core.migration.apply import downgrade, make_scripts, upgrade
-from des_core.migration.run import MigrationOptions
+from des_core.migration.base.migration import MigrationOptions
 from des_core.settings.config import Settings
 from support.program.migrating import rows_by_formula, settings_for
 from support.rows.filesdata import FilesTableFactory, canonical_rows

@@ -10,7 +10,7 @@ from des_core.basics.errors import Refused, WrongSchema
 from des_core.basics.timestamps import parse_time
 from des_core.ledger.revisions import Direction
 from des_core.migration.apply import downgrade, make_plan, upgrade
-from des_core.migration.run import MigrationOptions
+from des_core.migration.base.migration import MigrationOptions
 from support.program.migrating import open_exceptions, settings_for, watermark_us
 from support.rows.filesdata import FilesTableFactory, add_odd_row, canonical_rows
 from support.servers.database import TestDatabase, to_microseconds
@@ -140,7 +140,7 @@ def test_too_many_holes_are_refused_with_the_alternatives(
 def test_holes_come_in_pages(
     database: TestDatabase, files_table: FilesTableFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("des_core.migration.seed.HOLE_PAGE_SIZE", 3)
+    monkeypatch.setattr("des_core.migration.seed.seeding.HOLE_PAGE_SIZE", 3)
     table = files_table(database, 60, days=3, archived_days=2, holes=20, ties=5, files=False)
     upgrade(settings_for(database))
     newest = max(row.created_at for row in table.rows.values() if row.archived)
@@ -156,7 +156,7 @@ def test_pages_of_holes_miss_none_where_uids_are_numbers(
     database: TestDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As text, 10 comes before 9; the pages go by the column's own order."""
-    monkeypatch.setattr("des_core.migration.seed.HOLE_PAGE_SIZE", 3)
+    monkeypatch.setattr("des_core.migration.seed.seeding.HOLE_PAGE_SIZE", 3)
     kind = {"postgres": "timestamptz", "mysql": "DATETIME(6)", "sqlite": "TEXT"}[database.kind]
     database.execute(
         f"CREATE TABLE files (uid BIGINT PRIMARY KEY, created_at {kind} NOT NULL,"
@@ -292,7 +292,7 @@ def test_pages_of_holes_miss_none_where_times_have_several_forms(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As text, every time with a space comes before every one of the same day with a T."""
-    monkeypatch.setattr("des_core.migration.seed.HOLE_PAGE_SIZE", 3)
+    monkeypatch.setattr("des_core.migration.seed.seeding.HOLE_PAGE_SIZE", 3)
     database = make_database("sqlite")
     files_table(database, 0)
     holes = {f"2024-01-01{' T'[hour % 2]}{hour:02d}:00:00" for hour in range(24)}

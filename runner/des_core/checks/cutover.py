@@ -12,21 +12,21 @@ from des_core.basics.timestamps import format_utc
 from des_core.checks.check import Check, failed, ok, warning
 from des_core.checks.patient import Patient
 from des_core.ledger.exceptions import count_open
-from des_core.migration.live_state import (
+from des_core.migration.base.seed_plan import Count
+from des_core.migration.plan import MOST_ROWS_TO_SCAN
+from des_core.migration.seed.seeding import count_archived_above, count_holes, newest_archived
+from des_core.migration.state.server_traps import (
+    find_traps,
+    read_row_versions,
+    server_version,
+    tried_versions,
+)
+from des_core.migration.state.tables import (
     CONFIG_TABLE,
     estimate_rows,
     has_table,
     read_archived_column,
     table_values,
-)
-from des_core.migration.plan import MOST_ROWS_TO_SCAN
-from des_core.migration.seed import count_archived_above, count_holes, newest_archived
-from des_core.migration.seed_plan import Count
-from des_core.migration.server_traps import (
-    find_traps,
-    read_row_versions,
-    server_version,
-    tried_versions,
 )
 from des_core.rows.flag_type import FLAG_HINT
 

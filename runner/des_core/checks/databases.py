@@ -18,8 +18,8 @@ from des_core.ledger.revisions import (
     WATERMARK,
     applied_revisions,
 )
-from des_core.migration.heads import all_heads
-from des_core.migration.live_state import find_created_at_index, read_columns
+from des_core.migration.state.heads import all_heads
+from des_core.migration.state.tables import find_created_at_index, read_columns
 from des_core.rows.schema import CreatedAtKind, count_odd_times
 
 MAX_SKEW = timedelta(seconds=5)

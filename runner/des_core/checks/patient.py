@@ -8,7 +8,7 @@ from functools import cached_property
 
 from des_core.database.connections import Database, open_database
 from des_core.ledger.watermark import Watermark, compute_target, read_watermark
-from des_core.migration.run import MigrationRun
+from des_core.migration.base.migration import Migration
 from des_core.rows.reader import SourceClock, SourceReader
 from des_core.settings.config import Settings
 
@@ -38,8 +38,8 @@ class Patient:
         return SourceReader(self.source, self.settings.database)
 
     @cached_property
-    def migration(self) -> MigrationRun:
-        return MigrationRun(self.settings, self.source, self.config)
+    def migration(self) -> Migration:
+        return Migration(self.settings, self.source, self.config)
 
     @cached_property
     def clock(self) -> SourceClock:

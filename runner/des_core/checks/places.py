@@ -12,7 +12,7 @@ from des_core.checks.check import Check, failed, ok, skipped, warning
 from des_core.checks.patient import Patient
 from des_core.ledger.archive_identity import look_at_output
 from des_core.ledger.jobs import JOB_TABLE
-from des_core.migration.live_state import has_table
+from des_core.migration.state.tables import has_table
 from des_core.packing.forecast import forecast_shards
 from des_core.reading.archive_routing import is_begun, require_same_routing
 from des_core.rows.amounts import count_waiting

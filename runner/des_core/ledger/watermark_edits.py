@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     pass
 
 
-class Direction(StrEnum):
+class MoveKind(StrEnum):
     """Which way the watermark moves; `back` replays files, `forward` skips them."""
 
     BACK = "back"
@@ -59,7 +59,7 @@ class MovePlan:
 
     before: Watermark
     to: datetime
-    direction: Direction
+    kind: MoveKind
     files: WindowStats
     flipped_exceptions: int
     shards: int
@@ -82,7 +82,7 @@ class MovePlan:
     @property
     def records_skipped(self) -> bool:
         """Whether the files that are skipped become exceptions."""
-        return self.direction is Direction.FORWARD and not self.forget and self.files.files > 0
+        return self.kind is MoveKind.FORWARD and not self.forget and self.files.files > 0
 
 
 @dataclass(frozen=True)
@@ -151,24 +151,24 @@ def _plan(
             now=format_utc(clock.now),
         )
     came_from = origin or before.archived_until
-    direction = _direction(came_from, to)
+    kind = _kind_of(came_from, to)
     start, end = min(came_from, to), max(came_from, to)
     files = source.stats(start, end)
-    if direction is Direction.FORWARD and not forget and files.files > max_captured:
+    if kind is MoveKind.FORWARD and not forget and files.files > max_captured:
         raise Refused(
             f"{files.files:,} files would be skipped, more than can be recorded as exceptions",
             hint="pack them instead: des-admin run; or raise migration.max_captured; or give them "
             "up without a trace: --forget",
             limit=max_captured,
         )
-    flips_when = direction is Direction.FORWARD
+    flips_when = kind is MoveKind.FORWARD
     with config.read() as tx:
         flipped = _count_flipped(tx, config, start, end, archived=flips_when)
         shards = _count_shards(tx, start, end)
     return MovePlan(
         before=before,
         to=to,
-        direction=direction,
+        kind=kind,
         files=files,
         flipped_exceptions=flipped,
         shards=shards,
@@ -199,8 +199,8 @@ def execute_move(
                 tx,
                 start=plan.start,
                 end=plan.end,
-                archived=plan.direction is Direction.FORWARD,
-                resolution=f"watermark {plan.direction}",
+                archived=plan.kind is MoveKind.FORWARD,
+                resolution=f"watermark {plan.kind}",
                 now=now,
             )
             record_exceptions(tx, skipped, now=now)
@@ -262,10 +262,10 @@ def _require_expected(before: Watermark, expected: datetime | None) -> None:
         )
 
 
-def _direction(before: datetime, to: datetime) -> Direction:
+def _kind_of(before: datetime, to: datetime) -> MoveKind:
     if to == before:
-        return Direction.NOWHERE
-    return Direction.BACK if to < before else Direction.FORWARD
+        return MoveKind.NOWHERE
+    return MoveKind.BACK if to < before else MoveKind.FORWARD
 
 
 def _take_over(lock: Lock, before: Watermark) -> Watermark:
@@ -332,10 +332,10 @@ def _range(config: Database, start: datetime, end: datetime) -> dict[str, object
 
 def _details(plan: MovePlan) -> dict[str, object]:
     return {
-        "direction": str(plan.direction),
+        "direction": str(plan.kind),
         "files": plan.files.files,
         "size_bytes": plan.files.size_bytes,
         "exceptions_closed": plan.flipped_exceptions,
         "skipped_recorded": plan.files.files if plan.records_skipped else 0,
-        "forgotten": plan.files.files if plan.direction is Direction.FORWARD and plan.forget else 0,
+        "forgotten": plan.files.files if plan.kind is MoveKind.FORWARD and plan.forget else 0,
     }

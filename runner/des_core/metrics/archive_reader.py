@@ -21,7 +21,7 @@ from des_core.ledger.watermark import Watermark, compute_target, read_watermark
 from des_core.metrics.backup_events import BackupEvents
 from des_core.metrics.definitions import cause_of
 from des_core.metrics.journal import CycleJournal, read_journals
-from des_core.metrics.ledger_totals import LedgerTotals, Totals
+from des_core.metrics.ledger_totals import Totals, TotalsReader
 from des_core.metrics.values import MetricValues
 from des_core.metrics.worker_progress import read_workers
 from des_core.rows.reader import SourceReader
@@ -40,7 +40,7 @@ class ArchiveReader:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._totals = LedgerTotals()
+        self._totals = TotalsReader()
         self._backups = BackupEvents()
         self._open: dict[str, Database] = {}
         self._reader: SourceReader | None = None

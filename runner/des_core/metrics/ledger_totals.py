@@ -52,7 +52,7 @@ class Totals:
         )
 
 
-class LedgerTotals:
+class TotalsReader:
     """Remembers the settled part of the ledger between reads."""
 
     def __init__(self) -> None:

@@ -7,9 +7,19 @@ from dataclasses import dataclass
 
 from des_core.basics.errors import Refused
 from des_core.ledger.revisions import Direction
+from des_core.migration.base.migration import (
+    DEFAULT_ACTOR,
+    Migration,
+    MigrationOptions,
+    Notice,
+    ignore_notice,
+    open_migration,
+    require_able_servers,
+)
 from des_core.migration.execution import carry_out
-from des_core.migration.flag_sessions import require_sessions_are_possible
-from des_core.migration.gate import require_passed
+from des_core.migration.flags.sessions import require_sessions_are_possible
+from des_core.migration.flags.throttle import require_lag_is_known
+from des_core.migration.gate.checks import require_passed
 from des_core.migration.plan import (
     MigrationPlan,
     plan_downgrade,
@@ -17,17 +27,7 @@ from des_core.migration.plan import (
     require_current,
     revisions_down,
 )
-from des_core.migration.run import (
-    DEFAULT_ACTOR,
-    MigrationOptions,
-    MigrationRun,
-    Notice,
-    ignore_notice,
-    open_run,
-    require_able_servers,
-)
 from des_core.migration.script import MigrationScript, render_scripts
-from des_core.migration.throttle import require_lag_is_known
 from des_core.settings.config import Settings
 
 
@@ -42,7 +42,7 @@ def make_plan(
     settings: Settings, *, direction: Direction, options: MigrationOptions | None = None
 ) -> MigrationPlan:
     """The plan for `up` or `down`, from the state that is found; nothing is changed."""
-    with open_run(settings, options=options, only_look=True) as migration:
+    with open_migration(settings, options=options, only_look=True) as migration:
         require_able_servers(migration.source, migration.config)
         if direction is Direction.UP:
             return plan_upgrade(migration)
@@ -59,7 +59,7 @@ def make_scripts(
     options: MigrationOptions | None = None,
 ) -> list[MigrationScript]:
     """The scripts for a DBA, in the order in which they are to be run; nothing is changed."""
-    with open_run(settings, actor=actor, options=options, only_look=True) as migration:
+    with open_migration(settings, actor=actor, options=options, only_look=True) as migration:
         return render_scripts(migration, direction)
 
 
@@ -78,7 +78,7 @@ def upgrade(
     LockHeld where somebody else is at work; WrongSchema at an unknown revision.
     """
     with (
-        open_run(settings, actor=actor, options=options, report=report) as migration,
+        open_migration(settings, actor=actor, options=options, report=report) as migration,
         migration.holding("migrate up"),
     ):
         if plan is not None:
@@ -92,7 +92,7 @@ def upgrade(
                 return MigrationReport(done)
 
 
-def _carry_out(migration: MigrationRun, plan: MigrationPlan) -> MigrationReport:
+def _carry_out(migration: Migration, plan: MigrationPlan) -> MigrationReport:
     require_passed(plan.gate)
     migration.seed_plan = plan.seed
     carry_out(migration, plan.todo, Direction.UP)
@@ -112,7 +112,7 @@ def downgrade(
     Raises as `upgrade` does.
     """
     with (
-        open_run(settings, actor=actor, options=options, report=report) as migration,
+        open_migration(settings, actor=actor, options=options, report=report) as migration,
         migration.holding("migrate down"),
     ):
         require_lag_is_known(migration)

@@ -16,18 +16,18 @@ from des_core.database.transaction import Transaction
 from des_core.ledger.events import record_event
 from des_core.ledger.jobs import SEED_JOB, read_job
 from des_core.ledger.watermark import read_watermark
-from des_core.migration.flag_jobs import COMPLIANCE_JOB, synced_until
-from des_core.migration.flags import write_formula
-from des_core.migration.live_state import read_archived_column
-from des_core.migration.run import (
+from des_core.migration.base.migration import (
     DEFAULT_ACTOR,
+    Migration,
     MigrationOptions,
-    MigrationRun,
     Notice,
     ignore_notice,
-    open_run,
+    open_migration,
 )
-from des_core.migration.throttle import require_lag_is_known
+from des_core.migration.flags.throttle import require_lag_is_known
+from des_core.migration.flags.writing import write_formula
+from des_core.migration.state.flag_jobs import COMPLIANCE_JOB, synced_until
+from des_core.migration.state.tables import read_archived_column
 from des_core.settings.config import Settings
 
 
@@ -52,7 +52,7 @@ def sync_flags(
     WrongSchema where the column is gone or there is no watermark; LockHeld while somebody works.
     """
     with (
-        open_run(
+        open_migration(
             settings, actor=actor, options=options, report=report, only_rows=True
         ) as migration,
         migration.holding("compliance sync"),
@@ -60,7 +60,7 @@ def sync_flags(
         return _sync(migration)
 
 
-def _sync(migration: MigrationRun) -> ComplianceReport:
+def _sync(migration: Migration) -> ComplianceReport:
     migration.schema.require_flag()
     require_lag_is_known(migration)
     with migration.config.read() as tx:

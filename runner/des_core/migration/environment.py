@@ -24,12 +24,18 @@ from des_core.ledger.revisions import (
     Direction,
     Revision,
 )
+from des_core.migration.base.migration import (
+    DEFAULT_ACTOR,
+    Migration,
+    MigrationOptions,
+    Notice,
+    open_migration,
+)
 from des_core.migration.execution import carry_out
-from des_core.migration.heads import all_heads
 from des_core.migration.plan import seed_needs_index
 from des_core.migration.purge import require_purge
-from des_core.migration.run import DEFAULT_ACTOR, MigrationOptions, MigrationRun, Notice, open_run
 from des_core.migration.script import render_revisions
+from des_core.migration.state.heads import all_heads
 
 if TYPE_CHECKING:
     from alembic.runtime.environment import EnvironmentContext
@@ -53,7 +59,7 @@ def run_environment(context: Any, env: Mapping[str, str]) -> None:
             if not (notice.is_detail or offline or notice.done_rows is not None):
                 context.config.print_stdout("%s", f"{notice.step}: {notice.text}")
 
-        with open_run(
+        with open_migration(
             settings, actor=actor, options=options, report=report, only_look=offline
         ) as migration:
             if offline:
@@ -81,7 +87,7 @@ def _in_alembic_words(hint: str) -> str:
     return hint
 
 
-def _run_command(context: EnvironmentContext, migration: MigrationRun) -> None:
+def _run_command(context: EnvironmentContext, migration: Migration) -> None:
     with migration.config.autocommit() as tx:
         context.configure(connection=tx.connection, version_table=VERSION_TABLE)
         steps = _steps(context, shown_heads(all_heads(migration)))
@@ -123,11 +129,11 @@ def _in_order(steps: Sequence[Any]) -> tuple[Direction, list[Revision]]:
 
 
 def _go_up(
-    context: EnvironmentContext, migration: MigrationRun, revisions: Sequence[Revision]
+    context: EnvironmentContext, migration: Migration, revisions: Sequence[Revision]
 ) -> None:
     """Refuse before the first change what a later revision would; the optional drop comes last."""
-    from des_core.migration.gate import check_gate, require_passed
-    from des_core.migration.seed import plan_seed
+    from des_core.migration.gate.checks import check_gate, require_passed
+    from des_core.migration.seed.seeding import plan_seed
 
     if WATERMARK in revisions and not seed_needs_index(migration, tuple(revisions)):
         migration.seed_plan = plan_seed(migration)
@@ -138,15 +144,13 @@ def _go_up(
 
 
 def _carry_out(
-    context: EnvironmentContext, migration: MigrationRun, revision: Revision, direction: Direction
+    context: EnvironmentContext, migration: Migration, revision: Revision, direction: Direction
 ) -> None:
     carry_out(migration, [revision], direction)
     context.config.print_stdout("%s", f"{direction}: {revision.name}, {revision.intent}")
 
 
-def _write_script(
-    context: EnvironmentContext, migration: MigrationRun, database: str | None
-) -> None:
+def _write_script(context: EnvironmentContext, migration: Migration, database: str | None) -> None:
     """`--sql`: what `des-admin migrate sql` writes for these revisions."""
     places = [branch.value for branch in Branch]
     if database is not None and database not in places:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from des_core.database.transaction import Transaction
 from des_core.ledger.revisions import Branch, Direction, Revision
-from des_core.migration.facts import Facts
-from des_core.migration.operations import Operation, Scene
-from des_core.migration.patience import patiently
-from des_core.migration.run import MigrationRun, Notice
-from des_core.migration.versions import operations_of
-from des_core.migration.watermark_moved import WatermarkMoved
+from des_core.migration.base.migration import Migration, Notice
+from des_core.migration.operations.facts import Facts
+from des_core.migration.operations.kinds import Operation, Scene
+from des_core.migration.operations.versions import operations_of
+from des_core.migration.steps.patience import patiently
+from des_core.migration.work.config_row import WatermarkMoved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MOST_MOVES = 5
 
 
-def carry_out(migration: MigrationRun, revisions: Iterable[Revision], direction: Direction) -> None:
+def carry_out(migration: Migration, revisions: Iterable[Revision], direction: Direction) -> None:
     """These revisions in the given order, each on the database that it changes."""
     for revision in revisions:
         for attempt in count(1):
@@ -38,7 +38,7 @@ def carry_out(migration: MigrationRun, revisions: Iterable[Revision], direction:
                 migration.tell(revision.name, "write_flags", str(moved))
 
 
-def _carry_out_revision(migration: MigrationRun, revision: Revision, direction: Direction) -> None:
+def _carry_out_revision(migration: Migration, revision: Revision, direction: Direction) -> None:
     alone = count()
     scene = Scene(migration, revision, direction, Facts(migration))
     for _group, members in groupby(
@@ -87,7 +87,7 @@ def _choose(start: Scene, members: Sequence[Operation]) -> list[tuple[Operation,
     return chosen
 
 
-def _run_together(migration: MigrationRun, chosen: list[tuple[Operation, Scene]]) -> None:
+def _run_together(migration: Migration, chosen: list[tuple[Operation, Scene]]) -> None:
     first, scene = chosen[0]
 
     def work(tx: Transaction) -> None:

@@ -22,15 +22,15 @@ from des_core.ledger.revisions import (
     Revision,
     applied_revisions,
 )
-from des_core.migration.blockers import Blocker, find_blockers
-from des_core.migration.gate import GateFinding, check_gate, preview_gate
-from des_core.migration.heads import all_heads
-from des_core.migration.live_state import estimate_rows, serves_windows, table_values
-from des_core.migration.planned import PlannedStatement, list_statements
-from des_core.migration.run import MigrationRun
-from des_core.migration.seed import plan_seed, require_times
-from des_core.migration.seed_plan import SeedPlan
-from des_core.migration.server_traps import RowVersions, read_row_versions
+from des_core.migration.base.migration import Migration
+from des_core.migration.base.seed_plan import SeedPlan
+from des_core.migration.gate.checks import GateFinding, check_gate, preview_gate
+from des_core.migration.operations.planned import PlannedStatement, list_statements
+from des_core.migration.seed.seeding import plan_seed, require_times
+from des_core.migration.state.blockers import Blocker, find_blockers
+from des_core.migration.state.heads import all_heads
+from des_core.migration.state.server_traps import RowVersions, read_row_versions
+from des_core.migration.state.tables import estimate_rows, serves_windows, table_values
 
 HASH_LENGTH = 12
 # Up to so many rows the seed may be looked for without an index on created_at: a second's work.
@@ -66,7 +66,7 @@ class MigrationPlan:
         return tuple(BY_NAME[name] for name in self.revisions)
 
 
-def plan_upgrade(migration: MigrationRun) -> MigrationPlan:
+def plan_upgrade(migration: Migration) -> MigrationPlan:
     """What `up` has to do. Refused where the seed cannot be chosen; nothing is changed.
 
     Where looking for the seed would read a big table from end to end, it is the plan as far as
@@ -91,7 +91,7 @@ def plan_upgrade(migration: MigrationRun) -> MigrationPlan:
     return _make_plan(migration, Direction.UP, revisions, statements, seed, gate)
 
 
-def require_table_is_able(migration: MigrationRun) -> None:
+def require_table_is_able(migration: Migration) -> None:
     """Refused where the column says neither yes nor no, or the table knows no transactions."""
     migration.schema.require_flag()
     with migration.source.read() as tx:
@@ -106,7 +106,7 @@ def require_table_is_able(migration: MigrationRun) -> None:
         )
 
 
-def plan_downgrade(migration: MigrationRun) -> MigrationPlan:
+def plan_downgrade(migration: Migration) -> MigrationPlan:
     """What `down` has to do; nothing is changed.
 
     Refused where a row's time is no time, and where SQL moved the watermark ahead of packing.
@@ -124,7 +124,7 @@ def plan_downgrade(migration: MigrationRun) -> MigrationPlan:
     return _make_plan(migration, Direction.DOWN, revisions, statements, None, [])
 
 
-def revisions_up(migration: MigrationRun) -> tuple[Revision, ...]:
+def revisions_up(migration: Migration) -> tuple[Revision, ...]:
     """The revisions that `up` has to run, in order."""
     done = applied_revisions(all_heads(migration))
     return tuple(
@@ -135,7 +135,7 @@ def revisions_up(migration: MigrationRun) -> tuple[Revision, ...]:
     )
 
 
-def seed_needs_index(migration: MigrationRun, revisions: tuple[Revision, ...]) -> bool:
+def seed_needs_index(migration: Migration, revisions: tuple[Revision, ...]) -> bool:
     """Whether the index must come first, because looking for the seed would scan a big table."""
     if WATERMARK not in revisions or CREATED_AT_INDEX not in revisions:
         return False
@@ -144,7 +144,7 @@ def seed_needs_index(migration: MigrationRun, revisions: tuple[Revision, ...]) -
     return is_big and not serves_windows(migration)
 
 
-def revisions_down(migration: MigrationRun) -> tuple[Revision, ...]:
+def revisions_down(migration: Migration) -> tuple[Revision, ...]:
     """The revisions that `down` has to undo, in order."""
     done = applied_revisions(all_heads(migration))
     return tuple(
@@ -154,7 +154,7 @@ def revisions_down(migration: MigrationRun) -> tuple[Revision, ...]:
     )
 
 
-def require_current(migration: MigrationRun, plan: MigrationPlan) -> None:
+def require_current(migration: Migration, plan: MigrationPlan) -> None:
     """Refused where somebody migrated between the plan and its execution."""
     needed = (
         revisions_up(migration) if plan.direction is Direction.UP else revisions_down(migration)
@@ -171,7 +171,7 @@ def require_current(migration: MigrationRun, plan: MigrationPlan) -> None:
 
 
 def _make_plan(
-    migration: MigrationRun,
+    migration: Migration,
     direction: Direction,
     revisions: tuple[Revision, ...],
     statements: Iterable[PlannedStatement],
@@ -198,7 +198,7 @@ def _make_plan(
 
 
 def _hash(
-    migration: MigrationRun,
+    migration: Migration,
     direction: Direction,
     revisions: tuple[str, ...],
     statements: tuple[PlannedStatement, ...],
@@ -217,7 +217,7 @@ def _hash(
     return hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]
 
 
-def _number(migration: MigrationRun, query: str, column: str) -> int | None:
+def _number(migration: Migration, query: str, column: str) -> int | None:
     with migration.source.read() as tx:
         statement = migration.source_catalog.get(query)
         row = tx.run(statement, table_values(migration)).first()

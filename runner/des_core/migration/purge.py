@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from des_core.basics.errors import Refused
-from des_core.migration.operations import Check, Scene
-from des_core.migration.run import MigrationRun
+from des_core.migration.base.migration import Migration
+from des_core.migration.operations.kinds import Check, Scene
 
 
-def require_purge(migration: MigrationRun) -> None:
+def require_purge(migration: Migration) -> None:
     """Refused unless `purge` was asked for."""
     if not migration.options.purge:
         raise Refused(

@@ -19,12 +19,12 @@ from des_core.database.stored_time import to_stored
 from des_core.ledger.archive_table import seed_details
 from des_core.ledger.revisions import DROP_ARCHIVED, LEDGER, REVISIONS, Branch, Direction, Revision
 from des_core.ledger.watermark import read_watermark
-from des_core.migration.facts import Facts
-from des_core.migration.live_state import CONFIG_TABLE, has_table
-from des_core.migration.operations import Operation, Scene
-from des_core.migration.run import MigrationRun
-from des_core.migration.script_writer import ScriptWriter
-from des_core.migration.versions import operations_of
+from des_core.migration.base.migration import Migration
+from des_core.migration.operations.facts import Facts
+from des_core.migration.operations.kinds import Operation, Scene
+from des_core.migration.operations.versions import operations_of
+from des_core.migration.state.tables import CONFIG_TABLE, has_table
+from des_core.migration.steps.script_writer import ScriptWriter
 
 _USAGE = {
     Dialect.POSTGRES: "psql -X -v ON_ERROR_STOP=1 -f FILE",
@@ -73,7 +73,7 @@ class MigrationScript:
     text: str
 
 
-def render_scripts(migration: MigrationRun, direction: Direction) -> list[MigrationScript]:
+def render_scripts(migration: Migration, direction: Direction) -> list[MigrationScript]:
     """The scripts for all the way up or down, in the order in which they are to be run."""
     options = migration.options
     chosen = [
@@ -87,7 +87,7 @@ def render_scripts(migration: MigrationRun, direction: Direction) -> list[Migrat
 
 
 def render_revisions(
-    migration: MigrationRun, revisions: Sequence[Revision], direction: Direction
+    migration: Migration, revisions: Sequence[Revision], direction: Direction
 ) -> list[MigrationScript]:
     """The scripts for these revisions, in the order in which they are to be run."""
     parts = list(_texts(migration, revisions, direction))
@@ -103,7 +103,7 @@ def render_revisions(
     ]
 
 
-def _texts(migration: MigrationRun, revisions: Sequence[Revision], direction: Direction) -> Texts:
+def _texts(migration: Migration, revisions: Sequence[Revision], direction: Direction) -> Texts:
     writers = {branch: _writer(migration, branch) for branch in Branch}
     facts = Facts(migration, _presumed(revisions, direction))
     for revision in revisions:
@@ -137,7 +137,7 @@ def _presumed(revisions: Sequence[Revision], direction: Direction) -> Mapping[st
     return {**_BEFORE_DOWN, **(_WITHOUT_COLUMN if DROP_ARCHIVED in revisions else {})}
 
 
-def _writer(migration: MigrationRun, branch: Branch) -> ScriptWriter:
+def _writer(migration: Migration, branch: Branch) -> ScriptWriter:
     database, settings = migration.database(branch), migration.settings
     apart = not migration.shares_database
     values: dict[str, object] = {
@@ -158,7 +158,7 @@ def _writer(migration: MigrationRun, branch: Branch) -> ScriptWriter:
     )
 
 
-def _watermark_of(migration: MigrationRun) -> dict[str, object]:
+def _watermark_of(migration: Migration) -> dict[str, object]:
     if not has_table(migration.config, CONFIG_TABLE):
         return {}
     with migration.config.read() as tx:
@@ -167,7 +167,7 @@ def _watermark_of(migration: MigrationRun) -> dict[str, object]:
 
 
 def _script(
-    migration: MigrationRun,
+    migration: Migration,
     place: str,
     branch: Branch,
     direction: Direction,

@@ -11,15 +11,15 @@ from des_core.ledger.jobs import JOB_TABLE, SEED_JOB, Job, read_job
 from des_core.ledger.revisions import REVISIONS, WATERMARK, applied_revisions
 from des_core.ledger.watermark import Watermark, read_watermark
 from des_core.locks.lock import lock_holder
-from des_core.migration.flag_jobs import ROLLBACK_JOB
-from des_core.migration.heads import all_heads
-from des_core.migration.live_state import (
+from des_core.migration.base.migration import Migration, open_migration
+from des_core.migration.state.flag_jobs import ROLLBACK_JOB
+from des_core.migration.state.heads import all_heads
+from des_core.migration.state.tables import (
     CONFIG_TABLE,
     find_created_at_index,
     has_table,
     read_archived_column,
 )
-from des_core.migration.run import MigrationRun, open_run
 from des_core.settings.config import Settings
 
 if TYPE_CHECKING:
@@ -60,11 +60,11 @@ class MigrationStatus:
 
 def read_status(settings: Settings) -> MigrationStatus:
     """Look at both databases. WrongSchema at a revision that this version does not know."""
-    with open_run(settings, only_look=True) as migration:
+    with open_migration(settings, only_look=True) as migration:
         return _read(migration)
 
 
-def _read(migration: MigrationRun) -> MigrationStatus:
+def _read(migration: Migration) -> MigrationStatus:
     done = applied_revisions(all_heads(migration))
     config = migration.config
     index = find_created_at_index(migration)

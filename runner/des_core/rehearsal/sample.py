@@ -19,15 +19,15 @@ from des_core.backup.statements import BackupCatalog
 from des_core.basics.errors import DesError, Refused
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import EARLIEST, floor_day
-from des_core.migration.live_state import (
+from des_core.migration.base.migration import Migration
+from des_core.migration.plan import MOST_ROWS_TO_SCAN
+from des_core.migration.seed.seeding import newest_archived, newest_row, oldest_row
+from des_core.migration.state.tables import (
     estimate_rows,
     read_columns,
     serves_windows,
     table_values,
 )
-from des_core.migration.plan import MOST_ROWS_TO_SCAN
-from des_core.migration.run import MigrationRun
-from des_core.migration.seed import newest_archived, newest_row, oldest_row
 
 DAYS = 8
 DAY = timedelta(days=1)
@@ -43,7 +43,7 @@ class Sample:
     days: int
 
 
-def copy_sample(migration: MigrationRun, scratch: Target, rows_per_day: int) -> Sample:
+def copy_sample(migration: Migration, scratch: Target, rows_per_day: int) -> Sample:
     """The table and some of its rows. Refused where the server cannot make the table again."""
     try:
         _make_table(migration, scratch)
@@ -63,7 +63,7 @@ def copy_sample(migration: MigrationRun, scratch: Target, rows_per_day: int) -> 
     return Sample(rows, days)
 
 
-def read_all(migration: MigrationRun) -> list[Row]:
+def read_all(migration: Migration) -> list[Row]:
     """Every row of a scratch copy, by uid and created_at, each as a dictionary of its columns."""
     rows: list[Row] = []
     start, end = oldest_row(migration) - _TICK, newest_row(migration)
@@ -71,7 +71,7 @@ def read_all(migration: MigrationRun) -> list[Row]:
     return rows
 
 
-def _pages(migration: MigrationRun, rows_per_day: int) -> tuple[Iterator[list[Row]], int]:
+def _pages(migration: Migration, rows_per_day: int) -> tuple[Iterator[list[Row]], int]:
     is_postgres = migration.source.dialect is Dialect.POSTGRES
     estimate = estimate_rows(migration) or 0
     if is_postgres and estimate > MOST_ROWS_TO_SCAN and not serves_windows(migration):
@@ -84,7 +84,7 @@ def _pages(migration: MigrationRun, rows_per_day: int) -> tuple[Iterator[list[Ro
     return (_read(migration, "sample", values, rows_per_day) for values in windows), len(days)
 
 
-def _choose_days(migration: MigrationRun) -> list[datetime]:
+def _choose_days(migration: Migration) -> list[datetime]:
     """Days that hold rows: spread evenly, and the last before and the first after the seed."""
     oldest, newest = oldest_row(migration), newest_row(migration)
     if newest == EARLIEST:
@@ -97,14 +97,14 @@ def _choose_days(migration: MigrationRun) -> list[datetime]:
     return sorted({floor_day(moment) for moment in found if moment is not None})
 
 
-def _read(migration: MigrationRun, name: str, values: dict[str, Any], limit: int) -> list[Row]:
+def _read(migration: Migration, name: str, values: dict[str, Any], limit: int) -> list[Row]:
     statement = migration.source_catalog.load("rehearsal", f"{name}.sql")
     with migration.source.read() as tx:
         result = tx.run(statement, {**values, "row_limit": limit})
         return [dict(row._mapping) for row in result]
 
 
-def _make_table(migration: MigrationRun, scratch: Target) -> None:
+def _make_table(migration: Migration, scratch: Target) -> None:
     settings, dialect = migration.settings.database, migration.source.dialect
     name = scratch.url.database or ""
     catalog = BackupCatalog(dialect, settings, scratch=name)
@@ -120,7 +120,7 @@ def _make_table(migration: MigrationRun, scratch: Target) -> None:
             tx.connection.exec_driver_sql(text, None, {"no_parameters": True})
 
 
-def _insert(migration: MigrationRun, scratch: Target, rows: list[Row]) -> None:
+def _insert(migration: Migration, scratch: Target, rows: list[Row]) -> None:
     """As they are, but for what the table computes by itself."""
     if not rows:
         return
@@ -146,7 +146,7 @@ def _insert(migration: MigrationRun, scratch: Target, rows: list[Row]) -> None:
         tx.connection.execute(sa.insert(target).values(marks), numbered)
 
 
-def _schema(migration: MigrationRun) -> str | None:
+def _schema(migration: Migration) -> str | None:
     """The scratch database of the MySQL family stands for the schema."""
     is_mysql = migration.source.dialect is Dialect.MYSQL
     return None if is_mysql else migration.settings.database.table.schema

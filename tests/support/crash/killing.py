@@ -88,9 +88,9 @@ def _live_until(job: dict[str, Any], statements: int, moment: str, delay_s: floa
     from sqlalchemy.engine import Engine
 
     from des_core.basics.errors import LockHeld
-    from des_core.migration import flags
     from des_core.migration.apply import downgrade, upgrade
-    from des_core.migration.run import MigrationOptions
+    from des_core.migration.base.migration import MigrationOptions
+    from des_core.migration.flags import writing as flags
     from des_core.settings.config import (
         DatabaseSettings,
         PackerSettings,

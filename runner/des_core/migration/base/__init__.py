@@ -1,0 +1,1 @@
+"""What one migration works with: both databases, what was asked for, the initial watermark."""

@@ -1,0 +1,138 @@
+"""The drop tried before anything goes: where a server refuses it, nothing has changed.
+
+PostgreSQL: there and back, in a transaction that is rolled back. MySQL and MariaDB: there and back
+on an empty table of the same shape. SQLite: in an empty copy of the schema, in memory.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
+from functools import cached_property
+
+from des_core.basics.errors import DatabaseUnreachable, DesError, LockHeld, Refused
+from des_core.basics.identifiers import Dialect, TableName
+from des_core.database.catalog import Catalog
+from des_core.database.errors import is_busy
+from des_core.database.transaction import Transaction
+from des_core.ledger.revisions import DROP_ARCHIVED, Branch
+from des_core.migration.base.migration import Migration
+from des_core.migration.operations.kinds import Scene, Work
+from des_core.migration.operations.planned import PlannedStatement
+from des_core.migration.steps.patience import patiently
+from des_core.migration.steps.sql_file import Step, get_step
+from des_core.migration.steps.statements import run_steps
+
+UP, DOWN = f"{DROP_ARCHIVED.name}.up", f"{DROP_ARCHIVED.name}.down"
+TABLE = "des_archive_trial"
+
+
+class TrialCatalog(Catalog):
+    """The statements on `files`, for an empty table of the same shape."""
+
+    def __init__(self, migration: Migration) -> None:
+        settings = migration.settings.database
+        super().__init__(migration.source.dialect, settings)
+        self._trial = TableName(TABLE, settings.table.schema).quoted(self.dialect)
+        self._real = settings.table.quoted(self.dialect)
+
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        return {**super().names, "files": self._trial, "model": self._real}
+
+
+def _statements(scene: Scene) -> Iterator[PlannedStatement]:
+    migration = scene.migration
+    if migration.source.dialect is Dialect.MYSQL:
+        for step in _trial_steps(scene):
+            yield scene.step(Branch.SOURCE, step)
+    elif migration.source.dialect is Dialect.POSTGRES:
+        for step in _there_and_back(migration.source_catalog):
+            yield scene.step(Branch.SOURCE, step)
+
+
+def _try_drop(scene: Scene) -> None:
+    attempts = {
+        Dialect.POSTGRES: _try_and_roll_back,
+        Dialect.MYSQL: _try_on_empty_table,
+        Dialect.SQLITE: _try_in_memory,
+    }
+    try:
+        attempts[scene.migration.source.dialect](scene)
+    except (DatabaseUnreachable, LockHeld):
+        raise  # these say nothing about the server's answer
+    except DesError as exc:
+        if isinstance(exc, Refused) or is_busy(exc):
+            raise
+        raise _refused(scene.migration, exc.message) from exc
+
+
+def _try_and_roll_back(scene: Scene) -> None:
+    steps = _there_and_back(scene.migration.source_catalog)
+
+    def work(tx: Transaction) -> None:
+        attempt = tx.connection.begin_nested()
+        try:
+            for step in steps:
+                tx.run(step.statement)
+        finally:
+            attempt.rollback()
+
+    patiently(scene.migration, scene.migration.source, "try_drop", work)
+
+
+def _there_and_back(catalog: Catalog) -> list[Step]:
+    names = ((UP, "drop_archived"), (DOWN, "add_archived"), (DOWN, "default_false"))
+    return [get_step(catalog, file_name, name) for file_name, name in names]
+
+
+def _trial_steps(scene: Scene) -> list[Step]:
+    catalog = TrialCatalog(scene.migration)
+    remove = get_step(catalog, "table", "remove", folder="trial")
+    steps = [remove, get_step(catalog, "table", "create", folder="trial")]
+    if scene.facts.has_packer_index:
+        steps.append(get_step(catalog, UP, "drop_created_archived_index"))
+    return [*steps, *_there_and_back(catalog), remove]
+
+
+def _try_on_empty_table(scene: Scene) -> None:
+    *steps, remove = _trial_steps(scene)
+    try:
+        for step in steps:
+            run_steps(scene.migration, Branch.SOURCE, scene.revision.name, [step])
+    finally:
+        run_steps(scene.migration, Branch.SOURCE, scene.revision.name, [remove])
+
+
+def _try_in_memory(scene: Scene) -> None:
+    migration = scene.migration
+    with migration.source.read() as tx:
+        parts = [str(row.sql) for row in tx.run(migration.source_catalog.get("migration_schema"))]
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as memory:
+        for part in parts:
+            with suppress(sqlite3.Error):  # a virtual table whose module is not here
+                memory.execute(part)
+        try:
+            for name in ("drop_created_archived_index", "drop_archived"):
+                memory.execute(get_step(migration.source_catalog, UP, name).statement.sql)
+        except sqlite3.Error as exc:
+            raise _refused(migration, str(exc)) from exc
+
+
+def _refused(migration: Migration, answer: str) -> Refused:
+    return Refused(
+        f"the column archived stays: this server would not drop it: {answer}",
+        hint="nothing was changed; keep the column: des-admin migrate up, without --drop-archived",
+        table=str(migration.settings.database.table),
+    )
+
+
+TRY_DROP = Work(
+    name="try_drop",
+    branch=Branch.SOURCE,
+    says="the drop, tried where it changes nothing: a server that refuses it does so now",
+    when=lambda facts: facts.has_column,
+    statements=_statements,
+    act=_try_drop,
+)

@@ -1,0 +1,1 @@
+"""What is really there, asked each time: tables, revisions, jobs, blockers, traps of servers."""

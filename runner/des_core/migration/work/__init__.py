@@ -1,0 +1,1 @@
+"""The operations of the four revisions: index, watermark row, column archived and its flags."""
