@@ -36,6 +36,7 @@ class PackerConfig:
     before it is adopted: `all`, or a `sample`.
     `uids_repeat` where nothing keeps two rows from having one uid: what a shard has under a uid is
     then taken for a row's file only if the bytes agree.
+    With `dictionary`, the small files of a slice are compressed with what they have in common.
     """
 
     output_dir: str
@@ -53,6 +54,7 @@ class PackerConfig:
     object_store: ObjectStoreConfig = field(default_factory=ObjectStoreConfig)
     uids_repeat: bool = False
     adoption_check: str = "all"
+    dictionary: bool = False
     scheduler: str | None = None
     scheduler_without_tls: bool = False
 

@@ -19,11 +19,11 @@ from des_core.ledger.watermark import Watermark
 from des_core.packing.row_spool import RowSpool, decode_rows
 from des_core.packing.tasks import ShardTask
 from des_core.process.logs import get_logger
-from des_core.reading.retriever import StorageBigFiles
 from des_core.records import SourceRow
 from des_core.shard_io import ShardReader, open_shard, verify_shard
 from des_core.sources.needed import NeededFiles
 from des_core.sources.removal import Kept, KeptSourceError, SourceRemover
+from des_core.storage.companions import companions_of
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink
 from watermark_orchestrator.stopping import StopRequest
@@ -219,7 +219,7 @@ class DeletionPass:
         """A reader of the shard, after all of it was read and compared with the ledger."""
         storage = self.archive.storage
         try:
-            reader = open_shard(storage.open(shard.record.name), StorageBigFiles(storage))
+            reader = open_shard(storage.open(shard.record.name), companions_of(storage))
         except FileNotFoundError as exc:
             raise DamagedShard("a shard is missing", shard=shard.record.name) from exc
         try:

@@ -26,6 +26,7 @@ class Tally:
     adopted: list[ShardRecord] = field(default_factory=list)
     failures: list[FileFailure] = field(default_factory=list)
     bigfiles: list[str] = field(default_factory=list)
+    dictionaries: set[str] = field(default_factory=set)
     files_out: int = 0
     files_present: int = 0
     bytes_in: int = 0
@@ -40,6 +41,7 @@ class Tally:
         self.adopted += outcome.adopted
         self.failures += outcome.failures
         self.bigfiles += outcome.bigfiles
+        self.dictionaries.update(outcome.dictionaries)
         self.files_out += outcome.files_out
         self.files_present += outcome.files_present
         self.bytes_in += outcome.bytes_in
@@ -60,6 +62,7 @@ def make_durable(
         n_bits=n_bits,
         shards=tally.shards,
         bigfiles=tuple(tally.bigfiles),
+        dictionaries=tuple(sorted(tally.dictionaries)),
         kind=kind,
     )
     write_manifest(storage, manifest, worker=worker)

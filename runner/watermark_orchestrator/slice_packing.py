@@ -3,10 +3,11 @@
 Order is the safety argument:
 
 1. The rows of the slice are read once and parted by (day, bucket).
-2. Each (day, bucket) becomes shards that are written, synced, read back and published without
+2. The dictionary that they are compressed with, if any, is made durable (`slice_dictionary`).
+3. Each (day, bucket) becomes shards that are written, synced, read back and published without
    replacing anything.
-3. The directory is synced, so that the names are durable too.
-4. The manifest of the slice is published and synced.
+4. The directory is synced, so that the names are durable too.
+5. The manifest of the slice is published and synced.
 
 Only then may `commit` record the slice. A crash before that leaves shards which the next try finds.
 """
@@ -30,6 +31,7 @@ from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.brake import Brake
 from watermark_orchestrator.durable_slice import Tally, make_durable
 from watermark_orchestrator.progress_events import ProgressEvent
+from watermark_orchestrator.slice_dictionary import choose_dictionaries
 from watermark_orchestrator.slices import Window
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ def pack_rows(
         run.progress(ProgressEvent("slice_started", window, files_total=spool.rows))
         tally = Tally(spool.rows)
         brake = run.brake if kind == "window" else None
-        _pack_tasks(run, spool, window, tally, brake)
+        _pack_tasks(run, kind, spool, window, tally, brake)
     if brake is not None:
         brake.add(tally.rows, len(tally.failures))
     worker, workers = (0, 1) if share is None else (share.worker_id, share.workers_total)
@@ -88,7 +90,7 @@ def pack_rows(
         bytes_out=sum(shard.size_bytes for shard in tally.new),
         started_at=started_at,
         finished_at=datetime.now(UTC),
-        versions=_versions(archive),
+        versions=_versions(archive, tally.dictionaries),
         worker=worker,
         workers=workers,
     )
@@ -104,18 +106,19 @@ def _fill(run: Run, spool: RowSpool, pages: Iterable[list[SourceRow]], share: Sh
 
 
 def _pack_tasks(
-    run: Run, spool: RowSpool, window: Window, tally: Tally, brake: Brake | None
+    run: Run, kind: str, spool: RowSpool, window: Window, tally: Tally, brake: Brake | None
 ) -> None:
     days = spool.days()
     if not days:
         return
+    dictionary_of = choose_dictionaries(run, kind, window)
     existing = run.archive.storage.list_shards(days)
     config = run.archive.config
     known: set[str] = set()
     with config.read() as tx:
         for day in sorted(days):
             known |= shard_names_of_day(tx, day)
-    for outcome in run.packer.pack(spool.tasks(existing, known)):
+    for outcome in run.packer.pack(spool.tasks(existing, known, dictionary_of)):
         run.stop.check()
         run.lock.keep()
         tally.add(outcome)
@@ -126,8 +129,9 @@ def _pack_tasks(
     run.stop.check()
 
 
-def _versions(archive: Archive) -> str:
+def _versions(archive: Archive, dictionaries: set[str]) -> str:
     """What packed it, and what must stay as it was: the routing, and the table."""
     made_by = {"des_admin": des_core.__version__, "python": platform.python_version()}
     kept = {"n_bits": archive.packer_config.n_bits, **table_facts(archive.source.settings.table)}
-    return json.dumps({**made_by, **kept})
+    packed_with = {"dictionaries": sorted(dictionaries)} if dictionaries else {}
+    return json.dumps({**made_by, **kept, **packed_with})

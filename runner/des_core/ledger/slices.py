@@ -174,11 +174,35 @@ def known_shard(row: Row[Any]) -> KnownShard:
     return KnownShard(record, int(row.slice_id), optional_from_stored(row.verified_at))
 
 
+def dictionary_of_window(tx: Transaction, start: datetime, end: datetime) -> str | None:
+    """The dictionary that the window was packed with before, by this worker or by another."""
+    rows = tx.run("slice_packings", {"window_start": start, "window_end": end})
+    return _first_dictionary(row.versions for row in rows)
+
+
+def dictionary_of_day(tx: Transaction, day: date) -> str | None:
+    """The first dictionary that shards of the UTC day were packed with."""
+    return _first_dictionary(row.versions for row in tx.run("day_packings", {"day": day}))
+
+
+def _first_dictionary(versions: Iterable[str]) -> str | None:
+    for text in versions:
+        names = parse_versions(text).get("dictionaries")
+        if isinstance(names, list) and names:
+            return str(names[0])
+    return None
+
+
 def newest_versions(ledger: Database) -> dict[str, Any]:
     """What the newest slice says of how it was packed; empty where there is none, or nonsense."""
     with ledger.read() as tx:
         newest = newest_slices(tx, limit=1)
+    return parse_versions(newest[0].record.versions) if newest else {}
+
+
+def parse_versions(text: str) -> dict[str, Any]:
+    """What a slice says of how it was packed; empty where that is nonsense."""
     with suppress(ValueError):
-        versions = json.loads(newest[0].record.versions) if newest else {}
+        versions = json.loads(text)
         return versions if isinstance(versions, dict) else {}
     return {}

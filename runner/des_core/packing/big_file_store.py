@@ -20,27 +20,19 @@ from des_core.shard_io.bigfiles import (
     big_file_name,
     stream_checked,
 )
-from des_core.shard_io.blobs import Blob, LocalBlob
+from des_core.shard_io.blobs import LocalBlob
 from des_core.sources.files import BigSource
 from des_core.storage.directory import Storage
 from des_core.storage.drafts import Draft
 
 
 class BigFileStore:
-    """The big files of a storage: to be added to, and to be read by shard readers."""
+    """Adds to the big files of a storage."""
 
     def __init__(self, storage: Storage, check: Callable[[], None] = lambda: None) -> None:
         """`check` is called between pieces, and raises to interrupt."""
         self._storage = storage
         self._check = check
-
-    def open(self, sha256: str) -> Blob:
-        """The content; `DamagedShard` where it is missing."""
-        name = big_file_name(sha256)
-        try:
-            return self._storage.open(name)
-        except FileNotFoundError as exc:
-            raise DamagedShard("a big file is missing", big_file=name) from exc
 
     def store(self, source: BigSource) -> BigFile:
         """Copy, publish. `SourceFailure` if the source changed, `StorageError` if we failed."""

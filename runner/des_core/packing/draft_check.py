@@ -25,6 +25,7 @@ import zstandard
 
 from des_core.basics.errors import DamagedShard
 from des_core.shard_io import Blob, BytesBlob, Codec, ShardStats
+from des_core.shard_io.dictionaries import Dictionary
 from des_core.shard_io.index import Frame, read_frame
 from des_core.shard_io.layout import (
     BIG_V2,
@@ -43,6 +44,10 @@ _Entry = tuple[int, int, int, int]
 _RAW = int(Codec.NONE)
 _BIG = -1
 
+# In a zstd frame: the descriptor behind the magic number, and what of it says that an id follows.
+DESCRIPTOR_AT = 4
+DICTIONARY_FLAGS = 3
+
 # A window is decoded at once: bounded in what is read, in what comes out, and in entries.
 WINDOW_STORED = 1 << 20
 WINDOW_CONTENT = 8 << 20
@@ -58,18 +63,41 @@ class _Window:
     segments: array[int] = field(default_factory=lambda: array("Q"))
     sizes: array[int] = field(default_factory=lambda: array("Q"))
 
+    def parted(self, stored: bytes) -> tuple[_Window, _Window]:
+        """The frames that name no dictionary, and those that name one."""
+        parts = _Window(self.start, self.end), _Window(self.start, self.end)
+        places = iter(self.segments)
+        for offset, length, size in zip(places, places, self.sizes, strict=True):
+            part = parts[bool(stored[offset + DESCRIPTOR_AT] & DICTIONARY_FLAGS)]
+            part.segments.extend((offset, length))
+            part.sizes.append(size)
+        return parts
+
 
 class DraftCheck:
-    """Checks drafts one after another with one decompressor."""
+    """Checks drafts one after another; what decodes them is kept from one to the next."""
 
     def __init__(self) -> None:
-        self._decompressor = zstandard.ZstdDecompressor()
+        self._alone = zstandard.ZstdDecompressor()
+        self._dictionary: Dictionary | None = None
+        self._with_dictionary = self._alone
 
-    def check(self, blob: Blob, written: ShardStats, whole: bytes | None = None) -> None:
+    def check(
+        self,
+        blob: Blob,
+        written: ShardStats,
+        whole: bytes | None = None,
+        dictionary: Dictionary | None = None,
+    ) -> None:
         """`DamagedShard` unless the file is what the writer counted and hashed.
 
-        `whole` is all that was written, if it is still in memory.
+        `whole` is all that was written, if it is still in memory; `dictionary` what its small
+        files were compressed with.
         """
+        if dictionary is not self._dictionary:
+            self._dictionary = dictionary
+            if dictionary is not None:
+                self._with_dictionary = zstandard.ZstdDecompressor(dict_data=dictionary.zstd())
         try:
             if whole is not None:
                 blob = _read_equal(blob, whole)
@@ -87,8 +115,7 @@ class DraftCheck:
             if not is_equal:
                 digest.update(stored)
             position = window.end
-            if window.sizes:
-                self._decode(stored, window)
+            self._decode_all(stored, window)
         if position != frame.index_start:
             raise DamagedShard("the payloads do not reach the index", offset=position)
         digest.update(index)
@@ -96,10 +123,20 @@ class DraftCheck:
         if not is_equal and digest.hexdigest() != written.sha256:
             raise _not_as_written()
 
-    def _decode(self, stored: bytes, window: _Window) -> None:
+    def _decode_all(self, stored: bytes, window: _Window) -> None:
+        if self._dictionary is None:
+            _decode(self._alone, stored, window)
+            return
+        alone, with_dictionary = window.parted(stored)
+        _decode(self._alone, stored, alone)
+        _decode(self._with_dictionary, stored, with_dictionary)
+
+
+def _decode(decompressor: zstandard.ZstdDecompressor, stored: bytes, window: _Window) -> None:
+    if window.sizes:
         frames = zstandard.BufferWithSegments(stored, window.segments.tobytes())
         try:
-            decoded = self._decompressor.multi_decompress_to_buffer(
+            decoded = decompressor.multi_decompress_to_buffer(
                 frames, decompressed_sizes=window.sizes.tobytes()
             )
         except (zstandard.ZstdError, ValueError) as exc:

@@ -25,8 +25,11 @@ from des_core.shard_io import (
     Compression,
     PayloadEncoder,
 )
+from des_core.shard_io.dictionaries import Dictionary
 from des_core.sources.files import SourceOpener
 from des_core.sources.read_ahead import ReadAhead
+from des_core.storage.companions import companions_of
+from des_core.storage.dictionaries import load_dictionary
 from des_core.storage.directory import Storage
 
 # Shards whose fsync may be under way while the next is written. File systems commit
@@ -49,12 +52,15 @@ class TaskPacker:
         check: Callable[[], None] = lambda: None,
     ) -> None:
         """`check` is called before each file and each piece; what it raises ends the packing."""
-        codec = Codec.NONE if config.codec == "none" else Codec.ZSTD
-        encoder = PayloadEncoder(Compression(codec, config.level))
+        self._compression = Compression(
+            Codec.NONE if config.codec == "none" else Codec.ZSTD, config.level
+        )
         self._storage = storage
         self._sources, self._config = sources, config
         self._bigfiles = BigFileStore(storage, check)
-        self._tools = PackingTools(config, storage, encoder, self._bigfiles)
+        self._companions = companions_of(storage)
+        self._tools = self._make_tools(None)
+        self._tools_of: tuple[str | None, PackingTools] = (None, self._tools)
         self._reader = ReadAhead(
             sources,
             config.read_concurrency,
@@ -97,9 +103,9 @@ class TaskPacker:
     def _pack_task(self, task: ShardTask) -> Tally:
         tally = Tally()
         present = PresentShards(
-            task, self._storage, self._bigfiles, tally, self._sources, self._config
+            task, self._storage, self._companions, tally, self._sources, self._config
         )
-        parts = PartWriter(task, self._tools, tally)
+        parts = PartWriter(task, self._tools_with(task.dictionary), tally)
         seen: set[str] = set()
         present.adopt()
         try:
@@ -111,6 +117,19 @@ class TaskPacker:
         finally:
             parts.discard()
         return tally
+
+    def _tools_with(self, dictionary: str | None) -> PackingTools:
+        """Those of the last dictionary are kept: tasks come day by day."""
+        if dictionary is None:
+            return self._tools
+        if dictionary != self._tools_of[0]:
+            tools = self._make_tools(load_dictionary(self._storage, dictionary))
+            self._tools_of = (dictionary, tools)
+        return self._tools_of[1]
+
+    def _make_tools(self, dictionary: Dictionary | None) -> PackingTools:
+        encoder = PayloadEncoder(self._compression, dictionary)
+        return PackingTools(self._config, self._storage, encoder, self._bigfiles)
 
     def _pack_rows(self, rows: list[SourceRow], parts: PartWriter, tally: Tally) -> None:
         with closing(self._reader.read(rows)) as contents:

@@ -30,6 +30,7 @@ class Tally:
     adopted: list[ShardRecord] = field(default_factory=list)
     failures: list[FileFailure] = field(default_factory=list)
     bigfiles: list[str] = field(default_factory=list)
+    dictionaries: set[str] = field(default_factory=set)
     present: int = 0
     packed: int = 0
     bytes_in: int = 0
@@ -44,6 +45,7 @@ class Tally:
             bytes_in=self.bytes_in,
             failures=tuple(self.failures),
             bigfiles=tuple(self.bigfiles),
+            dictionaries=tuple(sorted(self.dictionaries)),
         )
 
 
@@ -137,6 +139,8 @@ class PartWriter:
             place = (task.day, task.bucket, part)
             self._draft = ShardDraft(self._tools.storage, self._tools.encoder, name, place)
             self._part += task.chunks
+            if task.dictionary is not None:
+                self._tally.dictionaries.add(task.dictionary)
         return self._draft
 
     def _add_other(self, row: SourceRow, content: SourceFailure | BigSource) -> None:

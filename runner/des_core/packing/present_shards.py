@@ -20,12 +20,18 @@ from zlib import crc32
 from des_core.basics.errors import DamagedShard, StorageError
 from des_core.basics.routing import parse_shard_name
 from des_core.packer_planner import PackerConfig
-from des_core.packing.big_file_store import BigFileStore
 from des_core.packing.part_writer import Tally
 from des_core.packing.shard_draft import record_of
 from des_core.packing.tasks import ShardTask, packing_order
 from des_core.records import FileFailure, Reason, SourceRow, fail
-from des_core.shard_io import ShardEntry, ShardReader, ShardStats, open_shard, verify_shard
+from des_core.shard_io import (
+    Companions,
+    ShardEntry,
+    ShardReader,
+    ShardStats,
+    open_shard,
+    verify_shard,
+)
 from des_core.sources.files import SourceOpener
 from des_core.sources.roots import SourceFailure
 from des_core.storage.directory import Storage
@@ -41,14 +47,14 @@ class PresentShards:
         self,
         task: ShardTask,
         storage: Storage,
-        bigfiles: BigFileStore,
+        companions: Companions,
         tally: Tally,
         sources: SourceOpener,
         config: PackerConfig,
     ) -> None:
         self._task = task
         self._storage = storage
-        self._bigfiles = bigfiles
+        self._companions = companions
         self._tally = tally
         self._sources = sources
         self._uids_repeat = config.uids_repeat
@@ -137,6 +143,7 @@ class PresentShards:
         tally = self._tally
         with self._open(name) as reader:
             found = verify_shard(reader)
+            tally.dictionaries.update(found.dictionaries)
             if found.big_files:
                 tally.bigfiles.extend(e.sha256 for e in reader.entries() if e.sha256)
         stats = ShardStats(
@@ -146,7 +153,7 @@ class PresentShards:
 
     def _open(self, name: str) -> ShardReader:
         try:
-            return open_shard(self._storage.open(name), self._bigfiles)
+            return open_shard(self._storage.open(name), self._companions)
         except FileNotFoundError as exc:
             raise StorageError("a shard that was listed is gone", shard=name) from exc
 

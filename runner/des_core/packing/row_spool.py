@@ -7,7 +7,7 @@ another hash of the uid: equal uids stay together, and all workers have somethin
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from itertools import groupby
@@ -82,17 +82,26 @@ class RowSpool:
         self,
         existing: Mapping[tuple[date, int], ShardNames] | None = None,
         known: Container[str] = (),
+        dictionary_of: Callable[[date], str | None] = lambda _: None,
     ) -> Iterator[ShardTask]:
         """The tasks in the order of (day, bucket, chunk), each made when it is asked for.
 
-        `existing` are the shards in storage, `known` the names that the ledger has.
+        `existing` are the shards in storage, `known` the names that the ledger has, and
+        `dictionary_of` names what the small files of a day are compressed with.
         """
         there = existing or {}
         for key, groups in groupby(self._groups.merged(), itemgetter(0)):
             day, bucket = day_of_us((key >> BUCKET_BITS) * US_PER_DAY), key & BUCKET_MASK
             names = there.get((day, bucket), ())
             unknown = frozenset(name for name in names if name not in known)
-            whole = ShardTask(day, bucket, b"", existing=names, unknown=unknown)
+            whole = ShardTask(
+                day,
+                bucket,
+                b"",
+                existing=names,
+                unknown=unknown,
+                dictionary=dictionary_of(day),
+            )
             yield from self._tasks_of(whole, list(groups))
 
     def close(self) -> None:

@@ -36,6 +36,7 @@ class ShardDraft:
         self._place = place
         self.name = name
         self._draft = storage.create_draft()
+        self._dictionary = encoder.dictionary
         self._writer = ShardWriter(self._draft.file, encoder=encoder)
         self._stats: ShardStats | None = None
         self._synced: Future[None] | None = None
@@ -99,7 +100,7 @@ class ShardDraft:
     def _read_back(self, check: DraftCheck, stats: ShardStats) -> None:
         blob = LocalBlob(self._draft.path)
         try:
-            check.check(blob, stats, self._writer.whole)
+            check.check(blob, stats, self._writer.whole, self._dictionary)
         except DamagedShard as exc:
             raise StorageError(
                 "a shard did not read back as it was written; it was not published",

@@ -29,7 +29,7 @@ class ShardTask:
     `rows` are `count` rows encoded by the spool, see `row_groups`; `content_bytes` is what their
     sizes, as far as they are known, come to. `existing` are the shards that are there already,
     in the order of their parts; those in `unknown` are not in the ledger, and the task that
-    `adopts` sees to that.
+    `adopts` sees to that. `dictionary` names the one that small files are compressed with.
     """
 
     day: date
@@ -42,6 +42,7 @@ class ShardTask:
     chunk: int = 0
     chunks: int = 1
     adopts: bool = True
+    dictionary: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,8 @@ class TaskOutcome:
 
     Every row is in `files_out` or in `failures`. `files_present` of `files_out` were packed
     before. `shards` were written now, `adopted` were found although the ledger lacks them.
-    `bytes_in` is the content packed now; `bigfiles` are the sha256 of the big files that the
-    shards of both kinds refer to.
+    `bytes_in` is the content packed now; `bigfiles` are the sha256 of the big files, and
+    `dictionaries` the names of the dictionaries, that the shards of both kinds refer to.
     """
 
     shards: tuple[ShardRecord, ...] = ()
@@ -61,6 +62,7 @@ class TaskOutcome:
     bytes_in: int = 0
     failures: tuple[FileFailure, ...] = ()
     bigfiles: tuple[str, ...] = ()
+    dictionaries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

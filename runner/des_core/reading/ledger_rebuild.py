@@ -26,9 +26,9 @@ from des_core.database.transaction import Transaction
 from des_core.ledger.events import record_event
 from des_core.ledger.slices import SliceRecord, add_slice, iterate_shards
 from des_core.locks.lock import hold_lock
-from des_core.reading.retriever import StorageBigFiles
 from des_core.records import ShardRecord
-from des_core.shard_io import open_shard, verify_shard
+from des_core.shard_io import Companions, open_shard, verify_shard
+from des_core.storage.companions import companions_of
 from des_core.storage.directory import Storage
 from des_core.storage.manifests import SliceManifest, list_manifests, read_manifest
 
@@ -45,6 +45,7 @@ class RebuiltSlice:
     window_start: datetime
     window_end: datetime
     shards: tuple[ShardRecord, ...]
+    dictionaries: tuple[str, ...] = ()
 
 
 @dataclass
@@ -176,35 +177,53 @@ def _agreeing(storage: Storage, shard_name: str, candidates: dict[str, ShardReco
 
 
 def _slice_of(name: str, manifest: SliceManifest, shards: tuple[ShardRecord, ...]) -> RebuiltSlice:
-    return RebuiltSlice(name, manifest.kind, manifest.window_start, manifest.window_end, shards)
+    return RebuiltSlice(
+        name,
+        manifest.kind,
+        manifest.window_start,
+        manifest.window_end,
+        shards,
+        manifest.dictionaries,
+    )
 
 
 def _unclaimed(
     storage: Storage, names: Iterable[str], plan: RebuildPlan, check: Callable[[], None]
 ) -> Iterator[RebuiltSlice]:
     by_day: dict[date, list[ShardRecord]] = defaultdict(list)
+    dictionaries: dict[date, set[str]] = defaultdict(set)
+    companions = companions_of(storage)
     for name in names:
         check()
         try:
-            record = _read_record(storage, name)
+            record, needed = _read_record(storage, name, companions)
         except DesError as exc:
             plan.problems[name] = str(exc)
         else:
             by_day[record.day].append(record)
+            dictionaries[record.day].update(needed)
     for day, records in sorted(by_day.items()):
         start = datetime(day.year, day.month, day.day, tzinfo=UTC) - _TICK
         yield RebuiltSlice(
-            f"shards of {day}", KIND_UNCLAIMED, start, start + timedelta(days=1), tuple(records)
+            f"shards of {day}",
+            KIND_UNCLAIMED,
+            start,
+            start + timedelta(days=1),
+            tuple(records),
+            tuple(sorted(dictionaries[day])),
         )
 
 
-def _read_record(storage: Storage, name: str) -> ShardRecord:
+def _read_record(
+    storage: Storage, name: str, companions: Companions
+) -> tuple[ShardRecord, tuple[str, ...]]:
+    """A shard, and the dictionaries that it needs."""
     place = parse_shard_name(name)
     if place is None:
         raise DamagedData("not a shard's name", shard=name)
-    with open_shard(storage.open(name), StorageBigFiles(storage)) as reader:
+    with open_shard(storage.open(name), companions) as reader:
         found = verify_shard(reader)
-    return ShardRecord(
+    record = ShardRecord(
         name=name,
         day=place.day,
         bucket=place.bucket,
@@ -214,6 +233,14 @@ def _read_record(storage: Storage, name: str) -> ShardRecord:
         size_bytes=found.size_bytes,
         sha256=found.sha256,
     )
+    return record, found.dictionaries
+
+
+def _versions(item: RebuiltSlice) -> str:
+    versions: dict[str, object] = {"rebuilt_from": item.source}
+    if item.dictionaries:
+        versions["dictionaries"] = list(item.dictionaries)
+    return json.dumps(versions)
 
 
 def _record_of(item: RebuiltSlice) -> SliceRecord:
@@ -232,5 +259,5 @@ def _record_of(item: RebuiltSlice) -> SliceRecord:
         bytes_out=sum(shard.size_bytes for shard in item.shards),
         started_at=now,
         finished_at=now,
-        versions=json.dumps({"rebuilt_from": item.source}),
+        versions=_versions(item),
     )

@@ -33,11 +33,11 @@ from des_core.database.transaction import Transaction
 from des_core.ledger.exceptions import RESOLVED_BY_HAND, uid_digest
 from des_core.ledger.slices import shard_names_of_day
 from des_core.packing.row_spool import RowSpool, decode_rows
-from des_core.reading.retriever import StorageBigFiles
 from des_core.records import SourceRow
 from des_core.rows.reader import SourceReader
 from des_core.rows.share import Share, own_rows
 from des_core.shard_io import open_shard
+from des_core.storage.companions import companions_of
 from des_core.storage.directory import Storage
 from des_core.storage.layout import ShardsByBucket
 
@@ -218,7 +218,7 @@ class Reconciler:
         for name in existing:
             if not rows:
                 break
-            bigfiles = StorageBigFiles(self.storage)
+            bigfiles = companions_of(self.storage)
             with open_shard(self.storage.open(name), bigfiles) as reader:
                 found = reader.find_many({row.uid for row in rows})
             rows = [row for row in rows if row.uid not in found]

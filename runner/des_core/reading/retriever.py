@@ -14,8 +14,8 @@ from datetime import UTC, date, datetime
 from des_core.basics.errors import DamagedShard
 from des_core.basics.routing import bucket_of, buckets_of, shard_name
 from des_core.reading.archive_routing import require_same_routing
-from des_core.shard_io import ShardEntry, ShardReader, big_file_name, open_shard
-from des_core.shard_io.blobs import Blob
+from des_core.shard_io import ShardEntry, ShardReader, open_shard
+from des_core.storage.companions import companions_of
 from des_core.storage.directory import Storage
 
 
@@ -62,27 +62,13 @@ class Hit:
     damage: DamagedShard | None = None
 
 
-class StorageBigFiles:
-    """The big files of a storage."""
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-
-    def open(self, sha256: str) -> Blob:
-        name = big_file_name(sha256)
-        try:
-            return self._storage.open(name)
-        except FileNotFoundError as exc:
-            raise DamagedShard("a big file is missing", file=name) from exc
-
-
 class Retriever:
     """Finds and reads files. The listing of the archive is read once, when it is first needed."""
 
     def __init__(self, storage: Storage, n_bits: int) -> None:
         self._storage = storage
         self._n_bits = n_bits
-        self._bigfiles = StorageBigFiles(storage)
+        self._companions = companions_of(storage)
         self._listing: Mapping[tuple[date, int], tuple[str, ...]] | None = None
 
     def find(self, uid: str, created_at: datetime | None = None) -> StoredFile | None:
@@ -152,7 +138,7 @@ class Retriever:
     @contextmanager
     def opened(self, shard: str) -> Iterator[ShardReader]:
         """A reader of the shard with that name. FileNotFoundError if there is none."""
-        with open_shard(self._storage.open(shard), self._bigfiles) as reader:
+        with open_shard(self._storage.open(shard), self._companions) as reader:
             yield reader
 
     def _candidates(self, day: date | None, bucket: int) -> Iterator[str]:

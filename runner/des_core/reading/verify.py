@@ -16,10 +16,10 @@ from itertools import islice
 from des_core.basics.errors import DamagedData, DamagedShard, DesError, StorageError
 from des_core.database.connections import Database
 from des_core.ledger.slices import find_shard
-from des_core.reading.retriever import StorageBigFiles
 from des_core.reading.verify_tasks import Task
 from des_core.records import ShardRecord
 from des_core.shard_io import LocalBlob, ShardCheck, open_shard, verify_shard
+from des_core.storage.companions import companions_of
 from des_core.storage.directory import Storage
 from des_core.storage.layout import MANIFESTS_DIR
 from des_core.storage.manifests import read_manifest
@@ -155,7 +155,7 @@ def _read_whole(
     try:
         if is_second and isinstance(blob, LocalBlob):
             blob.forget_cached()
-        with open_shard(blob, StorageBigFiles(storage)) as reader:
+        with open_shard(blob, companions_of(storage)) as reader:
             check = verify_shard(reader)
     except DamagedShard as exc:
         return ShardVerdict(name, Verdict.DAMAGED, str(exc))

@@ -143,6 +143,19 @@ class SourceReader:
                 for values in (self.schema.window(start, end) for start, end in windows)
             ]
 
+    def first_rows(
+        self, windows: Sequence[tuple[datetime, datetime]], size: int
+    ) -> list[list[SourceRow]]:
+        """The oldest `size` rows of each window, all in one transaction."""
+        statement = self.catalog.get("window_head")
+        with self.database.read() as tx, any_text(tx.connection):
+            return [
+                self._localized([_row_of(row) for row in tx.run(statement, values)])
+                for values in (
+                    self.schema.window(start, end) | {"sample_size": size} for start, end in windows
+                )
+            ]
+
     def estimated_rows(self) -> int | None:
         """How many rows the table has, by the server's own statistics; None where it has none."""
         table = self.settings.table

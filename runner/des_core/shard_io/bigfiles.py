@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from des_core.basics.errors import DamagedShard
-from des_core.shard_io.blobs import Blob, LocalBlob
+from des_core.shard_io.blobs import Blob
 
 BIG_FILES_DIR = "_bigFiles"
 CHUNK_SIZE = 1 << 20
@@ -29,27 +28,6 @@ class ReadsInto(Protocol):
 
     def readinto(self, buffer: memoryview, /) -> int | None:
         """How many bytes came; 0 at the end."""
-
-
-class BigFiles(Protocol):
-    """Finds big files by their sha256."""
-
-    def open(self, sha256: str) -> Blob:
-        """The content; `DamagedShard` where it is missing. The caller closes it."""
-
-
-class DirectoryBigFiles:
-    """The `_bigFiles` directory beside the shards of `output_dir`."""
-
-    def __init__(self, output_dir: str | Path) -> None:
-        self._dir = Path(output_dir) / BIG_FILES_DIR
-
-    def open(self, sha256: str) -> Blob:
-        path = self._dir / sha256
-        try:
-            return LocalBlob(path)
-        except FileNotFoundError as exc:
-            raise DamagedShard("a big file is missing", path=path) from exc
 
 
 def big_file_name(sha256: str) -> str:

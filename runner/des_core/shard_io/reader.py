@@ -10,9 +10,10 @@ from typing import Self
 
 from des_core.basics.errors import DamagedShard, StorageError, UsageError
 from des_core.basics.routing import UnusableUid, encode_uid
-from des_core.shard_io.bigfiles import BigFiles, DirectoryBigFiles, stream_checked
+from des_core.shard_io.bigfiles import stream_checked
 from des_core.shard_io.blobs import Blob, LocalBlob
 from des_core.shard_io.codecs import PayloadDecoder
+from des_core.shard_io.companions import Companions, directory_companions
 from des_core.shard_io.index import Frame, IndexBytes, IndexWalk, read_frame
 from des_core.shard_io.layout import ShardEntry
 from des_core.shard_io.lookup import Lookup
@@ -25,19 +26,19 @@ WALK_FROM = 64
 MAX_READ_BYTES = 1 << 30
 
 
-def open_shard(source: str | Path | Blob, bigfiles: BigFiles | None = None) -> ShardReader:
+def open_shard(source: str | Path | Blob, companions: Companions | None = None) -> ShardReader:
     """Open a shard by path, or a blob, which the reader then owns.
 
-    Big files are looked for in `_bigFiles` beside a local shard, unless `bigfiles` is given.
+    Big files and dictionaries are looked for beside a local shard, unless `companions` are given.
     `StorageError` where there is no such file or it cannot be read.
     """
     if not isinstance(source, (str, Path)):
-        return ShardReader(source, bigfiles)
+        return ShardReader(source, companions)
     try:
         blob = LocalBlob(source)
     except FileNotFoundError as exc:
         raise StorageError("there is no such shard", shard=source) from exc
-    return ShardReader(blob, bigfiles or DirectoryBigFiles(Path(source).parent))
+    return ShardReader(blob, companions or directory_companions(Path(source).parent))
 
 
 class ShardReader:
@@ -47,10 +48,10 @@ class ShardReader:
     decoded; `verify_shard` checks everything. Not for use by two threads at once.
     """
 
-    def __init__(self, blob: Blob, bigfiles: BigFiles | None = None) -> None:
+    def __init__(self, blob: Blob, companions: Companions | None = None) -> None:
         self._blob = blob
-        self._bigfiles = bigfiles
-        self._decoder = PayloadDecoder()
+        self._companions = companions
+        self._decoder = PayloadDecoder(companions.dictionaries if companions else None)
         self._size = blob.size()
         self._tail_start = max(0, self._size - TAIL_SIZE)
         self._tail = b""
@@ -84,6 +85,11 @@ class ShardReader:
     def name(self) -> str:
         """The path or object name that messages show."""
         return self._blob.name
+
+    @property
+    def dictionaries(self) -> tuple[str, ...]:
+        """The names of the dictionaries that what was read so far was compressed with."""
+        return tuple(sorted(self._decoder.used))
 
     def close(self) -> None:
         """Close the blob; the reader is of no use afterwards."""
@@ -180,9 +186,9 @@ class ShardReader:
             yield self.read_range(offset, min(CHUNK_SIZE, end - offset))
 
     def _big_pieces(self, sha256: str, size: int) -> Iterator[bytes]:
-        if self._bigfiles is None:
+        if self._companions is None:
             raise UsageError("nobody said where this shard's big files are", shard=self.name)
-        blob = self._bigfiles.open(sha256)
+        blob = self._companions.open_big(sha256)
         try:
             yield from stream_checked(blob, sha256, size)
         finally:

@@ -20,7 +20,8 @@ GAP = "payloads overlap or leave a gap"
 
 @dataclass(frozen=True, slots=True)
 class ShardCheck:
-    """What a sound shard holds. Sizes in bytes; `sha256` is of the whole file, in hex.
+    """What a sound shard holds. Sizes in bytes; `sha256` is of the whole file, in hex;
+    `dictionaries` are the names of those that its frames need.
 
     Payloads stored raw, uids and meta have no checksum of their own: compare `sha256`
     with the ledger's.
@@ -31,6 +32,7 @@ class ShardCheck:
     content_bytes: int
     size_bytes: int
     sha256: str
+    dictionaries: tuple[str, ...] = ()
 
 
 def verify_shard(reader: ShardReader) -> ShardCheck:
@@ -83,6 +85,7 @@ def _verify_in_order(reader: ShardReader, entries: Iterable[ShardEntry]) -> Shar
         content_bytes=content_bytes,
         size_bytes=reader.frame.size,
         sha256=digest.hexdigest(),
+        dictionaries=reader.dictionaries,
     )
 
 

@@ -31,7 +31,7 @@ DIRECTORY_MODE = 0o750
 
 
 class Storage(Protocol):
-    """A place for shards, big files and manifests. Names are relative, like `_bigFiles/ab…`.
+    """A place for shards and what belongs to them. Names are relative, like `_bigFiles/ab…`.
 
     `scratch_dir` is a local directory for temporary files. `publishes_at_once` is None where
     publishing is a matter of microseconds, and otherwise how many may be under way.
@@ -54,7 +54,7 @@ class Storage(Protocol):
         """The shards of these days, or all, by (day, bucket), each in the order of parts."""
 
     def list_names(self, directory: str) -> list[str]:
-        """The names below `_bigFiles` or `_manifests`; none if there is no such directory."""
+        """The names below a directory of `layout`; none if there is no such directory."""
 
     def open(self, name: str) -> Blob:
         """`FileNotFoundError` if there is none."""

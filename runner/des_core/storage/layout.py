@@ -6,10 +6,11 @@ from datetime import date
 
 from des_core.basics.routing import ShardName
 from des_core.shard_io.bigfiles import BIG_FILES_DIR
+from des_core.shard_io.dictionaries import DICTIONARIES_DIR
 
 MANIFESTS_DIR = "_manifests"
 DAMAGED_DIR = "_damaged"
-SUBDIRECTORIES = (BIG_FILES_DIR, MANIFESTS_DIR)
+SUBDIRECTORIES = (BIG_FILES_DIR, MANIFESTS_DIR, DICTIONARIES_DIR)
 
 # The names of shards by (day, bucket), each in the order of parts.
 ShardsByBucket = dict[tuple[date, int], tuple[str, ...]]

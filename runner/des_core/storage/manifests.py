@@ -20,6 +20,7 @@ from des_core.basics.routing import MAX_BITS, MIN_BITS, shard_name
 from des_core.basics.storage_errors import storage_error
 from des_core.basics.timestamps import canonical_text
 from des_core.records import ShardRecord
+from des_core.shard_io.dictionaries import is_dictionary_name
 from des_core.shard_io.layout import SHA256_HEX
 from des_core.storage.directory import Storage
 from des_core.storage.layout import MANIFESTS_DIR
@@ -36,7 +37,8 @@ _NAME = re.compile(r"[0-9]{8}T[0-9]{12}Z_[0-9]{8}T[0-9]{12}Z(_[a-z]+)?(\.[0-9]{4
 class SliceManifest:
     """What was packed from `(window_start, window_end]`: shards written or adopted, big files.
 
-    `kind` is the slice's, as in the ledger; `bigfiles` are sha256 in hex.
+    `kind` is the slice's, as in the ledger; `bigfiles` are sha256 in hex,
+    `dictionaries` the names of those that its shards need.
     """
 
     window_start: datetime
@@ -44,6 +46,7 @@ class SliceManifest:
     n_bits: int
     shards: tuple[ShardRecord, ...]
     bigfiles: tuple[str, ...] = ()
+    dictionaries: tuple[str, ...] = ()
     kind: str = "window"
 
     def to_bytes(self) -> bytes:
@@ -57,6 +60,8 @@ class SliceManifest:
             "n_bits": self.n_bits,
             "bigfiles": sorted(set(self.bigfiles)),
         }
+        if self.dictionaries:
+            head["dictionaries"] = sorted(set(self.dictionaries))
         shards = sorted(self.shards, key=lambda shard: shard.name)
         lines = ",\n".join(_dump({**asdict(s), "day": s.day.isoformat()}) for s in shards)
         body = f'{_dump(head)[:-1]},\n"shards":[\n{lines}\n],\n'.encode()
@@ -130,6 +135,7 @@ def _parse(value: Any) -> SliceManifest:
         n_bits=n_bits,
         shards=tuple(_parse_shard(shard, n_bits) for shard in value["shards"]),
         bigfiles=tuple(map(_sha256, value["bigfiles"])),
+        dictionaries=tuple(map(_dictionary, value.get("dictionaries", ()))),
         kind=str(value["kind"]),
     )
     if not manifest.window_start < manifest.window_end or not _KIND.fullmatch(manifest.kind):
@@ -167,6 +173,12 @@ def _whole(value: Any, least: int, most: int = (1 << 63) - 1) -> int:
 def _sha256(value: Any) -> str:
     if not isinstance(value, str) or not SHA256_HEX.fullmatch(value):
         raise ValueError("not a sha256")
+    return value
+
+
+def _dictionary(value: Any) -> str:
+    if not isinstance(value, str) or not is_dictionary_name(value):
+        raise ValueError("not the name of a dictionary")
     return value
 
 

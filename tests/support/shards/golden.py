@@ -7,7 +7,8 @@ from pathlib import Path
 
 import zstandard
 
-from des_core.shard_io import Codec, Compression, ShardWriter
+from des_core.shard_io import Codec, Compression, LocalBlob, PayloadEncoder, ShardWriter
+from des_core.shard_io.dictionaries import DICTIONARIES_DIR, Dictionary, read_copy
 from support.shards.builder import RawEntry, build_shard
 
 GOLDEN_DIR = Path(__file__).parents[2] / "golden" / "shards"
@@ -81,6 +82,33 @@ def make_v2_lz4() -> bytes:
     return build_shard([_frame(n.encode(), compress(TEXTS[n]), 2, n) for n in names])
 
 
+def make_dictionary() -> Dictionary:
+    """What the golden shard was compressed with; trained once, and kept."""
+    (path,) = (GOLDEN_DIR / DICTIONARIES_DIR).glob("*.copy")
+    return read_copy(LocalBlob, str(path))
+
+
+def small_texts() -> Files:
+    """Documents that share most of their words."""
+    return {
+        f"order-{number}": b'{"order":%d,"customer":{"name":"c%d","country":"PL"},"paid":%s}\n'
+        % (number, number * 7919 % 1000, b"true" if number % 3 else b"false")
+        for number in range(8)
+    }
+
+
+def make_v2_dictionary() -> bytes:
+    file = io.BytesIO()
+    writer = ShardWriter(
+        file, encoder=PayloadEncoder(Compression(Codec.ZSTD, 3), make_dictionary())
+    )
+    for uid, content in small_texts().items():
+        writer.add(uid, content)
+    writer.add("long", b"".join(small_texts().values()) * 300)
+    writer.finish()
+    return file.getvalue()
+
+
 def _fill_texts(writer: ShardWriter) -> None:
     for uid, content in TEXTS.items():
         writer.add(uid, content)
@@ -98,4 +126,5 @@ GOLDEN_SHARDS: dict[str, tuple[Callable[[], bytes], bool]] = {
     "v2_empty.des": (make_v2_empty, False),
     "v1_mixed.des": (make_v1_mixed, True),
     "v2_lz4.des": (make_v2_lz4, True),
+    "v2_dictionary.des": (make_v2_dictionary, True),
 }

@@ -45,7 +45,7 @@ def read_shard(path: Path) -> dict[str, tuple[bytes, dict | None]]:
             assert length == stored
             assert offset == next_offset
             next_offset += length
-            content = _decode(codec, data[offset : offset + length])
+            content = _decode(codec, data[offset : offset + length], path.parent)
         assert len(content) == size
         assert name.decode() not in files
         files[name.decode()] = (content, json.loads(meta) if meta else None)
@@ -62,11 +62,29 @@ def _take(data: bytes, prefix: str) -> tuple[bytes, bytes]:
     return data[at : at + length], data[at + length :]
 
 
-def _decode(codec: int, stored: bytes) -> bytes:
+def _decode(codec: int, stored: bytes, beside: Path) -> bytes:
     if codec == 0:
         return stored
     if codec == 1:
-        return zstandard.ZstdDecompressor().decompressobj().decompress(stored)
+        dict_id = _dictionary_id(stored)
+        dictionary = _dictionary(beside / "_dictionaries", dict_id) if dict_id else None
+        return zstandard.ZstdDecompressor(dict_data=dictionary).decompressobj().decompress(stored)
     import lz4.frame
 
     return lz4.frame.decompress(stored)
+
+
+def _dictionary_id(frame: bytes) -> int:
+    """As RFC 8878 has it: behind the descriptor, and behind the window unless there is none."""
+    descriptor = frame[4]
+    start = 5 if descriptor & 0x20 else 6
+    return int.from_bytes(frame[start : start + (0, 1, 2, 4)[descriptor & 3]], "little")
+
+
+def _dictionary(directory: Path, dict_id: int) -> zstandard.ZstdCompressionDict:
+    """The first copy that agrees with its name."""
+    for path in sorted(directory.glob(f"{dict_id:010d}_*")):
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() == path.name[11:75]:
+            return zstandard.ZstdCompressionDict(content)
+    raise AssertionError(f"no dictionary {dict_id}")

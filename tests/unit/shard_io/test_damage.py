@@ -12,8 +12,8 @@ from des_core.basics.errors import DamagedShard, UsageError
 from des_core.shard_io import (
     BytesBlob,
     Compression,
-    DirectoryBigFiles,
     ShardWriter,
+    directory_companions,
     open_shard,
     verify_shard,
 )
@@ -21,7 +21,7 @@ from support.shards.builder import RawEntry, build_shard
 from support.shards.golden import BIG_SHA256, GOLDEN_DIR, TEXTS, make_worked_example, written
 from support.shards.hostile import HOSTILE_SHARDS
 
-BIG_FILES = DirectoryBigFiles(GOLDEN_DIR)
+BIG_FILES = directory_companions(GOLDEN_DIR)
 # The compressed golden shard, but small: two frames, a raw payload, meta, a big file.
 SMALL = ("invoice-0001", "12345", "empty", "zażółć gęślą jaźń")
 

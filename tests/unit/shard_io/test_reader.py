@@ -16,10 +16,10 @@ from des_core.shard_io import (
     BytesBlob,
     Codec,
     Compression,
-    DirectoryBigFiles,
     LocalBlob,
     ShardWriter,
     copy_hashed,
+    directory_companions,
     open_shard,
     verify_shard,
 )
@@ -143,7 +143,7 @@ def test_big_files_are_read_from_beside_the_shard(tmp_path: Path) -> None:
         entry = reader.find("big")
         assert entry is not None
         assert reader.read(entry) == content
-    elsewhere = open_shard(BytesBlob(path.read_bytes()), DirectoryBigFiles(tmp_path))
+    elsewhere = open_shard(BytesBlob(path.read_bytes()), directory_companions(tmp_path))
     assert elsewhere.read(entry) == content
     nowhere = open_shard(BytesBlob(path.read_bytes()))
     with pytest.raises(UsageError):

@@ -1,0 +1,107 @@
+"""Some files of a window: bounded in rows and bytes, spread over its time, the same each time.
+
+They are chosen from all rows of the window, whoever packs which of them: so static workers train
+the same dictionary, and a single one does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from zlib import crc32
+
+from des_core.packer_planner import MIB, PackerConfig
+from des_core.records import SourceRow
+from des_core.rows.reader import SourceReader
+from des_core.shard_io.codecs import DICTIONARY_LIMIT
+from des_core.sources.mixed import MixedSources
+from des_core.sources.read_ahead import ReadAhead
+
+SAMPLE_ROWS = 2048
+# From so many moments of a window with more rows than that, so many rows each.
+MOMENTS = 16
+SAMPLE_BYTES = 4 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """`contents` of small files, and how large a part of all files of the window was looked at."""
+
+    contents: list[bytes]
+    share: float
+
+
+def take_sample(
+    source: SourceReader,
+    config: PackerConfig,
+    window: tuple[datetime, datetime],
+    check: Callable[[], None] = lambda: None,
+) -> Sample:
+    """Files of a window that a dictionary may be for. What cannot be read is passed over here."""
+    rows, total = sample_rows(source, window)
+    looked_at = 0
+    contents: list[bytes] = []
+    left = SAMPLE_BYTES
+    with closing(read_contents(rows, config, check)) as found:
+        for content in found:
+            looked_at += 1
+            if content is not None and 0 < len(content) <= DICTIONARY_LIMIT:
+                contents.append(content)
+                left -= len(content)
+            if left <= 0:
+                break
+    return Sample(contents, looked_at / total if total else 1.0)
+
+
+def sample_rows(
+    source: SourceReader, window: tuple[datetime, datetime]
+) -> tuple[list[SourceRow], int]:
+    """Rows in an order that has nothing to do with time, and how many the window has."""
+    start, end = window
+    (rows,) = source.first_rows([window], SAMPLE_ROWS)
+    total = len(rows)
+    if total == SAMPLE_ROWS:
+        total = source.count(start, end)
+        first = source.first_created_at(start, end) or start
+        last = source.last_created_at(start, end) or end
+        step = (last - first) / MOMENTS
+        moments = [start, *(first + step * number for number in range(1, MOMENTS))]
+        size = SAMPLE_ROWS // MOMENTS
+        found = source.first_rows([(moment, end) for moment in moments], size)
+        rows = list({row for some in found for row in _without_cut_moment(some, size)})
+    return sorted(rows, key=_by_chance), max(total, len(rows))
+
+
+def read_contents(
+    rows: Sequence[SourceRow], config: PackerConfig, check: Callable[[], None] = lambda: None
+) -> Generator[bytes | None, None, None]:
+    """The content of each row's file, or None: one that cannot be read, or is stored as it is."""
+    reader = ReadAhead(
+        MixedSources(config, check),
+        config.read_concurrency,
+        check,
+        remote_concurrency=config.object_store.requests_in_flight,
+    )
+    skipped = config.skip_extensions
+    try:
+        with closing(reader.read(rows)) as batches:
+            for some_rows, contents in batches:
+                for row, content in zip(some_rows, contents, strict=True):
+                    location = row.location or ""
+                    is_raw = location[location.rfind(".") + 1 :].lower() in skipped
+                    yield content if isinstance(content, bytes) and not is_raw else None
+    finally:
+        reader.close()
+
+
+def _without_cut_moment(rows: list[SourceRow], size: int) -> list[SourceRow]:
+    """Of rows of one moment, a server gives any: those of the last one may not be all."""
+    if len(rows) < size or rows[0].created_us == rows[-1].created_us:
+        return rows
+    return [row for row in rows if row.created_us != rows[-1].created_us]
+
+
+def _by_chance(row: SourceRow) -> tuple[int, str, int]:
+    return crc32(row.uid.encode("utf-8", "surrogatepass")), row.uid, row.created_us
