@@ -112,6 +112,10 @@ def _facts(plan: MigrationPlan) -> Iterator[tuple[str, object]]:
         )
     if plan.seed is not None:
         yield from _seed_facts(plan.seed)
+    if plan.shards is not None:
+        yield "shards will hold", plan.shards.describe()
+        if plan.shards.advice is not None:
+            yield "advice", f"{plan.shards.advice}; nobody can change it later"
 
 
 def _seed_facts(seed: SeedPlan) -> Iterator[tuple[str, object]]:

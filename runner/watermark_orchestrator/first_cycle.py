@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from des_core.basics.errors import Refused
+from des_core.ledger.slices import is_begun
 from des_core.ledger.watermark import read_watermark
 from des_core.packing.forecast import ShardForecast, forecast_shards
-from des_core.reading.archive_routing import is_begun
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.cycle import current_target
 
@@ -23,13 +23,11 @@ def forecast_first(archive: Archive) -> ShardForecast | None:
 def require_shape(archive: Archive) -> None:
     """Refused where shards would hold few files and fewer buckets would mend that."""
     forecast = forecast_first(archive)
-    if forecast is None or not forecast.has_few_files:
-        return
-    if forecast.advised_bits == forecast.n_bits:
+    if forecast is None or forecast.advice is None:
         return
     raise Refused(
         f"the shards of this archive would hold few files: {forecast.describe()}",
-        hint=f"set packer.n_bits: {forecast.advised_bits} before the first cycle, for nobody can "
+        hint=f"{forecast.advice}, for nobody can "
         "change it later; or keep it: write packer.n_bits into the configuration, or run --yes",
         n_bits=forecast.n_bits,
         advised=forecast.advised_bits,

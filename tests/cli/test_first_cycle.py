@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,11 @@ def test_a_first_run_wants_a_word(
     files_table(database, rows=100, days=10)
     path = write_config(project, database.url)
     path.write_text(path.read_text().replace("  n_bits: 4\n", ""))
+    plan = program("migrate", "plan").out
+    assert re.search(
+        r"shards will hold +about 1\.0 files of [0-9,]+ (bytes|KiB) a shard, 10 shards", plan
+    )
+    assert "before the first cycle, set packer.n_bits: 4; nobody can change it later" in plan
     program("migrate", "up", "--yes")
     done = program("run", expect=4)
     assert "packer.n_bits: 4" in done.err
@@ -86,3 +92,20 @@ def test_a_first_run_wants_a_word(
         for check in program("doctor", "--output", "json", expect=None).json["checks"]
     }
     assert checks["shards"]["status"] == "ok"
+    program("migrate", "down", "--yes")
+    again = program("migrate", "plan", "--output", "json").json["plan"]
+    assert again["shards"] is None, "an archive that has begun keeps its n_bits"
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_plan_foretells_what_doctor_foretells(
+    database: TestDatabase, files_table: FilesTableFactory, project: Path, program: Program
+) -> None:
+    files_table(database, rows=600, days=3)
+    write_config(project, database.url)
+    shards = program("migrate", "plan", "--output", "json").json["plan"]["shards"]
+    assert (shards["n_bits"], shards["advised_bits"]) == (4, 4)
+    assert shards["bytes_a_shard"] > 0
+    assert shards["shards_a_year"] == pytest.approx(16 * 365, rel=0.1)
+    program("migrate", "up", "--yes")
+    assert f"about {shards['files_a_shard']:,.1f} files of" in shards_check(program)["detail"]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from datetime import datetime
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ from des_core.migration.apply import downgrade
 from support.crash.truth import as_utc
 from support.program.archive import make_archive
 from support.program.scale import run_alone
-from support.rows.odd import CONTENT, OddRow, fill, make_rows
+from support.rows.odd import CONTENT, fill, make_rows
+from support.rows.odd_proof import check, exceptions_of
 from support.servers.database import TestDatabase
 from support.shards.tiny_reader import read_shard
 
@@ -26,35 +26,11 @@ QUICK: dict[str, Any] = {
 }
 
 
-def exceptions_of(config: TestDatabase) -> dict[datetime, tuple[str, str]]:
-    """created_at → (reason, uid as recorded) of the open exceptions."""
-    rows = config.rows(
-        "SELECT created_at, reason, uid FROM des_archive_exception WHERE resolved_at IS NULL"
-    )
-    return {as_utc(moment): (reason, uid) for moment, reason, uid in rows}
-
-
-def packed_uids(output: Path) -> Counter[str]:
-    found: Counter[str] = Counter()
+def packed_uids(output: Path) -> Iterator[str]:
     for path in output.glob("*.des"):
         for uid, (content, _) in read_shard(path).items():
             assert content == CONTENT
-            found[uid] += 1
-    return found
-
-
-def check(rows: list[OddRow], config: TestDatabase, output: Path) -> Counter[str]:
-    """Good rows are packed, all others are exceptions; how many of each reason."""
-    exceptions = exceptions_of(config)
-    packed = packed_uids(output)
-    for row in rows:
-        if row.fits:
-            assert row.created_at not in exceptions, (row, exceptions.get(row.created_at))
-            assert packed[row.uid] == 1, row
-        else:
-            assert row.created_at in exceptions, row
-    assert sum(packed.values()) == sum(row.fits for row in rows)
-    return Counter(reason for reason, _ in exceptions.values())
+            yield uid
 
 
 def test_odd_rows_are_captured_below_the_seed_and_flagged_on_the_way_back(
@@ -89,9 +65,9 @@ def test_odd_rows_become_exceptions_and_hold_nobody_back(
     settings = make_archive(database, tmp_path / "out", **QUICK)
     report = run_alone(settings)
     assert report.has_new_exceptions
-    reasons = check(rows, database, tmp_path / "out")
+    reasons = check(rows, database, packed_uids(tmp_path / "out"))
     assert set(reasons) >= {"bad_uid", "bad_location", "missing", "not_regular", "size_mismatch"}
     database.execute("UPDATE des_archive_exception SET next_attempt = NULL")
     again = run_alone(settings)
     assert (again.retried.packed, again.retried.gone, again.late) == (0, 0, 0)
-    assert check(rows, database, tmp_path / "out") == reasons
+    assert check(rows, database, packed_uids(tmp_path / "out")) == reasons

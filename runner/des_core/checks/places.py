@@ -12,9 +12,10 @@ from des_core.checks.check import Check, failed, ok, skipped, warning
 from des_core.checks.patient import Patient
 from des_core.ledger.archive_identity import look_at_output
 from des_core.ledger.jobs import JOB_TABLE
+from des_core.ledger.slices import is_begun
 from des_core.migration.state.tables import has_table
 from des_core.packing.forecast import forecast_shards
-from des_core.reading.archive_routing import is_begun, require_same_routing
+from des_core.reading.archive_routing import require_same_routing
 from des_core.rows.amounts import count_waiting
 from des_core.sources.files import LocalSources
 from des_core.sources.objects import look_at
@@ -57,12 +58,11 @@ def check_shards(patient: Patient) -> Check:
     forecast = forecast_shards(patient.reader, n_bits, patient.clock.now)
     if forecast is None:
         return skipped("shards", "the table has no rows to judge by")
-    if not forecast.has_few_files or forecast.advised_bits == n_bits:
+    if forecast.advice is None:
         return ok("shards", forecast.describe())
     if is_begun(patient.config):
         return ok("shards", f"{forecast.describe()}, which cannot change any more")
-    hint = f"before the first cycle, set packer.n_bits: {forecast.advised_bits}"
-    return warning("shards", forecast.describe(), hint)
+    return warning("shards", forecast.describe(), forecast.advice)
 
 
 def check_space(patient: Patient) -> Check:

@@ -193,6 +193,12 @@ def _first_dictionary(versions: Iterable[str]) -> str | None:
     return None
 
 
+def is_begun(ledger: Database) -> bool:
+    """Whether a slice was packed: from then on `n_bits` stays as it is."""
+    with ledger.read() as tx:
+        return bool(newest_slices(tx, limit=1))
+
+
 def newest_versions(ledger: Database) -> dict[str, Any]:
     """What the newest slice says of how it was packed; empty where there is none, or nonsense."""
     with ledger.read() as tx:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from des_core.basics.errors import Refused
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import format_utc
+from des_core.ledger.archive_table import SLICE_TABLE
 from des_core.ledger.provenance import find_provenance, refuse_unexplained
 from des_core.ledger.revisions import (
     BY_NAME,
@@ -22,6 +23,7 @@ from des_core.ledger.revisions import (
     Revision,
     applied_revisions,
 )
+from des_core.ledger.slices import is_begun
 from des_core.migration.base.migration import Migration
 from des_core.migration.base.seed_plan import SeedPlan
 from des_core.migration.gate.checks import GateFinding, check_gate, preview_gate
@@ -30,7 +32,13 @@ from des_core.migration.seed.seeding import plan_seed, require_times
 from des_core.migration.state.blockers import Blocker, find_blockers
 from des_core.migration.state.heads import all_heads
 from des_core.migration.state.server_traps import RowVersions, read_row_versions
-from des_core.migration.state.tables import estimate_rows, serves_windows, table_values
+from des_core.migration.state.tables import (
+    estimate_rows,
+    has_table,
+    serves_windows,
+    table_values,
+)
+from des_core.packing.forecast import ShardForecast, forecast_shards
 
 HASH_LENGTH = 12
 # Up to so many rows the seed may be looked for without an index on created_at: a second's work.
@@ -43,6 +51,7 @@ class MigrationPlan:
 
     `hash` names what will be done; numbers that change by themselves are left out of it.
     `continues`: the seed of a big table is looked for, and planned, once the index is there.
+    `shards`: what they will be like, while their number can still be chosen.
     """
 
     direction: Direction
@@ -56,6 +65,7 @@ class MigrationPlan:
     hash: str
     continues: bool = False
     row_versions: RowVersions | None = None
+    shards: ShardForecast | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -88,7 +98,16 @@ def plan_upgrade(migration: Migration) -> MigrationPlan:
     gate = []
     if DROP_ARCHIVED in revisions:
         gate = preview_gate(migration) if seed else check_gate(migration)
-    return _make_plan(migration, Direction.UP, revisions, statements, seed, gate)
+    shards = None if seed is None else _foresee_shards(migration)
+    return _make_plan(migration, Direction.UP, revisions, statements, seed, gate, shards=shards)
+
+
+def _foresee_shards(migration: Migration) -> ShardForecast | None:
+    """None where an archive was begun before the watermark was retired, or the table is empty."""
+    if has_table(migration.config, SLICE_TABLE) and is_begun(migration.config):
+        return None
+    until = migration.reader.clock().now
+    return forecast_shards(migration.reader, migration.settings.packer.n_bits, until)
 
 
 def require_table_is_able(migration: Migration) -> None:
@@ -179,6 +198,7 @@ def _make_plan(
     gate: list[GateFinding],
     *,
     continues: bool = False,
+    shards: ShardForecast | None = None,
 ) -> MigrationPlan:
     names = tuple(revision.name for revision in revisions)
     listed = tuple(statements)
@@ -194,6 +214,7 @@ def _make_plan(
         hash=_hash(migration, direction, names, listed, seed),
         continues=continues,
         row_versions=read_row_versions(migration),
+        shards=shards,
     )
 
 

@@ -40,11 +40,20 @@ class ShardForecast:
         """Whether a shard holds so little that packing gains nothing."""
         return self.files_a_shard < FEW_FILES
 
+    @property
+    def advice(self) -> str | None:
+        """What to do before the first cycle; None where fewer buckets would not help."""
+        if not self.has_few_files or self.advised_bits == self.n_bits:
+            return None
+        return f"before the first cycle, set packer.n_bits: {self.advised_bits}"
+
     def describe(self) -> str:
         """For a plan, a check and a refusal."""
+        content = "" if self.bytes_a_shard is None else f" of {_size(self.bytes_a_shard)}"
         return (
-            f"about {self.files_a_shard:,.1f} files a shard, {self.shards_a_day:,.0f} shards a day,"
-            f" {self.shards_a_year:,} a year, with n_bits {self.n_bits}"
+            f"about {self.files_a_shard:,.1f} files{content} a shard,"
+            f" {self.shards_a_day:,.0f} shards a day, {self.shards_a_year:,} a year,"
+            f" with n_bits {self.n_bits}"
         )
 
 
@@ -98,3 +107,11 @@ def advise_bits(files_a_day: float, n_bits: int) -> int:
     while bits > MIN_BITS and files_a_day / bucket_count(bits) < FEW_FILES:
         bits -= 1
     return bits
+
+
+def _size(size_bytes: float) -> str:
+    for unit in ("bytes", "KiB", "MiB"):
+        if size_bytes < 1024:
+            return f"{size_bytes:,.0f} {unit}"
+        size_bytes /= 1024
+    return f"{size_bytes:,.1f} GiB"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from des_core.basics.errors import ConfigError, DamagedData, StorageError
 from des_core.database.connections import Database
-from des_core.ledger.slices import newest_slices, newest_versions
+from des_core.ledger.slices import newest_versions
 from des_core.storage.manifests import list_manifests, read_manifest
 
 if TYPE_CHECKING:
@@ -38,12 +38,6 @@ def require_same_routing(
                 key="packer.n_bits",
                 known_from=where,
             )
-
-
-def is_begun(ledger: Database) -> bool:
-    """Whether a slice was packed: from then on `n_bits` stays as it is."""
-    with ledger.read() as tx:
-        return bool(newest_slices(tx, limit=1))
 
 
 def n_bits_of_manifests(storage: Storage) -> int | None:

@@ -17,6 +17,7 @@ from support.rows.filesdata import (
     content_of,
     plan_rows,
 )
+from support.rows.odd import CONTENT, Place
 from support.servers.database import TestDatabase
 
 SOURCE = "source"
@@ -43,7 +44,12 @@ def fill_bucket(
 
 
 def bucket_settings(
-    database: TestDatabase, tmp_path: Path, endpoint: str, **packer: Any
+    database: TestDatabase,
+    tmp_path: Path,
+    endpoint: str,
+    *,
+    migration: dict[str, Any] | None = None,
+    **packer: Any,
 ) -> Settings:
     """An archive whose output is in the bucket behind `endpoint`, with the watermark seeded."""
     scratch = tmp_path / "scratch"
@@ -56,7 +62,7 @@ def bucket_settings(
         "object_store": store,
         **packer,
     }
-    return make_archive(database, tmp_path / "unused", packer=section)
+    return make_archive(database, tmp_path / "unused", packer=section, migration=migration or {})
 
 
 def fetch_archive(bucket: ObjectServer, directory: Path) -> Path:
@@ -66,6 +72,38 @@ def fetch_archive(bucket: ObjectServer, directory: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     return directory
+
+
+def odd_places(bucket: ObjectServer) -> list[Place]:
+    """Objects under every sort of key, and URLs that lead to none."""
+    plain = ("plain.txt", "b.jpg", "c/d")
+    odd = (
+        *("/slash", "double//slash", "slash/", "../up", "a/./b", "//", ".", "..", "tab\there"),
+        *(
+            " blank ",
+            "cr\r",
+            "a%20b",
+            "%",
+            "%zz",
+            "+",
+            "a?versionId=1",
+            "#",
+            "&=",
+            "\u2028",
+            "\ufeffx",
+        ),
+        *("zażółć/gęślą", "\U0001f4e6", "back\\slash", '{}^`|~<>"[]*', "\x01\x7f\x85", "k" * 1024),
+    )
+    places: list[Place] = [(bucket.put(key, CONTENT), True) for key in (*plain, *odd)]
+    places += [
+        (f"s3://{BUCKET}/{key}{end}", False) for key in plain for end in (" ", "\r", "/", "x")
+    ]
+    places += [(f"s3://{BUCKET}/{key}", False) for key in ("", "absent", "k" * 1025, "k" * 60_000)]
+    places += [
+        (f"s3://{name}/plain.txt", False) for name in ("absent", "Archive", "a b", "", "ż", "-")
+    ]
+    places += [(f"S3:/{BUCKET}/plain.txt", False), (f"az://{BUCKET}/a//b", False)]
+    return places
 
 
 def _place(bucket: ObjectServer, row: FileRow, spec: FilesSpec, local: Path | None) -> FileRow:

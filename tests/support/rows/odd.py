@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -34,6 +34,10 @@ _CHARACTERS = (
 )
 
 
+Place = tuple[str, bool]
+"""A location, and whether it can be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class OddRow:
     """A row as it goes into the table. `fits` tells whether it can be packed."""
@@ -51,11 +55,12 @@ def make_rows(
     good: int,
     odd: int,
     seed: int = 1,
-    more_places: tuple[tuple[str, bool], ...] = (),
+    more_places: Sequence[Place] = (),
+    are_local: bool = True,
 ) -> list[OddRow]:
-    """`good` plain rows and `odd` odd ones, mixed. `more_places` are (location, can be read)."""
+    """`good` plain rows and `odd` odd ones, mixed; unless `are_local`, in `more_places` only."""
     chance = random.Random(seed)
-    places = [*_make_places(root), *more_places]
+    places = [*(_make_places(root) if are_local else ()), *more_places]
     readable = [place for place, fits in places if fits]
     broken = [place for place, fits in places if not fits]
     broken += [bytes(location, "utf-8") for location in readable[:1] if kind == "sqlite"]
@@ -68,7 +73,8 @@ def make_rows(
         lambda: (_bad_uid(chance, kind), chance.choice(readable), _good_size(chance), False),
         lambda: (_bad_uid(chance, kind), chance.choice(broken), _odd_size(chance, kind), False),
     ]
-    rows = [(_new_name(chance), chance.choice(readable[:3]), 20, True) for _ in range(good)]
+    plain = [*readable[:3], *(place for place, fits in more_places[:3] if fits)]
+    rows = [(_new_name(chance), chance.choice(plain), 20, True) for _ in range(good)]
     rows += [chance.choice(makers)() for _ in range(odd)]
     chance.shuffle(rows)
     step = timedelta(days=2) / max(len(rows), 1)
@@ -115,7 +121,7 @@ def _stored(moment: datetime, kind: Kind) -> Any:
     return text if kind == "sqlite" else moment.replace(tzinfo=None)
 
 
-def _make_places(root: Path) -> Iterator[tuple[str, bool]]:
+def _make_places(root: Path) -> Iterator[Place]:
     """Everything that may stand at the end of a path, and whether its content is CONTENT."""
     root.mkdir(parents=True, exist_ok=True)
     names = ("plain.txt", "b.jpg", "c", "ü ń", " blank ", "new\nline", "'q\"", "%s", "a" * 255)
