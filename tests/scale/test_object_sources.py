@@ -68,6 +68,17 @@ def test_keys_that_look_like_paths_are_keys(bucket: ObjectServer, key: str) -> N
     assert target.getvalue() == content
 
 
+@pytest.mark.parametrize(
+    ("end", "name"), [(" ", "space"), ("\r", r"'\r'"), ("\u2028", "line separator")]
+)
+def test_an_ending_that_nobody_sees_is_named(bucket: ObjectServer, end: str, name: str) -> None:
+    opener = sources(bucket.url)
+    for look in (lambda at: opener.read(at, None), opener.facts):
+        with pytest.raises(SourceFailure) as error:
+            look(bucket.put("a", b"a") + end)
+        assert f"the location ends with {name}" in error.value.message
+
+
 @pytest.mark.parametrize("key", ["", "\udcff", "a\ud800b"])
 def test_keys_that_cannot_be_asked_for(bucket: ObjectServer, key: str) -> None:
     assert reason_of(sources(bucket.url), f"s3://archive/{key}") is Reason.BAD_LOCATION

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 import os
-import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -22,7 +21,7 @@ from des_core.basics.storage_errors import SYSTEMIC, storage_error
 from des_core.records import Reason, SourceRow
 from des_core.rows.values import NO_SIZE
 from des_core.shard_io.bigfiles import BigFile, copy_hashed
-from des_core.sources.roots import SourceFailure, SourceRoots
+from des_core.sources.roots import SourceFailure, SourceRoots, unseen_ending
 
 READS_OF_A_CHANGING_FILE = 3
 PATH_MAX = 4096  # with the NUL at its end
@@ -284,12 +283,5 @@ def _explain(exc: OSError | ValueError, path: str) -> Exception:
     if exc.errno in SYSTEMIC:
         return storage_error("cannot open source files", exc, path)
     reason = _REASONS.get(exc.errno or 0, Reason.UNREADABLE)
-    return SourceFailure(reason, (exc.strerror or str(exc)) + _ending(path, reason))
-
-
-def _ending(path: str, reason: Reason) -> str:
-    """What nobody sees in a list: that the location ends with a blank or a carriage return."""
-    last = path[-1]
-    if reason is not Reason.MISSING or last.isalnum() or (last.isprintable() and last != " "):
-        return ""
-    return f"; the location ends with {unicodedata.name(last, ascii(last)).lower()}"
+    ending = unseen_ending(path) if reason is Reason.MISSING else ""
+    return SourceFailure(reason, (exc.strerror or str(exc)) + ending)

@@ -12,7 +12,7 @@ from des_core.basics.object_config import MIB, ObjectStoreConfig, is_object_url,
 from des_core.records import Reason
 from des_core.shard_io.bigfiles import BigFile, copy_hashed
 from des_core.sources.files import BigSource
-from des_core.sources.roots import SourceFailure
+from des_core.sources.roots import SourceFailure, unseen_ending
 from des_core.storage.answers import ObjectRefused
 from des_core.storage.any_key import is_plain
 from des_core.storage.object_store import ObjectFacts, ObjectStore
@@ -62,7 +62,7 @@ class ObjectSources:
         try:
             facts, content = store.get_unless_larger(key, self._threshold)
         except (OSError, ValueError, StorageError) as exc:
-            raise self._verdict(_explain(exc, store), store, key) from exc
+            raise self._verdict(_explain(exc, store, key), store, key) from exc
         self._down.pop(store.url, None)
         if size_bytes is not None and facts.size != size_bytes:
             raise SourceFailure(
@@ -80,7 +80,7 @@ class ObjectSources:
         try:
             return store.head(key)
         except (OSError, ValueError, StorageError) as exc:
-            raise _explain(exc, store) from exc
+            raise _explain(exc, store, key) from exc
 
     def _find(self, location: str) -> tuple[ObjectStore, str]:
         root, key = split_url(location)
@@ -161,7 +161,7 @@ class ObjectBigSource:
         try:
             return self._store.get_range(self._key, start, end, self._facts.etag)
         except (OSError, ValueError, StorageError) as exc:
-            raise _explain(exc, self._store) from exc
+            raise _explain(exc, self._store, self._key) from exc
 
 
 def look_at(location: str, config: ObjectStoreConfig) -> ObjectFacts:
@@ -169,10 +169,10 @@ def look_at(location: str, config: ObjectStoreConfig) -> ObjectFacts:
     return ObjectSources(1, config).facts(location)
 
 
-def _explain(exc: Exception, store: ObjectStore) -> Exception:
+def _explain(exc: Exception, store: ObjectStore, key: str) -> Exception:
     """What an error means: for this object, or for all of them."""
     if isinstance(exc, FileNotFoundError):
-        return SourceFailure(Reason.MISSING, "there is no such object")
+        return SourceFailure(Reason.MISSING, "there is no such object" + unseen_ending(key))
     if isinstance(exc, BlockingIOError):
         return SourceFailure(Reason.CHANGED, "the object was changed while it was read")
     if isinstance(exc, ObjectRefused):

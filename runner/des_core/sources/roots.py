@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import unicodedata
 from collections.abc import Sequence
 
 from des_core.basics.errors import DesError, StorageError
@@ -43,6 +44,14 @@ class SourceFailure(DesError):
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+def unseen_ending(location: str) -> str:
+    """What nobody sees in a list: that a location that is missing ends with a blank or a CR."""
+    last = location[-1]
+    if last.isalnum() or (last.isprintable() and last != " "):
+        return ""
+    return f"; the location ends with {unicodedata.name(last, ascii(last)).lower()}"
 
 
 class OwnFile(SourceFailure):
