@@ -17,7 +17,7 @@ from support.servers.database import TestDatabase
 from support.shards.tiny_reader import read_shard
 
 # Thousands in a soak; each kind of oddness comes many times in either.
-GOOD, ODD = (5_500, 5_000) if "DES_TEST_ROUNDS" in os.environ else (100, 200)
+GOOD, ODD = (1_100, 1_000) if "DES_TEST_ROUNDS" in os.environ else (100, 200)
 
 
 def packed_uids(bucket: ObjectServer, fetched: Path) -> Iterator[str]:
