@@ -18,7 +18,7 @@ from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import run_cycle
 
 pytestmark = pytest.mark.slow
-RUNBOOK = Path(__file__).parents[2] / "RUNBOOK.md"
+RUNBOOK = Path(__file__).parents[2] / "docs" / "runbook" / "backup.md"
 TITLES = {
     "postgres": "Restore from a backup",
     "mariadb": "Restore from a backup on MariaDB or MySQL",
@@ -37,7 +37,9 @@ OWN_TABLES = ("des_archive_slice", "des_archive_shard", "des_archive_exception")
 def desk(database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path) -> Desk:
     """An archive after its first cycles, with a backup of it in `backups`."""
     files_table(database, rows=1500, days=30, archived_days=10, holes=5, min_size=1)
-    settings = make_settings(database, tmp_path / "shards")
+    settings = make_settings(
+        database, tmp_path / "shards", backup={"dir": str(tmp_path / "backups")}
+    )
     write_config(settings, tmp_path / "des-admin.yaml")
     upgrade(settings)
     with open_archive(settings) as archive:
@@ -79,12 +81,12 @@ def restore(desk: Desk, stop_before: str) -> None:
                 desk.database.execute("ANALYZE TABLE files")
             return
         done = desk.run(block)
-        assert done.returncode == block.exit_code, f"{block.text}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode in block.exit_codes, f"{block.text}\n{done.stdout}\n{done.stderr}"
     raise AssertionError(f"no block mentions {stop_before!r}")
 
 
 def test_nothing_is_missing_after_a_restore(desk: Desk) -> None:
-    desk.run(Block("sh", "des-admin backup create --dir backups", 0)).check_returncode()
+    desk.run(Block("sh", "des-admin backup create", 0)).check_returncode()
     before = view(desk)
     assert before["progress"]
     lose_database(desk.database)
@@ -97,7 +99,7 @@ def test_shards_newer_than_the_backup_are_found_again(
 ) -> None:
     """Packed after the backup, unknown to the restored ledger: adopted, not packed twice."""
     desk.run(Block("sh", "des-admin watermark rewind 5d --reason drill --yes", 0))
-    desk.run(Block("sh", "des-admin backup create --dir backups", 0)).check_returncode()
+    desk.run(Block("sh", "des-admin backup create", 0)).check_returncode()
     desk.run(Block("sh", "des-admin run", 0)).check_returncode()
     before = view(desk)
     shards = sorted(path.name for path in (desk.directory / "shards").glob("*.des"))

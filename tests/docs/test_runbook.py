@@ -1,13 +1,25 @@
 """Every block of the documents is executed, section by section, on a real database."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from des_core.migration.apply import upgrade
 from des_core.settings.config_file import load_settings
-from support.pages.documents import RUNS, SHOWN_ONLY, Block, Desk, Section, read_sections, sit_down
+from support.pages.documents import (
+    OUTPUT,
+    RUNS,
+    SHOWN_ONLY,
+    Block,
+    Desk,
+    Section,
+    read_sections,
+    sit_down,
+)
+from support.pages.outputs import dress, fits, shortened, write_output
 from support.program.archive import make_settings
 from support.program.runner import write_config
 from support.rows.filesdata import FilesTableFactory
@@ -22,9 +34,12 @@ KEPT_BY_US = (
     *("des_archive_event", "des_archive_worker", "des_archive_job", "des_admin_version"),
     *("des_archive_outcome", "des_archive_damage"),
 )
-DOCUMENTS = ("README.md", "RUNBOOK.md")
+DOCUMENTS = (
+    "README.md",
+    *sorted(f"docs/runbook/{p.name}" for p in (ROOT / "docs/runbook").glob("*.md")),
+)
 SECTIONS = [
-    pytest.param(section, id=f"{name}-{section.title}".replace(" ", "-").lower())
+    pytest.param(ROOT / name, section, id=f"{name}-{section.title}".replace(" ", "-").lower())
     for name in DOCUMENTS
     for section in read_sections(ROOT / name)
 ]
@@ -63,7 +78,24 @@ def unmount_sources(directory: Path) -> None:
 
 
 def delete_rows(_: Path, database: TestDatabase) -> None:
-    database.execute("DELETE FROM files WHERE created_at::date = '2024-02-03'")
+    database.execute("DELETE FROM files WHERE created_at::date = current_date - 10")
+
+
+def damage_a_shard(directory: Path, _: TestDatabase) -> None:
+    shard = min((directory / "shards").rglob("*.des"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.chmod(0o600)
+    shard.write_bytes(content)
+
+
+def hold_the_lock(_: Path, database: TestDatabase) -> None:
+    """As a runner on another machine does that is at work."""
+    database.execute(
+        "UPDATE des_archive_lease SET purpose = 'run', token = 'another', host = 'node2',"
+        " pid = 4711, process = 'elsewhere', acquired_at = now() - interval '3 minutes',"
+        " heartbeat_at = now(), expires_at = now() + interval '1 minute' WHERE name = 'writer'"
+    )
 
 
 SITUATIONS: dict[str, Callable[[Path, TestDatabase], None]] = {
@@ -72,6 +104,8 @@ SITUATIONS: dict[str, Callable[[Path, TestDatabase], None]] = {
     "unmounted": unmount,
     "failed": fail_a_cycle,
     "gone": delete_rows,
+    "damaged": damage_a_shard,
+    "held": hold_the_lock,
 }
 
 
@@ -85,8 +119,24 @@ def prepare(
     or of the tables that are ours."""
     when, server = state.split()
     database = make_database(server)
-    files_table(database, rows=2000, days=40, archived_days=20, holes=6, min_size=1)
-    settings = make_settings(database, directory / "shards")
+    first_day = datetime.now(UTC).date() - timedelta(days=40)
+    table = files_table(
+        database,
+        rows=2000,
+        days=40,
+        archived_days=20,
+        holes=6,
+        min_size=1,
+        first_day=first_day,
+        bad={"missing": 12, "directory": 2} if when == "failing" else {},
+    )
+    database.execute("ANALYZE" if database.kind != "mysql" else "ANALYZE TABLE files")
+    settings = make_settings(
+        database,
+        directory / "shards",
+        packer={"source_roots": [str(table.root)]},
+        backup={"dir": str(directory / "backups")},
+    )
     write_config(settings, directory / "des-admin.yaml")
     if when != "before":
         upgrade(settings)
@@ -102,7 +152,7 @@ def prepare(
         SITUATIONS[when](directory, database)
     desk = sit_down(directory, database)
     if when == "lost":
-        desk.run(Block("sh", "des-admin backup create --dir backups", 0)).check_returncode()
+        desk.run(Block("sh", "des-admin backup create")).check_returncode()
         lose_database(database)
     return desk
 
@@ -114,21 +164,42 @@ def check_yaml(block: Block, directory: Path) -> None:
     assert load_settings(path, env=env).settings.database.table_name
 
 
-@pytest.mark.parametrize("section", SECTIONS)
-def test_each_block_runs(
+@pytest.mark.parametrize(("page", "section"), SECTIONS)
+def test_each_block_runs_and_prints_what_the_page_shows(
+    page: Path,
     section: Section,
     tmp_path: Path,
     make_database: Callable[[str], TestDatabase],
     files_table: FilesTableFactory,
+    regenerate_golden: bool,
 ) -> None:
     assert section.state is not None, f"the section {section.title!r} names no state"
     desk = prepare(section.state, tmp_path, make_database, files_table)
-    for block in section.blocks:
+    clothes = dress(desk)
+    for number, block in enumerate(section.blocks):
         assert block.language in RUNS | SHOWN_ONLY, f"line {block.line}: {block.language}"
         if block.language == "yaml":
             check_yaml(block, tmp_path)
-        elif block.language in RUNS:
-            done = desk.run(block)
-            said = f"line {block.line}:\n{block.text}\n{done.stdout}\n{done.stderr}"
-            assert done.returncode == block.exit_code, said
-            assert "Traceback" not in done.stderr, said
+        if block.language not in ("sh", "sql"):
+            continue
+        for command in block.before:
+            desk.run(Block("sh", clothes.undressed(command))).check_returncode()
+        clothes = clothes.knowing([value_here(desk, *each) for each in block.values])
+        done = desk.run(replace(block, text=clothes.undressed(block.text)), together=True)
+        said = f"{page.name}, line {block.line}:\n{block.text}\n{done.stdout}"
+        assert done.returncode in block.exit_codes, f"exit {done.returncode}: {said}"
+        assert "Traceback" not in done.stdout, said
+        real = clothes.dressed(done.stdout)
+        below = section.blocks[number + 1 : number + 2]
+        shown = below[0].text.splitlines() if below and below[0].language == OUTPUT else []
+        if fits(shown, real):
+            continue
+        assert regenerate_golden, f"the page shows another output; {said}"
+        place = sum(each.language in RUNS for each in section.blocks[:number])
+        write_output(page, section.title, place, shortened(real))
+
+
+def value_here(desk: Desk, shown: str, command: str) -> tuple[str, str]:
+    done = desk.run(Block("sh", command))
+    done.check_returncode()
+    return shown, done.stdout.strip()

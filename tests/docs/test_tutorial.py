@@ -23,7 +23,7 @@ def test_the_tutorial_from_beginning_to_end(tmp_path: Path) -> None:
                 continue
             result = desk.run(block)
             said = f"line {block.line}:\n{block.text}\n{result.stdout}\n{result.stderr}"
-            assert result.returncode == block.exit_code, said
+            assert result.returncode in block.exit_codes, said
             assert "Traceback" not in result.stderr, said
             done += 1
     assert done > 15

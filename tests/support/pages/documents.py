@@ -1,9 +1,11 @@
 """Documents whose command blocks are run: found, parted by section, executed in order.
 
 A section (a second-level heading) names the state that it starts from in a comment:
-`<!-- state: before postgres -->`. A comment right above a block may say how it must end:
-`<!-- exit: 3 -->`. Blocks of `sh` go to bash, blocks of `sql` to the client of the section's
-database, blocks of `yaml` are loaded as configuration files.
+`<!-- state: before postgres -->`. Comments right above a block are for the test alone:
+`<!-- exit: 3 -->` or `<!-- exit: 0 3 -->` says how it may end, `<!-- run: COMMAND -->` runs before
+it, and `<!-- here: TEXT = COMMAND -->` gives the value that TEXT of the page has in this run.
+Blocks of `sh` go to bash, blocks of `sql` to the client of the section's database, blocks of `yaml`
+are loaded as configuration files. A block of `output` shows the output of the block above it.
 """
 
 from __future__ import annotations
@@ -20,24 +22,31 @@ from support.servers.clients import client_of, link_clients
 from support.servers.database import TestDatabase
 
 FENCE = re.compile(r"^(?P<indent>\s*)```(?P<lang>\S*)\s*$")
-COMMENT = re.compile(r"^\s*<!--\s*(?P<key>state|exit):\s*(?P<value>.*?)\s*-->\s*$")
+COMMENT = re.compile(r"^\s*<!--\s*(?P<key>state|exit|run|here):\s*(?P<value>.*?)\s*-->\s*$")
 PROGRAMS = {
     "des-admin": "des_admin",
     "des-retriever": "des_admin.retriever_cli",
     "des-migrate": "des_admin.per_record_cli",
 }
 RUNS = {"sh", "sql", "yaml"}
-SHOWN_ONLY = {"text", "json", "mermaid", ""}
+OUTPUT = "output"
+SHOWN_ONLY = {OUTPUT, "text", "json", "mermaid", ""}
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One fenced block: its language, text, the line of its fence, the exit code it must have."""
+    """One fenced block: its language, text and the line of its fence.
+
+    For the test alone: the exit codes that it may have, the commands to run before it, and the
+    values of texts in this and later blocks.
+    """
 
     language: str
     text: str
-    line: int
-    exit_code: int = 0
+    line: int = 0
+    exit_codes: tuple[int, ...] = (0,)
+    before: tuple[str, ...] = ()
+    values: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True)
@@ -52,14 +61,15 @@ class Section:
 def read_sections(path: Path) -> list[Section]:
     """The sections of a document that hold blocks to run."""
     sections = [Section(path.stem)]
-    exit_code, opened, text = 0, None, []
+    notes: dict[str, list[str]] = {}
+    opened: tuple[str, int, str] | None = None
+    text: list[str] = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
         fence = FENCE.match(line)
         if opened is not None:
             if fence and not fence["lang"]:
-                block = Block(opened[0], "\n".join(text) + "\n", opened[1], exit_code)
-                sections[-1].blocks.append(block)
-                opened, text, exit_code = None, [], 0
+                sections[-1].blocks.append(_block(*opened, text, notes))
+                opened, text, notes = None, [], {}
             else:
                 text.append(line.removeprefix(opened[2]))
         elif fence:
@@ -70,8 +80,23 @@ def read_sections(path: Path) -> list[Section]:
             if comment["key"] == "state":
                 sections[-1].state = comment["value"]
             else:
-                exit_code = int(comment["value"])
+                notes.setdefault(comment["key"], []).append(comment["value"])
     return [s for s in sections if any(block.language in RUNS for block in s.blocks)]
+
+
+def _block(
+    language: str, line: int, indent: str, text: list[str], notes: dict[str, list[str]]
+) -> Block:
+    codes = tuple(int(code) for each in notes.get("exit", ["0"]) for code in each.split())
+    values = [value.partition(" = ")[::2] for value in notes.get("here", [])]
+    return Block(
+        language,
+        "".join(f"{each}\n" for each in text),
+        line,
+        codes,
+        tuple(notes.get("run", [])),
+        tuple(values),
+    )
 
 
 @dataclass(slots=True)
@@ -82,19 +107,21 @@ class Desk:
     database: TestDatabase
     variables: dict[str, str]
 
-    def run(self, block: Block) -> subprocess.CompletedProcess[str]:
-        """Execute a block as it stands."""
+    def run(self, block: Block, *, together: bool = False) -> subprocess.CompletedProcess[str]:
+        """Execute a block as it stands. `together` gives both streams as stdout, as a terminal."""
         command = ["bash", "-euo", "pipefail", "-c", block.text]
-        given = None
+        given, env = None, {**environment(), **self.variables}
         if block.language == "sql":
             command, given = self._client(), block.text
+            env["PGTZ"] = "UTC"
         return subprocess.run(
             command,
             cwd=self.directory,
-            env={**environment(), **self.variables},
+            env=env,
             input=given,
             stdin=subprocess.DEVNULL if given is None else None,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if together else subprocess.PIPE,
             text=True,
             timeout=120,
         )
@@ -121,7 +148,7 @@ def sit_down(directory: Path, database: TestDatabase) -> Desk:
     variables = {
         "PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin",
         "DES_ADMIN_CONFIG": str(directory / "des-admin.yaml"),
-        "COLUMNS": "120",
+        "COLUMNS": "100",
     }
     if database.path is not None:
         variables["DB_FILE"] = str(database.path)

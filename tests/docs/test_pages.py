@@ -1,0 +1,76 @@
+"""The runbook's entry page, and how the outputs that pages show are compared."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from des_core.basics.errors import ExitCode
+from support.pages.documents import COMMENT
+from support.pages.outputs import Dress, fits, shortened
+
+ROOT = Path(__file__).parents[2]
+RUNBOOK = ROOT / "RUNBOOK.md"
+CARD = ROOT / "docs" / "operator-card.md"
+PAGES = sorted((ROOT / "docs" / "runbook").glob("*.md"))
+FIRST_ALERT_BY = 12
+
+
+def exit_codes(path: Path) -> list[int]:
+    cells = re.findall(r"^\| ([\d, ]+) \| .+ \| .*\|$", path.read_text(encoding="utf-8"), re.M)
+    return [int(code) for cell in cells for code in cell.split(",")]
+
+
+@pytest.mark.parametrize("path", [RUNBOOK, CARD], ids=lambda path: path.name)
+def test_every_exit_code_has_its_first_step(path: Path) -> None:
+    assert exit_codes(path) == [code.value for code in ExitCode]
+
+
+def test_the_first_alert_is_on_the_first_screen() -> None:
+    lines = RUNBOOK.read_text(encoding="utf-8").splitlines()
+    first = next(n for n, line in enumerate(lines, 1) if line.startswith('| <a id="'))
+    assert first <= FIRST_ALERT_BY
+
+
+def test_every_page_of_the_runbook_is_linked_from_its_entry() -> None:
+    text = RUNBOOK.read_text(encoding="utf-8")
+    for page in PAGES:
+        assert f"](docs/runbook/{page.name})" in text
+        assert "](../../RUNBOOK.md)" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", [RUNBOOK, ROOT / "README.md", *PAGES], ids=lambda path: path.name)
+def test_no_command_is_there_for_the_test_alone(page: Path) -> None:
+    """Comments may hold them; a block may not."""
+    shown = [
+        line
+        for line in page.read_text(encoding="utf-8").splitlines()
+        if not COMMENT.match(line) and re.search(r"\|\| test |psql -At|python3 -c|\$PWD", line)
+    ]
+    assert shown == []
+
+
+def test_numbers_and_times_of_an_output_may_differ_and_words_may_not() -> None:
+    real = ["packed     651 files in 14 slices", "took       1.7 s, 394 files/s"]
+    assert fits(["packed 7 files in 1 slices", "took  12 ms, 1,000 files/s"], real)
+    assert fits(["packed 7 files…", "…"], real)
+    assert fits(["…", "took 1 s, 2 files/s"], real)
+    assert not fits(["packed 7 files in 1 slices"], real)
+    assert not fits(["packed 7 rows in 1 slices", "…"], real)
+    assert not fits([], real)
+    assert not fits(["packed 7 files in 1 slices", "took 1 s, 2 files/s", "exit 3"], real)
+
+
+def test_a_page_has_its_own_today_and_its_own_directories() -> None:
+    dress = Dress((("/mnt/des/output", "/scratch/shards"),), (("db1", "host"),), days=31)
+    assert dress.undressed("ls /mnt/des/output/20241101_0") == "ls /scratch/shards/20241202_0"
+    assert dress.dressed("2024-12-02 on host: /scratch/shards, ghost") == [
+        "2024-11-01 on db1: /mnt/des/output, ghost"
+    ]
+
+
+def test_long_outputs_are_cut() -> None:
+    lines = shortened([f"line {number}" for number in range(20)])
+    assert lines[-1] == "…"
+    assert len(lines) == 9
+    assert shortened(["word " * 60])[0].endswith("word…")
