@@ -17,7 +17,7 @@ import pytest
 from des_core.basics.errors import DamagedData, DesError
 from des_core.ledger.archive_identity import MARK, look_at_output, read_mark
 from des_core.reading.verify import Verdict, is_manifest, verify_one
-from des_core.reading.verify_tasks import Task
+from des_core.reading.verify_tasks import Task, list_tasks
 from des_core.shard_io import open_shard
 from support.program.archive import make_archive
 from support.program.runner import environment
@@ -97,6 +97,30 @@ def read_without_crash(path: Path) -> None:
                 reader.read(entry, max_bytes=1 << 20)
     except DesError:
         pass
+
+
+def test_a_shard_that_left_the_ledger_meanwhile_is_read_all_the_same(small: SmallArchive) -> None:
+    """A row that is not found proves nothing: only the shard set aside, and gone here, does."""
+    shards = [path.name for path in sorted(small.output.glob("*.des"))]
+    aside, cut, lost, sound = shards[:4]
+    storage, config = small.archive.storage, small.archive.config
+    tasks = {task.name: task for task in list_tasks(storage, config)}
+    assert all(tasks[name].is_known for name in shards[:4])
+    with config.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM des_archive_shard")
+    storage.set_aside(aside)
+    # What was set aside once, and is here again, is read.
+    shutil.copy(small.output / sound, small.output / "_damaged" / sound)
+    (small.output / cut).write_bytes((small.output / cut).read_bytes()[:-3])
+    (small.output / lost).unlink()
+    found = {name: verify_one(storage, config, tasks[name]) for name in shards[:4]}
+    assert {name: item.verdict for name, item in found.items()} == {
+        aside: Verdict.SOUND,
+        cut: Verdict.DAMAGED,
+        lost: Verdict.MISSING,
+        sound: Verdict.EXTRA,
+    }
+    assert "ledger has it" not in str(found[lost].problem)
 
 
 @pytest.mark.slow

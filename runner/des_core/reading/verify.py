@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
 
@@ -21,7 +21,7 @@ from des_core.records import ShardRecord
 from des_core.shard_io import LocalBlob, ShardCheck, open_shard, verify_shard
 from des_core.storage.companions import companions_of
 from des_core.storage.directory import Storage
-from des_core.storage.layout import MANIFESTS_DIR
+from des_core.storage.layout import MANIFESTS_DIR, set_aside_as
 from des_core.storage.manifests import read_manifest
 
 DEFAULT_THREADS = 4
@@ -118,10 +118,10 @@ def verify_one(storage: Storage, config: Database | None, task: Task) -> ShardVe
     if is_manifest(task.name):
         return _verify_manifest(storage, task)
     known = find_shard(config, task.name) if config is not None and task.is_known else None
-    if task.is_known and config is not None and known is None:
-        return ShardVerdict(task.name, Verdict.SOUND, "it was set aside meanwhile")
     record = None if known is None else known.record
     first = _read_whole(storage, task, record, is_second=False)
+    if task.is_known and config is not None and known is None:
+        first = _without_row(storage, first)
     if first.verdict not in (Verdict.DAMAGED, Verdict.UNREADABLE):
         return first
     second = _read_whole(storage, task, record, is_second=True)
@@ -130,6 +130,19 @@ def verify_one(storage: Storage, config: Database | None, task: Task) -> ShardVe
     return ShardVerdict(
         task.name, Verdict.TRANSIENT, first.problem, second.files, second.size_bytes
     )
+
+
+def _without_row(storage: Storage, first: ShardVerdict) -> ShardVerdict:
+    """Of a shard that was in the ledger when the list was made, and is not now.
+
+    A repair takes the row and sets the shard aside; a row that got lost looks the same, so the
+    shard counts as set aside only where it is gone from its place and lies there.
+    """
+    if first.verdict is not Verdict.MISSING:
+        return first
+    if storage.exists(set_aside_as(first.shard)):
+        return replace(first, verdict=Verdict.SOUND, problem="it was set aside meanwhile")
+    return replace(first, problem="it left ledger and archive meanwhile, and was not set aside")
 
 
 def _verify_manifest(storage: Storage, task: Task) -> ShardVerdict:

@@ -27,7 +27,7 @@ from des_core.packer_planner import PackerConfig
 from des_core.shard_io.blobs import Blob
 from des_core.storage.answers import RIGHTS, AccessDenied
 from des_core.storage.drafts import Draft, LocalDraft, draft_run
-from des_core.storage.layout import DAMAGED_DIR, ShardsByBucket, place_of
+from des_core.storage.layout import ShardsByBucket, place_of, set_aside_as
 from des_core.storage.local_files import remove_dead
 from des_core.storage.object_blob import ObjectBlob
 from des_core.storage.object_store import ObjectStore
@@ -124,9 +124,8 @@ class ObjectStorage:
 
     def set_aside(self, name: str) -> str:
         """By a copy that replaces nothing; the object goes only when the copy is there."""
-        base = name.rpartition("/")[2]
         for number in range(MAX_SET_ASIDE):
-            aside = f"{DAMAGED_DIR}/{base}" + (f".{number}" if number else "")
+            aside = set_aside_as(name) + (f".{number}" if number else "")
             if self._store.copy(name, aside):
                 self._store.delete(name)
                 return aside

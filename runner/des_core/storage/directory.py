@@ -18,7 +18,13 @@ from des_core.basics.storage_errors import storage_error
 from des_core.packer_planner import PackerConfig
 from des_core.shard_io.blobs import Blob, LocalBlob
 from des_core.storage.drafts import Draft, LocalDraft, draft_run
-from des_core.storage.layout import DAMAGED_DIR, SUBDIRECTORIES, ShardsByBucket, place_of
+from des_core.storage.layout import (
+    DAMAGED_DIR,
+    SUBDIRECTORIES,
+    ShardsByBucket,
+    place_of,
+    set_aside_as,
+)
 from des_core.storage.local_files import (
     equal_files,
     give_name,
@@ -164,9 +170,9 @@ class DirectoryStorage:
 
     def set_aside(self, name: str) -> str:
         directory = self._directory(DAMAGED_DIR)
-        base = name.rpartition("/")[2]
+        first = f"{self.output_dir}/{set_aside_as(name)}"
         try:
-            aside = move_without_replacing(f"{self.output_dir}/{name}", f"{directory}/{base}")
+            aside = move_without_replacing(f"{self.output_dir}/{name}", first)
         except OSError as exc:
             raise storage_error("cannot set a file aside", exc, name) from exc
         sync_path(directory)

@@ -16,6 +16,11 @@ SUBDIRECTORIES = (BIG_FILES_DIR, MANIFESTS_DIR, DICTIONARIES_DIR)
 ShardsByBucket = dict[tuple[date, int], tuple[str, ...]]
 
 
+def set_aside_as(name: str) -> str:
+    """Where a damaged shard or manifest goes; a number follows where that name is taken."""
+    return f"{DAMAGED_DIR}/{name.rpartition('/')[2]}"
+
+
 def place_of(name: ShardName) -> tuple[date, int]:
     """Day and bucket."""
     return name.day, name.bucket
