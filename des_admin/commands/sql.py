@@ -177,13 +177,12 @@ def _catalog(context: Context, dialect: Dialect | None) -> Catalog:
 
 
 def _as_dict(statement: Statement) -> dict[str, object]:
-    from des_core.database.script import parameters_of
 
     return {
         "name": statement.name,
         "purpose": statement.purpose,
         "index": statement.index,
         "touches": statement.touches,
-        "parameters": parameters_of(statement),
+        "parameters": list(statement.parameters),
         "sql": statement.sql,
     }

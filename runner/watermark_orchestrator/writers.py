@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from des_core.database.stored_time import to_stored
 from des_core.database.transaction import Transaction
@@ -17,9 +17,6 @@ from des_core.ledger.exceptions import NewException, record_exceptions, resolve_
 from des_core.ledger.watermark import Watermark, confirm_watermark, move_watermark, read_watermark
 from des_core.ledger.workers import WorkerPosition, advance_worker, confirm_worker
 from des_core.rows.share import Share
-
-if TYPE_CHECKING:
-    pass
 
 
 class Writer(Protocol):

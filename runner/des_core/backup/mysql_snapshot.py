@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from sqlalchemy.exc import OperationalError
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt
@@ -30,9 +30,6 @@ from des_core.backup.statements import BackupCatalog
 from des_core.basics.errors import CheckFailed, Refused
 from des_core.basics.identifiers import Dialect
 from des_core.database.transaction import Transaction
-
-if TYPE_CHECKING:
-    pass
 
 ATTEMPTS = 12
 DUMPER_START_S = 60.0

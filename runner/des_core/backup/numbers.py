@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -15,9 +14,6 @@ from des_core.database.transaction import Transaction
 from des_core.ledger.watermark import read_watermark
 from des_core.rows.schema import SourceSchema, inspect_source, source_catalog
 from des_core.settings.config import DatabaseSettings
-
-if TYPE_CHECKING:
-    pass
 
 OUR_TABLES = (
     "des_admin_version",

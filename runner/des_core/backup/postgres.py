@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from des_core.backup.dump import DumpOrder, DumpResult, Layout, Restored, Squeeze, Stored
 from des_core.backup.findings import Finding, Level, Severity
@@ -30,9 +30,6 @@ from des_core.backup.statements import BackupCatalog
 from des_core.basics.errors import CheckFailed, UsageError
 from des_core.basics.identifiers import Dialect, parse_table
 from des_core.database.transaction import Transaction
-
-if TYPE_CHECKING:
-    pass
 
 DATA_FILE = "data.dump"
 DATA_DIRECTORY = "data"

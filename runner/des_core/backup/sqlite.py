@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from sqlalchemy.engine import URL
@@ -24,9 +23,6 @@ from des_core.basics.errors import CheckFailed, DesError, StorageError, UsageErr
 from des_core.basics.identifiers import Dialect
 from des_core.database.connections import Database, wrap_connection
 from des_core.database.transaction import Transaction
-
-if TYPE_CHECKING:
-    pass
 
 DATA_FILE = "data.sqlite"
 HEADER_BYTES = 100

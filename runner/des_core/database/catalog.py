@@ -4,6 +4,9 @@
 overrides it. A file begins with comment lines `-- purpose:`, `-- index:` (the index that carries
 it, or why none is needed) and `-- touches:`. `{files}`, `{uid}` … are filled in; `:name` is bound.
 
+A line `-- text: step STEP of FILE` stands for the text of that step of a migration, so that what
+a migration does and the program does too is said once, by the migration.
+
 Lines that end in `-- first page` or `-- next page` are left out of the other page: the file then
 holds two statements, NAME_first and NAME_next, and what both say stands in it once.
 """
@@ -32,6 +35,7 @@ _HOLE = re.compile(r"\{([a-z_]+)\}")
 # The same rule by which SQLAlchemy finds `:name` in a text clause.
 PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
 _ONE_PAGE = re.compile(r" *-- (first|next) page$")
+_TEXT_OF_STEP = re.compile(r"^-- text: step (\w+) of (\S+)$", re.MULTILINE)
 _HEADER = re.compile(r"--\s*(purpose|index|touches):\s*(.*)")
 # What dialects say in other words within texts that are otherwise equal. SQLite compares times as
 # text: days around the window first, by the index, then the canonical form (docs/adr/0003).
@@ -180,7 +184,7 @@ class Catalog:
         """All queries of the dialect, by name."""
         texts: dict[str, str] = {}
         for stem, path in sql_files(self.dialect, "queries").items():
-            texts |= _pages(stem, _read(path))
+            texts |= _pages(stem, _read(path, self.dialect))
         for name in sorted(texts):
             yield self.parse(name, texts[name])
 
@@ -234,14 +238,23 @@ def _statement_text(dialect: Dialect, folder: str, name: str) -> str | None:
     """The text of a statement: that of a file, or of one page of it."""
     files = sql_files(dialect, folder)
     for stem in (name, name.rpartition("_")[0]):
-        if stem in files and name in (pages := _pages(stem, _read(files[stem]))):
+        if stem in files and name in (pages := _pages(stem, _read(files[stem], dialect))):
             return pages[name]
     return None
 
 
 @cache
-def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+def _read(path: Path, dialect: Dialect) -> str:
+    text = path.read_text(encoding="utf-8")
+    return _TEXT_OF_STEP.sub(lambda step: _step_text(dialect, step[2], step[1]), text)
+
+
+def _step_text(dialect: Dialect, file_name: str, step: str) -> str:
+    """The statement of one step, without its own comments."""
+    path = sql_files(dialect, "migrations")[file_name]
+    found = path.read_text(encoding="utf-8").partition(f"-- step: {step}\n")[2]
+    lines = found.partition("-- step: ")[0].splitlines()
+    return "\n".join(line for line in lines if not line.startswith("--")).strip()
 
 
 def _pages(stem: str, text: str) -> dict[str, str]:

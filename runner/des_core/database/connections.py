@@ -101,7 +101,7 @@ class Database:
             with self.read() as tx:
                 return tx.run(statement, bound).all()
 
-        return keyset_pages(read, values, **keys)
+        return keyset_pages(read, values, keys)
 
     def transaction(self, connection: Connection) -> Transaction:
         """One that was opened in a way of its own."""

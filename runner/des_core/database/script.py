@@ -11,10 +11,8 @@ from dataclasses import dataclass
 
 from des_core.basics.errors import UsageError
 from des_core.basics.identifiers import Dialect
-from des_core.database.catalog import Statement
+from des_core.database.catalog import PARAMETER, Statement
 
-# The same rule by which SQLAlchemy finds `:name` in a text clause.
-_PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,18})(\.\d+)?")
 _WORDS = {"null": "NULL", "true": "TRUE", "false": "FALSE"}
 
@@ -31,11 +29,6 @@ class ClientScript:
     unset: tuple[str, ...]
 
 
-def parameters_of(statement: Statement) -> tuple[str, ...]:
-    """The names of the bound parameters, in order of appearance."""
-    return tuple(dict.fromkeys(_PARAMETER.findall(statement.escaped)))
-
-
 def script_for_client(
     statement: Statement, dialect: Dialect, values: Mapping[str, str]
 ) -> ClientScript:
@@ -43,7 +36,7 @@ def script_for_client(
 
     Raises UsageError for a value whose name the statement does not have.
     """
-    parameters = parameters_of(statement)
+    parameters = statement.parameters
     for name in values:
         if name not in parameters:
             known = ", ".join(parameters) or "none"
@@ -56,7 +49,7 @@ def script_for_client(
         name = match[1]
         return literal(values[name], dialect) if name in values else variable(name, dialect)
 
-    body = _PARAMETER.sub(fill, statement.escaped).replace(r"\:", ":")
+    body = PARAMETER.sub(fill, statement.escaped).replace(r"\:", ":")
     header = [f"-- {statement.name}: {statement.purpose}"] if statement.purpose else []
     header += [f"-- {set_line(name, dialect)}" for name in unset]
     return ClientScript(CLIENTS[dialect], "\n".join([*header, f"{body};"]), parameters, unset)

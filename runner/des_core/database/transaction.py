@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from des_core.basics.batches import batched
+from des_core.basics.errors import Refused
 from des_core.basics.identifiers import Dialect
 from des_core.database.catalog import Statement, config_statement
 
@@ -46,7 +47,7 @@ class Transaction:
         self, statement: str | Statement, values: Mapping[str, Any], **keys: str
     ) -> Iterator[Sequence[Row[Any]]]:
         """The rows in keyset pages, all in this transaction; see `keyset_pages`."""
-        return keyset_pages(lambda bound: self.run(statement, bound).all(), values, **keys)
+        return keyset_pages(lambda bound: self.run(statement, bound).all(), values, keys)
 
     def _named(self, statement: str | Statement) -> Statement:
         if isinstance(statement, str):
@@ -55,15 +56,28 @@ class Transaction:
 
 
 def keyset_pages(
-    read: Callable[[dict[str, Any]], Sequence[Row[Any]]], values: Mapping[str, Any], **keys: str
+    read: Callable[[dict[str, Any]], Sequence[Row[Any]]],
+    values: Mapping[str, Any],
+    keys: Mapping[str, str],
+    *,
+    may_be_short: bool = False,
 ) -> Iterator[Sequence[Row[Any]]]:
     """Pages of `values["page_size"]` rows, each from after the last row of the one before.
 
-    `keys` names the column of that row which each parameter goes on from: `after_id="slice_id"`.
+    `keys` names the column of that row which each parameter goes on from: `after_id: slice_id`.
+    A page may begin with the row that it goes on from. With `may_be_short`, only an empty page is
+    the last one.
     """
     bound = dict(values)
     while rows := read(bound):
         yield rows
-        if len(rows) < bound["page_size"]:
+        if len(rows) < bound["page_size"] and not may_be_short:
             return
-        bound |= {parameter: getattr(rows[-1], column) for parameter, column in keys.items()}
+        after = {parameter: getattr(rows[-1], column) for parameter, column in keys.items()}
+        if after.items() <= bound.items():
+            raise Refused(
+                "more rows than fit into a page have the same key",
+                hint="find them: des-admin doctor",
+                **{column: getattr(rows[-1], column) for column in keys.values()},
+            )
+        bound |= after

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from des_core.database.connections import Database
 from des_core.database.stored_time import from_stored, optional_from_stored
 from des_core.database.transaction import Transaction
-
-if TYPE_CHECKING:
-    pass
 
 SHOWN = 100
 

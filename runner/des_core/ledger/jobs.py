@@ -6,15 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from des_core.database.connections import Database
 from des_core.database.stored_time import optional_from_stored
 from des_core.database.transaction import Transaction
-
-if TYPE_CHECKING:
-    pass
-
 
 JOB_TABLE = "des_archive_job"
 SEED_JOB = "seed"

@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from des_core.basics.errors import Refused, WrongSchema
 from des_core.basics.timestamps import format_utc, parse_stored
@@ -24,9 +23,6 @@ from des_core.ledger.events import record_event
 from des_core.ledger.exceptions import resolve_range
 from des_core.ledger.jobs import SEED_JOB
 from des_core.ledger.watermark import Watermark, read_watermark
-
-if TYPE_CHECKING:
-    pass
 
 REPLAY = "watermark replay"
 ADOPT_HINT = (

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from des_core.basics.errors import FenceLost, WrongSchema
 from des_core.basics.timestamps import floor_day, format_utc
 from des_core.database.stored_time import from_stored, optional_from_stored
 from des_core.database.transaction import Transaction
-
-if TYPE_CHECKING:
-    pass
 
 MIGRATE_HINT = "create it: des-admin migrate up"
 

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from des_core.basics.errors import FenceLost, Refused
 from des_core.basics.timestamps import format_utc, from_us
@@ -33,9 +32,6 @@ from des_core.ledger.watermark import (
 )
 from des_core.locks.lock import Lock, hold_lock
 from des_core.rows.reader import SourceReader, WindowStats
-
-if TYPE_CHECKING:
-    pass
 
 
 class MoveKind(StrEnum):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from des_core.basics.errors import FenceLost
 from des_core.basics.timestamps import format_utc
@@ -26,9 +26,6 @@ from des_core.ledger.events import record_event
 from des_core.ledger.exceptions import drop_held, open_held, resolve_range
 from des_core.ledger.watermark import Watermark, move_watermark, raise_fence, read_watermark
 from des_core.rows.share import Share
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)

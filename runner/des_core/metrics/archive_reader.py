@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from des_core.basics.timestamps import floor_day
 from des_core.database.connections import Database, open_database
@@ -26,9 +25,6 @@ from des_core.metrics.values import MetricValues
 from des_core.metrics.worker_progress import read_workers
 from des_core.rows.reader import SourceReader
 from des_core.settings.config import Settings
-
-if TYPE_CHECKING:
-    pass
 
 PENDING_LIMIT = 10_000
 EXCEPTION_LIMIT = 100_000

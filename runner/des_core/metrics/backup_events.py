@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from des_core.backup.record import GOOD
 from des_core.basics.timestamps import parse_stored
 from des_core.database.transaction import Transaction
 from des_core.metrics.values import MetricValues
 from des_core.settings.config import BackupSettings
-
-if TYPE_CHECKING:
-    pass
 
 NEWEST_CHECKS = 1000
 SECONDS_PER_HOUR = 3600

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from des_core.basics.errors import DesError, ExitCode, WrongSchema
 from des_core.database.connections import Database
@@ -19,9 +19,6 @@ from des_core.database.transaction import Transaction
 from des_core.metrics.definitions import STATUSES, cycle_status, cycle_succeeded
 from des_core.metrics.seam import RunnerMetrics
 from des_core.process.logs import get_logger
-
-if TYPE_CHECKING:
-    pass
 
 _PREFIX = "cycle-"
 _NO_NEWS = ("locked", "stopped")

@@ -10,13 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from des_core.database.stored_time import from_stored
 from des_core.database.transaction import Transaction
-
-if TYPE_CHECKING:
-    pass
 
 PAGE_SIZE = 5000
 SETTLED_AFTER = timedelta(minutes=10)
@@ -69,15 +66,15 @@ class TotalsReader:
 
     def _settle(self, tx: Transaction, border: datetime) -> list[Any]:
         """Add up what was finished before `border`, page by page; the slices that were not."""
-        while True:
-            values = {"after_id": self._settled_id, "page_size": PAGE_SIZE}
-            rows: list[Any] = list(tx.run("metrics_slices", values))
+        values = {"after_id": self._settled_id, "page_size": PAGE_SIZE}
+        for rows in tx.pages("metrics_slices", values, after_id="slice_id"):
             old = list(takewhile(lambda row: from_stored(row.finished_at) < border, rows))
             if old:
                 self._settled = self._with(tx, old)
                 self._settled_id = int(old[-1].slice_id)
-            if len(old) < len(rows) or len(rows) < PAGE_SIZE:
-                return rows[len(old) :]
+            if len(old) < len(rows):
+                return list(rows[len(old) :])
+        return []
 
     def _with(self, tx: Transaction, rows: list[Any]) -> Totals:
         """The settled totals and these slices, which follow them."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from des_core.database.stored_time import from_stored
 from des_core.database.transaction import Transaction
 from des_core.metrics.values import MetricValues
-
-if TYPE_CHECKING:
-    pass
 
 
 def read_workers(tx: Transaction, configured: int | None) -> MetricValues:

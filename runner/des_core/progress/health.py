@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import takewhile
-from typing import TYPE_CHECKING
 
 from des_core.basics.errors import ExitCode
 from des_core.basics.timestamps import format_utc
@@ -15,9 +14,6 @@ from des_core.database.transaction import Transaction
 from des_core.ledger.damage import Damage, DamageCount, count_damage, list_damage
 from des_core.ledger.outcomes import BACKUP, JOBS, RUN, Outcome, newest_outcomes
 from des_core.ledger.provenance import Origin, Provenance
-
-if TYPE_CHECKING:
-    pass
 
 NAMED = 3
 _ENDED = {

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 from des_core.basics.timestamps import floor_day, parse_stored
 from des_core.database.connections import Database
@@ -21,9 +20,6 @@ from des_core.ledger.events import newest_events
 from des_core.ledger.slices import SliceRecord, iterate_slices_back
 from des_core.ledger.watermark import compute_target
 from des_core.progress.now import Progress
-
-if TYPE_CHECKING:
-    pass
 
 DAY = timedelta(days=1)
 MOVES = frozenset({"watermark set", "watermark rewind", "watermark advance"})

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from des_core.basics.timestamps import EARLIEST, LATEST, floor_day
 from des_core.database.connections import Database
@@ -23,9 +22,6 @@ from des_core.progress.health import Remark, judge, read_memory
 from des_core.progress.pace import Pace, measure_pace, read_arrivals
 from des_core.rows.amounts import Amount, Precision, count_waiting, exactly
 from des_core.rows.reader import SourceReader
-
-if TYPE_CHECKING:
-    pass
 
 CYCLE_SLICES = 1000
 LAST = 5

@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING
 
 from des_core.basics.errors import DamagedData
 from des_core.basics.timestamps import floor_day, from_us
@@ -40,9 +39,6 @@ from des_core.shard_io import open_shard
 from des_core.storage.companions import companions_of
 from des_core.storage.directory import Storage
 from des_core.storage.layout import ShardsByBucket
-
-if TYPE_CHECKING:
-    pass
 
 _TICK = timedelta(microseconds=1)
 _DAY = timedelta(days=1)

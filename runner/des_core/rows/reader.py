@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
@@ -17,16 +17,12 @@ from des_core.database.catalog import Catalog, Statement
 from des_core.database.connections import Database
 from des_core.database.routing_sql import Filtering, filtering_of
 from des_core.database.stored_time import from_stored, optional_from_stored
-from des_core.database.transaction import Transaction
+from des_core.database.transaction import Transaction, keyset_pages
 from des_core.records import SourceRow
 from des_core.rows.schema import SourceSchema, inspect_source, source_catalog
 from des_core.rows.share import Share
 from des_core.rows.values import NO_SIZE, any_text, location_text, uid_text
 from des_core.settings.config import DatabaseSettings
-
-if TYPE_CHECKING:
-    pass
-
 
 # A page is as many rows as wanted, or fewer of long ones: this bounds what one may hold.
 PAGE_CHARS = 8 << 20
@@ -34,6 +30,8 @@ BUFFERED_ROWS = 200
 LONG_ROW = 1024
 MAX_LOCATION = 4200
 MAX_SIZE = 2**63 - 1
+# The columns of a page's last row that the next page goes on from.
+PAGE_KEY = {"page_created_at": "page_created_at", "page_key": "page_key"}
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -271,21 +269,19 @@ class SourceReader:
     def _paged_rows(
         self, statement: Statement, values: dict[str, object]
     ) -> Iterator[list[SourceRow]]:
-        values |= {"page_size": self.settings.page_size, "page_key": 0}
-        values["page_created_at"] = values.pop("net_start")
-        while True:
-            page: list[SourceRow] = []
-            last: Any = None
+        def read(bound: dict[str, Any]) -> list[Any]:
+            page: list[Any] = []
             with self.database.read() as tx, any_text(tx.connection):
-                for rows in tx.run(statement, values).partitions(BUFFERED_ROWS):
-                    last = rows[-1]
-                    page += map(_row_of, rows)
-                    if sum(map(_length, page[-len(rows) :])) >= PAGE_CHARS:
+                for rows in tx.run(statement, bound).partitions(BUFFERED_ROWS):
+                    page += rows
+                    if sum(map(_length_as_read, rows)) >= PAGE_CHARS:
                         break
-            if last is None:
-                return
-            yield from cut_pages(page, self.settings.page_size)
-            values |= {"page_created_at": last[4], "page_key": last[5]}
+            return page
+
+        size = self.settings.page_size
+        first = values | {"page_size": size, "page_created_at": values["net_start"], "page_key": 0}
+        for rows in keyset_pages(read, first, PAGE_KEY, may_be_short=True):
+            yield from cut_pages(map(_row_of, rows), size)
 
     def _localized(self, page: list[SourceRow]) -> list[SourceRow]:
         """Microseconds that were counted as if UTC, moved into the zone of the table."""
@@ -324,6 +320,10 @@ def cut_pages(rows: Iterable[SourceRow], page_size: int) -> Iterator[list[Source
 
 def _length(row: SourceRow) -> int:
     return len(row[0]) + len(row[2] or "")
+
+
+def _length_as_read(row: Any) -> int:
+    return sum(len(value) for value in (row[0], row[2]) if isinstance(value, str | bytes))
 
 
 def _copied_row(row: Any) -> SourceRow:

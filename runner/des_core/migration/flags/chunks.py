@@ -13,7 +13,7 @@ import threading
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import EARLIEST, LATEST
@@ -25,9 +25,6 @@ from des_core.ledger.jobs import Job, advance_job
 from des_core.migration.base.migration import Migration
 from des_core.migration.state.tables import read_indexes
 from des_core.migration.steps.patience import patiently
-
-if TYPE_CHECKING:
-    pass
 
 # As `migration_flags_share` has it.
 SHARES = 4

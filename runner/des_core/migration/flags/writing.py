@@ -148,13 +148,9 @@ def _write_page(
 def _resolved(migration: Migration, base: datetime) -> Iterator[list[tuple[str, datetime]]]:
     dialect = migration.config.dialect
     values = {"after_id": 0, "end_at": to_stored(base, dialect), "page_size": PAGE_SIZE}
-    while True:
-        with migration.config.read() as tx:
-            rows: list[Any] = list(tx.run("migration_exceptions_resolved", values))
-        if not rows:
-            return
+    pages = migration.config.pages("migration_exceptions_resolved", values, after_id="exception_id")
+    for rows in pages:
         yield [(recorded_uid(row), from_stored(row.created_at)) for row in rows]
-        values |= {"after_id": rows[-1].exception_id}
 
 
 def _write_unseen(migration: Migration, job_name: str) -> None:

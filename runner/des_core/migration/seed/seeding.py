@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from des_core.basics.errors import Refused
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import EARLIEST, LATEST, floor_day, format_utc
 from des_core.database.errors import ODD_TIME_HINT
 from des_core.database.stored_time import to_stored
-from des_core.database.transaction import Transaction
+from des_core.database.transaction import Transaction, keyset_pages
 from des_core.ledger.archive_table import seed_details
 from des_core.ledger.events import record_event
 from des_core.ledger.exceptions import NewException, record_exceptions
@@ -29,11 +30,9 @@ from des_core.migration.base.seed_plan import Count, SeedPlan
 from des_core.migration.seed.adoption import read_hand_made
 from des_core.migration.state.tables import needs_null_pass, read_archived_column
 from des_core.migration.steps.sql_file import get_step
+from des_core.rows.reader import PAGE_KEY
 from des_core.rows.schema import NOT_A_TIME, count_odd_times
 from des_core.rows.values import any_text, location_text, uid_text
-
-if TYPE_CHECKING:
-    pass
 
 UP = f"{WATERMARK.name}.up"
 ADOPTED = "adopted"
@@ -159,21 +158,9 @@ def iterate_holes(
     kinds = ["holes", *(["unknown"] if needs_null_pass(migration) else [])]
     for kind in kinds:
         values = {**_seed_values(migration, seed), "page_size": HOLE_PAGE_SIZE}
-        name = f"migration_{kind}_first"
-        while True:
-            rows = _page(migration, name, values, config_tx)
+        read = partial(_page, migration, f"migration_{kind}", tx=config_tx)
+        for rows in keyset_pages(read, values, PAGE_KEY):
             yield [_hole(migration, row) for row in rows]
-            if len(rows) < HOLE_PAGE_SIZE:
-                break
-            key = {"page_created_at": rows[-1].page_created_at, "page_key": rows[-1].page_key}
-            if key.items() <= values.items():
-                raise Refused(
-                    "more rows than fit into a page have the same uid and created_at",
-                    hint="find them: des-admin doctor",
-                    uid=rows[-1].uid,
-                )
-            values |= key
-            name = f"migration_{kind}_next"
 
 
 def _choose(migration: Migration, now: datetime, oldest: datetime | None) -> tuple[datetime, str]:
@@ -244,7 +231,7 @@ def _too_many(migration: Migration, plan: SeedPlan) -> Refused:
 
 def _first_hole(migration: Migration, seed: datetime) -> NewException | None:
     values = {**_seed_values(migration, seed), "page_size": 1}
-    rows = _page(migration, "migration_holes_first", values, None)
+    rows = _page(migration, "migration_holes", values, None)
     return _hole(migration, rows[0]) if rows else None
 
 
@@ -262,7 +249,9 @@ def _hole(migration: Migration, row: Any) -> NewException:
 def _page(
     migration: Migration, name: str, values: dict[str, Any], tx: Transaction | None
 ) -> list[Any]:
-    statement = migration.source_catalog.get(name)
+    """The first page, or where the values go on from a row, the next."""
+    which = "next" if "page_key" in values else "first"
+    statement = migration.source_catalog.get(f"{name}_{which}")
     if tx is not None and migration.shares_database:
         with any_text(tx.connection):
             return list(tx.run(statement, values))

@@ -10,7 +10,7 @@ from typing import Any
 from des_core.basics.errors import Refused
 from des_core.basics.identifiers import Dialect
 from des_core.database.catalog import Catalog, Statement
-from des_core.database.script import parameters_of, script_for_client
+from des_core.database.script import script_for_client
 from des_core.migration.steps.patience import INDEX_LOCK_TIMEOUT_S
 from des_core.migration.steps.sql_file import Step
 
@@ -54,7 +54,7 @@ class ScriptWriter:
     def bound(self, statement: Statement, values: Mapping[str, object], note: str = "") -> str:
         """The statement with literals for its parameters."""
         known = {name: _literal(value) for name, value in {**self.values, **values}.items()}
-        used = {name: known[name] for name in parameters_of(statement) if name in known}
+        used = {name: known[name] for name in statement.parameters if name in known}
         script = script_for_client(statement, self.dialect, used)
         return script.text + (f"\n{note}" if note else "")
 

@@ -33,10 +33,6 @@ class Step:
     in_transaction: bool
     group: str
 
-    @property
-    def is_for_program(self) -> bool:
-        return self.only in ("", "program")
-
     def is_for_script(self, *, apart: bool) -> bool:
         """`apart`: the watermark lives in another database than `files`."""
         return self.only in ("", "script", "apart" if apart else "together")

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from des_core.database.transaction import Transaction
 from des_core.ledger.revisions import Branch
 from des_core.migration.base.migration import Migration
 from des_core.migration.steps.index_build import watch_build
 from des_core.migration.steps.patience import INDEX_LOCK_TIMEOUT_S, patiently
 from des_core.migration.steps.sql_file import Step
-
-if TYPE_CHECKING:
-    pass
 
 
 def run_steps(migration: Migration, branch: Branch, revision: str, steps: list[Step]) -> None:
