@@ -79,6 +79,7 @@ watermark:
 #   max_failures: 100000            # in one slice; more, and the cycle stops
 #   max_failure_ratio: 0.5          # of what a cycle tried, from 100 failures on; 1 is no brake
 #   max_captured: 100000
+#   new_exceptions_exit_code: 3     # or 0, for a scheduler that takes 3 for a failure
 
 # metrics:
 #   enabled: false
@@ -92,6 +93,7 @@ watermark:
 #   password: null
 #   textfile: null
 #   pushgateway_url: null
+#   runbook_url: null               # where alerts link to; `deploy render` wants it
 
 # backup:
 #   dir: null                       # where `backup create` puts them; not on the database's disk

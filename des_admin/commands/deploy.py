@@ -19,12 +19,23 @@ app = typer.Typer(no_args_is_help=True, help="Write the files that run and watch
 
 Directory = Annotated[Path, typer.Option(metavar="DIR", help="Where the files go.")]
 Namespace = Annotated[str, typer.Option(help="The namespace of every Kubernetes object.")]
-Image = Annotated[str, typer.Option(help="The image, as built from the Containerfile.")]
+Image = Annotated[
+    str | None,
+    typer.Option(
+        help="The image, as built from the Containerfile.",
+        show_default="des-watermark:v and this program's version",
+    ),
+]
 Cron = Annotated[str, typer.Option(metavar="CRON", help="When a cycle starts, in five fields.")]
 Zone = Annotated[str, typer.Option(metavar="ZONE", help="The time zone of the schedule.")]
 Monitoring = Annotated[str, typer.Option(help="The namespace from which Prometheus may scrape.")]
 Runbook = Annotated[
-    str, typer.Option(metavar="URL", help="Where the alerts link to, without the #anchor.")
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Where the alerts link to, without the #anchor.",
+        show_default="metrics.runbook_url",
+    ),
 ]
 BinDir = Annotated[
     str, typer.Option(metavar="DIR", help="Where des-admin is installed, for systemd.")
@@ -46,8 +57,10 @@ def register(root: typer.Typer) -> None:
 
 @app.command(
     epilog=examples(
-        "des-admin deploy render --to deploy-files",
+        "des-admin deploy render --to deploy-files "
+        "--runbook-url https://wiki.example.org/runbook/alerts.md",
         'des-admin deploy render --to deploy-files --schedule "*/15 * * * *" --image r/des:2.0',
+        "kubectl apply -k deploy-files/kubernetes/migrate",
         "kubectl apply -k deploy-files/kubernetes",
     )
 )
@@ -55,11 +68,11 @@ def render(
     ctx: typer.Context,
     to: Directory,
     namespace: Namespace = "data-archive",
-    image: Image = "des-watermark:v1.0.0",
+    image: Image = None,
     schedule: Cron = "0 * * * *",
     time_zone: Zone = "Etc/UTC",
     monitoring_namespace: Monitoring = "monitoring",
-    runbook_url: Runbook = "RUNBOOK.md",
+    runbook_url: Runbook = None,
     bin_dir: BinDir = "/opt/des-admin/bin",
     config_path: ConfigPath = "/etc/des-admin/config.yaml",
     user: User = "des",
@@ -73,12 +86,13 @@ def render(
     are not set here do not matter: no secret is needed, and none is written.
     """
     from des_admin.deployment.files import plan_render, write_render
+    from des_admin.deployment.options import DEFAULT_IMAGE
     from des_admin.deployment.request import make_deployment
 
     context = Context.of(ctx)
     options: dict[str, Any] = {
         "namespace": namespace,
-        "image": image,
+        "image": image or DEFAULT_IMAGE,
         "time_zone": time_zone,
         "monitoring_namespace": monitoring_namespace,
         "runbook_url": runbook_url,

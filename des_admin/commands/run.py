@@ -163,7 +163,7 @@ def _run(context: Context, mode: Mode, interval_s: float) -> None:
         )
     if report.has_new_exceptions:
         context.say("next: des-admin exceptions list")
-        context.finish(ExitCode.NEW_EXCEPTIONS)
+        context.finish(ExitCode(context.settings.migration.new_exceptions_exit_code))
 
 
 def show_report(context: Context, report: CycleReport) -> None:

@@ -24,10 +24,13 @@ DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 KNOWN_PORTS = {"http": 80, "https": 443, "tcp": 8786, "tls": 8786}  # Dask's are tcp and tls
 OBJECT_STORE_SECRET = "des-object-store"  # noqa: S105 - the name of a Secret
 SECRET_MODE = 0o440
+BACKUP_CHECK = "backup-check.yaml"
 _ROLES = {
     "watermark-migration": Role.RUNNER,
     "exporter": Role.EXPORTER,
     "migrate": Role.MIGRATE,
+    "backup-check": Role.BACKUP,
+    "compliance-sync": Role.COMPLIANCE,
 }
 
 
@@ -69,6 +72,8 @@ def _workers(deployment: Deployment) -> int:
 
 
 def _is_left_out(name: str, deployment: Deployment) -> bool:
+    if name == BACKUP_CHECK:
+        return deployment.settings.backup.dir is None
     return name.startswith("workers/") and _workers(deployment) == 1
 
 
@@ -83,18 +88,23 @@ def _changed(document: Json, deployment: Deployment) -> Json:
 
 def _change_kustomization(document: Json, deployment: Deployment) -> None:
     document["namespace"] = deployment.namespace
-    if _workers(deployment) > 1 and "exporter.yaml" in document["resources"]:
-        document["resources"].remove("cronjob.yaml")
-        document["resources"].append("workers")
+    resources = document.get("resources", [])
+    if "exporter.yaml" not in resources:
+        return
+    if _workers(deployment) > 1:
+        resources[resources.index("cronjob.yaml")] = "workers"
+    if deployment.settings.backup.dir is not None:
+        resources.append(BACKUP_CHECK)
 
 
 def _change_cron_job(document: Json, deployment: Deployment) -> None:
     spec = document["spec"]
-    spec["schedule"] = deployment.schedule.text
     spec["timeZone"] = deployment.time_zone
-    half_a_period = deployment.schedule.shortest_gap_s // 2
-    spec["startingDeadlineSeconds"] = min(LONGEST_START_DELAY_S, half_a_period)
     job = spec["jobTemplate"]["spec"]
+    if _ROLES[job["template"]["spec"]["containers"][0]["name"]] is Role.RUNNER:
+        spec["schedule"] = deployment.schedule.text
+        half_a_period = deployment.schedule.shortest_gap_s // 2
+        spec["startingDeadlineSeconds"] = min(LONGEST_START_DELAY_S, half_a_period)
     if job.get("completionMode") == "Indexed":
         job["completions"] = job["parallelism"] = _workers(deployment)
     _change_pod(job["template"]["spec"], deployment)

@@ -31,6 +31,12 @@ class Role(StrEnum):
     RUNNER = "runner"
     EXPORTER = "exporter"
     MIGRATE = "migrate"
+    BACKUP = "backup"
+    COMPLIANCE = "compliance"
+
+
+SEES_SHARDS = (Role.RUNNER, Role.EXPORTER)
+SEES_BACKUPS = (Role.EXPORTER, Role.MIGRATE, Role.BACKUP)
 
 
 class Kind(StrEnum):
@@ -102,18 +108,18 @@ def sqlite_directories(settings: Settings) -> list[tuple[str, str]]:
 
 def _mounts(settings: Settings, role: Role) -> Iterator[Mount]:
     is_runner = role is Role.RUNNER
-    if role is not Role.MIGRATE:
+    if role in SEES_SHARDS:
         yield from _output(settings, is_runner)
     if is_runner:
         yield from _sources(settings)
     backups = settings.backup.dir
-    if backups is not None and not is_runner:
+    if backups is not None and role in SEES_BACKUPS:
         yield Mount("backup.dir", "backup", backups, Kind.CLAIM, "des-backup-pvc", read_only=True)
     for key, directory in sqlite_directories(settings):
         yield Mount(key, "database", directory, Kind.CLAIM, "des-database-pvc")
     if settings.logging.file is not None:
         yield Mount("logging.file", "logs", _directory(settings.logging.file), Kind.SCRATCH)
-    if role is not Role.MIGRATE:
+    if role in SEES_SHARDS:
         yield from _of_metrics(settings)
 
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from des_admin.deployment.mounts import Credential
 from des_admin.deployment.schedule import Schedule
+from des_core import __version__
 from des_core.settings.config import Settings
 
-CONFIG_NAME = "watermark-migration-config.yaml"
+DEFAULT_IMAGE = f"des-watermark:v{__version__}"
+CONFIG_NAME = "config/watermark-migration-config.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +25,12 @@ class Deployment:
     config_text: str
     credentials: tuple[Credential, ...]
     schedule: Schedule
+    runbook_url: str
     known_values: frozenset[str] = frozenset()
     namespace: str = "data-archive"
-    image: str = "des-watermark:v1.0.0"
+    image: str = DEFAULT_IMAGE
     time_zone: str = "Etc/UTC"
     monitoring_namespace: str = "monitoring"
-    runbook_url: str = "RUNBOOK.md"
     bin_dir: str = "/opt/des-admin/bin"
     config_path: str = "/etc/des-admin/config.yaml"
     user: str = "des"

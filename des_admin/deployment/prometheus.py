@@ -14,6 +14,7 @@ RULES = "des-rules.yml"
 SCRAPE = "prometheus.yml"
 DASHBOARD = "des-dashboard.json"
 STALLED_PANEL = "Due and not packed for"
+KEPT_RUNBOOK = "https://runbooks.example.org/des-admin/docs/runbook/alerts.md"
 _PERIOD_S = 3600
 _ONE_PERIOD = "for: 1h # one period"
 
@@ -33,7 +34,7 @@ def render_rules(deployment: Deployment) -> str:
         text = text.replace(f"{periods} * {_PERIOD_S}", f"{periods} * {period_s}")
     text = text.replace(_ONE_PERIOD, f"for: {period_s}s # one period")
     text = text.replace(f"# {_PERIOD_S} is the period", f"# {period_s} is the period")
-    return text.replace("runbook_url: RUNBOOK.md#", f"runbook_url: {deployment.runbook_url}#")
+    return text.replace(f"runbook_url: {KEPT_RUNBOOK}#", f"runbook_url: {deployment.runbook_url}#")
 
 
 def render_rule_object(deployment: Deployment) -> str:

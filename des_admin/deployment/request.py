@@ -19,7 +19,8 @@ from des_core.settings.config_file import load_settings, read_yaml
 UNSET = "des-admin-variable-not-set"
 MAX_NAME = 63
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
-_URL = re.compile(r"[\w./][^\s\"'#{}]*", re.A)  # what YAML and Prometheus take as it stands
+# Absolute, since who is paged opens it on a telephone; what YAML and Prometheus take as it stands.
+_URL = re.compile(r"https?://[\w.-]+[^\s\"'#{}]*", re.A)
 _IMAGE = re.compile(r"[a-z0-9][\w.:/@-]*", re.A | re.I)
 
 
@@ -35,6 +36,7 @@ def make_deployment(
     Only the file counts, not the operator's DES_ADMIN__ variables; a `${VARIABLE}` that is not set
     here is taken as it is: the pods will have it.
     """
+    options = dict(options)
     _check(options)
     tree = read_yaml(path)
     text = path.read_text(encoding="utf-8-sig")
@@ -44,8 +46,11 @@ def make_deployment(
     variables = {name: value for name, value in env.items() if f"${{{name}" in text}
     known = {each.variable: UNSET for each in credentials} | variables
     loaded = load_settings(path, env=known, profile=profile)
+    given = options.pop("runbook_url")
+    url = _runbook(given or loaded.settings.metrics.runbook_url)
     return Deployment(
         settings=loaded.settings,
+        runbook_url=url,
         config_text=text,
         credentials=credentials,
         schedule=parse_schedule(schedule),
@@ -64,11 +69,6 @@ def _check(options: Mapping[str, Any]) -> None:
             )
     if not _IMAGE.fullmatch(options["image"]):
         raise UsageError(f"--image: not an image: {options['image']!r}")
-    if not _URL.fullmatch(options["runbook_url"]):
-        raise UsageError(
-            f"--runbook-url: not an address: {options['runbook_url']!r}",
-            hint="without blanks, quotes and #anchor, like https://wiki.example.org/RUNBOOK.md",
-        )
     try:
         ZoneInfo(options["time_zone"])
     except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
@@ -79,6 +79,23 @@ def _check(options: Mapping[str, Any]) -> None:
     for flag in ("bin_dir", "config_path"):
         if not options[flag].startswith("/") or re.search(r"[\s%]", options[flag]):
             raise UsageError(f"--{flag.replace('_', '-')} must be an absolute path without spaces")
+
+
+def _runbook(url: str | None) -> str:
+    """Where the alerts link to; it is not left out by accident."""
+    if url is None:
+        raise UsageError(
+            "nothing says where the alerts link to: who is paged at night needs the runbook",
+            hint="set metrics.runbook_url, or give --runbook-url "
+            "https://runbooks.example.org/des-admin/docs/runbook/alerts.md",
+        )
+    if not _URL.fullmatch(url):
+        raise UsageError(
+            f"--runbook-url: not an absolute address: {url!r}",
+            hint="with https://, without blanks, quotes and #anchor, "
+            "like https://wiki.example.org/runbook/alerts.md",
+        )
+    return url
 
 
 def _with_profile(tree: dict[str, Any], name: str) -> dict[str, Any]:

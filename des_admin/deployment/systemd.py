@@ -14,6 +14,9 @@ WORKER = "des-watermark-worker@"
 RUNNER_UNIT = f"{RUNNER}.service"
 EXPORTER_UNIT = "des-exporter.service"
 TIMER_UNIT = f"{RUNNER}.timer"
+BACKUP_UNIT = "des-backup-check.service"
+BACKUP_TIMER = "des-backup-check.timer"
+COMPLIANCE_UNIT = "des-compliance-sync.service"
 LOGROTATE = "des-admin.logrotate"
 OBJECT_STORE_FILE = "object-store.env"  # beside the configuration, for root alone
 
@@ -25,16 +28,19 @@ def render_systemd(deployment: Deployment) -> dict[str, str]:
     """
     root = resource_dir("deploy") / "systemd"
     texts = {path.name: path.read_text(encoding="utf-8") for path in sorted(root.iterdir())}
+    if deployment.settings.backup.dir is None:
+        del texts[BACKUP_UNIT], texts[BACKUP_TIMER]
     runner = f"python3 -m watermark_orchestrator --config {deployment.config_path} --mode single"
-    exporter = (
-        f"des-admin --config {deployment.config_path} exporter"
-        f" --host 127.0.0.1 --port {deployment.exporter_port}"
-    )
+    program = f"des-admin --config {deployment.config_path}"
+    exporter = f"{program} exporter --host 127.0.0.1 --port {deployment.exporter_port}"
     for unit, role, command in (
         (RUNNER_UNIT, Role.RUNNER, runner),
         (EXPORTER_UNIT, Role.EXPORTER, exporter),
+        (BACKUP_UNIT, Role.BACKUP, f"{program} backup check"),
+        (COMPLIANCE_UNIT, Role.COMPLIANCE, f"{program} compliance sync"),
     ):
-        texts[unit] = _service(texts[unit], deployment, role, command)
+        if unit in texts:
+            texts[unit] = _service(texts[unit], deployment, role, command)
     zone = "UTC" if deployment.time_zone == "Etc/UTC" else deployment.time_zone
     ticks = [f"{tick} {zone}" for tick in deployment.schedule.on_calendar]
     texts[TIMER_UNIT] = set_directive(texts[TIMER_UNIT], "OnCalendar", ticks)
@@ -86,11 +92,21 @@ def _service(text: str, deployment: Deployment, role: Role, command: str) -> str
         ("ReadOnlyPaths", _paths(mounts, read_only=True)),
         ("RequiresMountsFor", [*_paths(mounts, read_only=False), *_paths(mounts, read_only=True)]),
     ):
-        text = set_directive(text, key, values)
+        text = set_directive(_with_line(text, key, role), key, values)
     if role is Role.RUNNER and object_places(deployment.settings):
         line = f"EnvironmentFile=-{directory}/{OBJECT_STORE_FILE}"
         text = text.replace("\nUMask=", f"\n{line}\nUMask=")
     return text
+
+
+def _with_line(text: str, key: str, role: Role) -> str:
+    """The text with a place for paths that the kept unit, made for PostgreSQL, has no need of."""
+    before = {"ReadWritePaths": "\nProtectSystem=", "ReadOnlyPaths": "\nProtectSystem="}
+    if role is not Role.EXPORTER:  # which serves what it read last, also without its mounts
+        before["RequiresMountsFor"] = "\n\n[Service]"
+    if key not in before or f"\n{key}=" in text:
+        return text
+    return text.replace(before[key], f"\n{key}={before[key]}", 1)
 
 
 def _paths(mounts: list[Mount], *, read_only: bool) -> list[str]:

@@ -168,7 +168,9 @@ def _run(options: argparse.Namespace, voice: _Voice) -> int:
             on_report=lambda report: voice.say(describe_report(report)),
             progress=narrator(voice.say),
         )
-    return ExitCode.NEW_EXCEPTIONS if report.has_new_exceptions else ExitCode.DONE
+    if report.has_new_exceptions:
+        return settings.migration.new_exceptions_exit_code
+    return ExitCode.DONE
 
 
 if __name__ == "__main__":

@@ -113,7 +113,11 @@ LINES = (
     *("backup prune --dir backups --dry-run", "backup restore-plan --dir backups"),
     "plan capacity --files-per-day 1000000 --mean-size 50000 --output-dir s3://",
     *("compliance sync", "migrate pause", "migrate resume"),
-    *("migrate plan --drop-archived", "reconcile", "deploy render --to deployed"),
+    *(
+        "migrate plan --drop-archived",
+        "reconcile",
+        "deploy render --to deployed --runbook-url https://wiki.example.org/r",
+    ),
     *("verify --sample 1/2 --repair", "ledger rebuild --dry-run", "sources delete --dry-run"),
     *("watermark adopt --dry-run", "ledger output"),
     *("migrate plan --down", "migrate down --dry-run", "migrate down --yes", "migrate status"),

@@ -334,3 +334,31 @@ def test_the_count_of_waiting_files_stops_at_its_limit(
     assert value(exporter, "des_migration_pending_files") == PENDING_LIMIT
     assert value(exporter, "des_migration_pending_files_limit") == PENDING_LIMIT
     exporter.close()
+
+
+NOBODY = {  # loopback, and a port on which nobody listens; for SQLite a directory that is not there
+    "sqlite": "sqlite:////nowhere/archive.db",
+    "postgres": "postgresql://nobody@127.0.0.1:1/archive",
+    "mysql": "mysql://nobody@127.0.0.1:1/archive",
+}
+
+
+@pytest.mark.parametrize("away", ["config", "source"])
+def test_of_two_databases_the_one_that_is_away_is_blamed(
+    settings: Settings, database: TestDatabase, away: str
+) -> None:
+    """The other one answers, also from the very first read on."""
+    nobody = NOBODY[database.kind]
+    other = WatermarkSettings(config_db_url=nobody if away == "config" else database.url)
+    url = nobody if away == "source" else database.url
+    split = settings.model_copy(
+        update={"watermark": other, "database": DatabaseSettings(url=url, lag_days=LAG_DAYS)}
+    )
+    exporter = Exporter(split)
+    problem = exporter.read_once()
+    assert problem is not None
+    assert problem.startswith(f"{away} database: ")
+    assert "; " not in problem, "one problem, of one database"
+    for name in ("config", "source"):
+        assert value(exporter, "des_database_up", name) == (name != away), name
+    exporter.close()

@@ -107,7 +107,7 @@ def test_pods_do_their_work_with_what_is_mounted(cluster: Cluster, tmp_path: Pat
     for path in ("/tmp/x", "/mnt/des/output/.x"):
         assert runner.run("touch", path, root=root).returncode == 0, path
 
-    render = ("deploy", "render", "--to", "/tmp/rendered")
+    render = ("deploy", "render", "--to", "/tmp/rendered", "--runbook-url", "https://r.example")
     path = "/config/watermark-migration-config.yaml"
     rendered = runner.run("des-admin", "--config", path, *render, root=root)
     assert "/tmp/rendered/kubernetes/cronjob.yaml" in rendered.stdout, rendered.stderr

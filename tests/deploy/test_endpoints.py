@@ -108,6 +108,19 @@ def test_the_exporter_sees_what_a_runner_did_that_is_gone(config: Path) -> None:
         wait_until(has_all)
 
 
+def test_a_scheduler_that_knows_only_0_may_have_it(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two files are missing: done, with new exceptions."""
+    variable = "DES_ADMIN__MIGRATION__NEW_EXCEPTIONS_EXIT_CODE"
+    monkeypatch.setenv(variable, "0")
+    done = run_runner(config)
+    assert done.returncode == 0, done.stderr
+    assert "exception" in done.stderr
+    monkeypatch.setenv(variable, "1")
+    assert run_runner(config).returncode == 2
+
+
 def test_the_exporter_ends_cleanly_at_sigterm(config: Path) -> None:
     with exporter(config) as (url, process):
         wait_until(lambda: "des_migration_pending_files " in scrape(url))

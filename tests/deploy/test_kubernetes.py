@@ -10,13 +10,14 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from des_admin.deployment.files import render_all
+from des_admin.deployment.files import plan_render, render_all, write_render
 from des_admin.deployment.mounts import Role, credentials_of, mounts_for
 from des_admin.deployment.options import Deployment
 from des_core.basics.errors import ExitCode
 from des_core.basics.object_config import is_object_url
 from support.pages.deployment import (
     DEPLOY,
+    GUIDE_CONFIG,
     OBJECT_CONFIG,
     RICH_CONFIG,
     SQLITE_CONFIG,
@@ -37,6 +38,8 @@ ROLES = {
     "watermark-migration": Role.RUNNER,
     "exporter": Role.EXPORTER,
     "migrate": Role.MIGRATE,
+    "backup-check": Role.BACKUP,
+    "compliance-sync": Role.COMPLIANCE,
 }
 NEVER_RETRIED = {
     ExitCode.USAGE,
@@ -70,7 +73,9 @@ def test_what_is_kept_is_what_is_rendered_for_the_guides_configuration(
     rendered = documents_of(render_all(make()))
     for path in KUBERNETES.rglob("*.yaml"):
         name = f"kubernetes/{path.relative_to(KUBERNETES)}"
-        if path.name == "watermark-migration-config.yaml" or "/workers/" in name:
+        if path.name in ("watermark-migration-config.yaml", "backup-check.yaml"):
+            continue
+        if "/workers/" in name:
             continue
         kept = [each for each in yaml.safe_load_all(path.read_text()) if each]
         if name == "kubernetes/prometheus-operator/kustomization.yaml":
@@ -80,17 +85,27 @@ def test_what_is_kept_is_what_is_rendered_for_the_guides_configuration(
 
 
 def test_the_kept_workers_are_the_rendered_ones_for_four(make: MakeDeployment) -> None:
-    text = (KUBERNETES / "watermark-migration-config.yaml").read_text()
+    text = GUIDE_CONFIG.read_text()
     four = text.replace("  lag_days: 7", "  lag_days: 7\n  shards_total: 4")
     rendered = documents_of(render_all(make(four)))
     for path in (KUBERNETES / "workers").iterdir():
         kept = [each for each in yaml.safe_load_all(path.read_text()) if each]
         assert rendered[f"kubernetes/workers/{path.name}"] == kept
     assert rendered["kubernetes/kustomization.yaml"][0]["resources"] == [
-        "exporter.yaml",
+        "config",
         "networkpolicy.yaml",
+        "exporter.yaml",
         "workers",
     ]
+
+
+def test_the_kept_check_of_backups_is_the_rendered_one(make: MakeDeployment) -> None:
+    text = GUIDE_CONFIG.read_text()
+    assert "kubernetes/backup-check.yaml" not in render_all(make(text))
+    rendered = documents_of(render_all(make(text + "\nbackup:\n  dir: /backups/des\n")))
+    [kept] = yaml.safe_load_all((KUBERNETES / "backup-check.yaml").read_text())
+    assert rendered["kubernetes/backup-check.yaml"] == [kept]
+    assert rendered["kubernetes/kustomization.yaml"][0]["resources"][-1] == "backup-check.yaml"
 
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
@@ -141,12 +156,52 @@ def test_jobs_do_not_retry_what_a_retry_cannot_mend(objects: list[Json]) -> None
         assert fail["action"] == ("FailIndex" if "completionMode" in job else "FailJob")
         assert fail["onExitCodes"]["containerName"] == pod["containers"][0]["name"]
         codes = set(fail["onExitCodes"]["values"])
-        is_migration = pod["containers"][0]["name"] == "migrate"
-        assert codes == NEVER_RETRIED - ({ExitCode.NEW_EXCEPTIONS} if is_migration else set())
+        packs = pod["containers"][0]["name"] == "watermark-migration"
+        assert codes == NEVER_RETRIED - (set() if packs else {ExitCode.NEW_EXCEPTIONS})
         assert not codes & {ExitCode.DONE, ExitCode.TERMINATED, ExitCode.DATABASE_UNREACHABLE}
         assert ignore["action"] == "Ignore"
         assert ignore["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
         assert each["kind"] != "CronJob" or "backoffLimit" in job or "backoffLimitPerIndex" in job
+
+
+def test_files_that_became_exceptions_are_no_failed_pod(objects: list[Json]) -> None:
+    for _, pod, _ in pods(objects):
+        [container] = pod["containers"]
+        given = {each["name"]: each.get("value") for each in container["env"]}
+        packs = container["name"] == "watermark-migration"
+        assert given.get("DES_ADMIN__MIGRATION__NEW_EXCEPTIONS_EXIT_CODE") == (
+            "0" if packs else None
+        )
+
+
+def built(kubectl: str, directory: Path) -> list[Json]:
+    done = subprocess.run([kubectl, "kustomize", directory], capture_output=True, check=True)
+    return [each for each in yaml.safe_load_all(done.stdout) if each]
+
+
+def test_another_configuration_rolls_the_exporter_and_reaches_every_job(
+    make: MakeDeployment, tmp_path: Path
+) -> None:
+    kubectl = require_tool("kubectl", in_ci=False)
+    text = GUIDE_CONFIG.read_text() + "\nbackup:\n  dir: /backups/des\n"
+    names = []
+    for number, each in enumerate((text, text.replace("lag_days: 7", "lag_days: 8"))):
+        write_render(plan_render(make(each), tmp_path / str(number)))
+        root = tmp_path / str(number) / "kubernetes"
+        used = {
+            directory: {
+                volume["configMap"]["name"]
+                for _, pod, _ in pods(built(kubectl, root / directory))
+                for volume in pod["volumes"]
+                if "configMap" in volume
+            }
+            for directory in (".", "migrate", "compliance")
+        }
+        [name] = {name for found in used.values() for name in found}
+        made = built(kubectl, root / "migrate")
+        assert name in [e["metadata"]["name"] for e in made if e["kind"] == "ConfigMap"]
+        names.append(name)
+    assert names[0] != names[1]
 
 
 @pytest.mark.parametrize("schedule", ["0 * * * *", "*/15 * * * *", "* * * * *", "30 2 * * *"])

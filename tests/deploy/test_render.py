@@ -1,11 +1,13 @@
 """`des-admin deploy render`: what it writes, what it refuses, and that no secret gets through."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+import des_core
 from des_admin.deployment.files import plan_render, write_render
 from des_core.basics.errors import ConfigError, Refused, UsageError
 from support.pages.deployment import GUIDE_CONFIG, RICH_CONFIG, MakeDeployment
@@ -21,7 +23,7 @@ def test_no_secret_is_needed_and_none_is_written(make: MakeDeployment, tmp_path:
         plan = plan_render(deployment, tmp_path / "out")
         assert CANARY not in json.dumps(plan.texts)
         assert "des-admin-variable-not-set" not in json.dumps(plan.texts)
-        assert plan.texts["kubernetes/watermark-migration-config.yaml"] == RICH_CONFIG
+        assert plan.texts["kubernetes/config/watermark-migration-config.yaml"] == RICH_CONFIG
 
 
 @pytest.mark.parametrize(
@@ -48,6 +50,7 @@ def test_files_that_differ_are_named_before_they_are_overwritten(
     assert plan_render(make(), tmp_path).changed == ()
     other = plan_render(make(image="registry.example/des:2.0"), tmp_path)
     assert other.changed == (
+        "kubernetes/compliance/cronjob.yaml",
         "kubernetes/cronjob.yaml",
         "kubernetes/exporter.yaml",
         "kubernetes/migrate/job.yaml",
@@ -83,11 +86,46 @@ def test_what_the_configuration_lacks_is_said(make: MakeDeployment, tmp_path: Pa
         {"bin_dir": "relative"},
         {"config_path": "/with space"},
         {"user": "root;true"},
+        {"runbook_url": "RUNBOOK.md"},
+        {"runbook_url": "/docs/runbook/alerts.md"},
+        {"runbook_url": "https://"},
     ],
 )
 def test_flags_that_cannot_be_used_are_refused(make: MakeDeployment, options: dict) -> None:
     with pytest.raises(UsageError):
         make(**options)
+
+
+def test_where_the_alerts_link_to_is_not_left_out(tmp_path: Path) -> None:
+    config = tmp_path / "des-admin.yaml"
+    config.write_text(RICH_CONFIG)
+    render = ("deploy", "render", "--to", str(tmp_path / "out"))
+    refused = run_program(*render, cwd=tmp_path)
+    assert refused.code == 2
+    assert "metrics.runbook_url" in refused.err
+    url = "https://wiki.example.org/des"
+    config.write_text(RICH_CONFIG.replace("metrics:", f'metrics:\n  runbook_url: "{url}"'))
+    assert run_program(*render, cwd=tmp_path).code == 0
+    rules = tmp_path / "out" / "prometheus" / "des-rules.yml"
+    links = re.findall(r"runbook_url: (\S+)#\w+", rules.read_text())
+    assert set(links) == {url}
+    other = run_program(*render, "--force", "--runbook-url", f"{url}/2", cwd=tmp_path)
+    assert other.code == 0
+    assert f"{url}/2#desexporterdown" in rules.read_text()
+
+
+def test_the_image_is_that_of_this_program(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = run_program(
+        "deploy", "render", "--config", str(GUIDE_CONFIG), "--to", str(out), cwd=tmp_path
+    )
+    assert done.code == 0, done.err
+    images = {
+        image
+        for path in (out / "kubernetes").rglob("*.yaml")
+        for image in re.findall(r"image: (\S+)", path.read_text())
+    }
+    assert images == {f"des-watermark:v{des_core.__version__}"}
 
 
 def test_the_command_writes_and_refuses(tmp_path: Path) -> None:

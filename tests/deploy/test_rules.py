@@ -11,6 +11,7 @@ import yaml
 
 from des_admin.deployment.prometheus import (
     DASHBOARD,
+    KEPT_RUNBOOK,
     STALLED_PANEL,
     render_grafana,
     render_rule_object,
@@ -64,7 +65,7 @@ def test_every_alert_says_what_it_is_and_where_to_read_on() -> None:
         assert rule["labels"]["severity"] in ("critical", "warning"), name
         annotations = rule["annotations"]
         assert set(annotations) == {"summary", "description", "runbook_url"}, name
-        assert annotations["runbook_url"] == f"RUNBOOK.md#{name.lower()}"
+        assert annotations["runbook_url"] == f"{KEPT_RUNBOOK}#{name.lower()}"
 
 
 def test_every_alert_is_one_click_away_from_the_runbooks_first_screen() -> None:

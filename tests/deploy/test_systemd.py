@@ -8,6 +8,9 @@ import pytest
 
 from des_admin.deployment.options import Deployment
 from des_admin.deployment.systemd import (
+    BACKUP_TIMER,
+    BACKUP_UNIT,
+    COMPLIANCE_UNIT,
     EXPORTER_UNIT,
     LOGROTATE,
     RUNNER_UNIT,
@@ -16,7 +19,14 @@ from des_admin.deployment.systemd import (
     render_systemd,
     set_directive,
 )
-from support.pages.deployment import DEPLOY, ODD_CONFIG, RICH_CONFIG, SQLITE_CONFIG, MakeDeployment
+from support.pages.deployment import (
+    DEPLOY,
+    GUIDE_CONFIG,
+    ODD_CONFIG,
+    RICH_CONFIG,
+    SQLITE_CONFIG,
+    MakeDeployment,
+)
 from support.pages.tools import require_tool
 
 
@@ -52,8 +62,20 @@ def test_what_is_kept_is_what_is_rendered_for_the_guides_configuration(
 ) -> None:
     rendered = render_systemd(make())
     for path in (DEPLOY / "systemd").iterdir():
-        if path.name != LOGROTATE:
+        if path.name != LOGROTATE and "backup" not in path.name:
             assert rendered[path.name] == path.read_text()
+    rendered = render_systemd(make(GUIDE_CONFIG.read_text() + "\nbackup:\n  dir: /backups/des\n"))
+    for name in (BACKUP_UNIT, BACKUP_TIMER):
+        assert rendered[name] == (DEPLOY / "systemd" / name).read_text()
+
+
+def test_a_database_file_can_be_written_by_each_unit(make: MakeDeployment) -> None:
+    texts = render_systemd(make(SQLITE_CONFIG + "\nbackup:\n  dir: /backups/des\n"))
+    for name in (RUNNER_UNIT, EXPORTER_UNIT, BACKUP_UNIT, COMPLIANCE_UNIT):
+        found = directives(texts[name])
+        assert "/var/lib/app" in found["ReadWritePaths"], name
+        mounts = found.get("RequiresMountsFor", [])
+        assert ("/var/lib/app" in mounts) == (name != EXPORTER_UNIT), name
 
 
 def test_units_parse_and_stop_the_runner_gently(make: MakeDeployment) -> None:

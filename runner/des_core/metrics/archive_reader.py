@@ -77,6 +77,11 @@ class ArchiveReader:
             _set_memory(values, tx, watermark)
         return values, watermark
 
+    def ask_source(self) -> None:
+        """Have the source answer something; DesError where it does not."""
+        with self._source.read() as tx:
+            tx.run("source_now").scalar_one()
+
     def read_source(self, watermark: Watermark) -> MetricValues:
         """The target by the source's own clock, and what waits below it."""
         values = MetricValues()

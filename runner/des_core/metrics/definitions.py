@@ -182,7 +182,7 @@ _EXPORTER = (
     Metric(
         "des_database_up",
         "gauge",
-        "1 if the last read of this database succeeded.",
+        "1 if this database answered at the last read.",
         "database",
         ("source", "config"),
     ),

@@ -129,10 +129,12 @@ class Exporter:
             self._after_failure(exc, values, "config")
         else:
             values.set("des_database_up", 1, "config")
-        if watermark is None:
-            return problems  # without it nothing can be asked of the source
         try:
-            values.update(self._reader.read_source(watermark))
+            # Without the watermark one cannot ask what waits, but whether anybody is there.
+            if watermark is None:
+                self._reader.ask_source()
+            else:
+                values.update(self._reader.read_source(watermark))
         except DesError as exc:
             problems.append(f"source database: {exc}")
             self._after_failure(exc, values, "source")

@@ -229,6 +229,9 @@ class MigrationSettings(Section):
     max_captured: Annotated[Whole, Field(ge=0)] = 100_000
     """Rows that one step may turn into exceptions: at the first watermark, at edits, at the
     recheck."""
+    new_exceptions_exit_code: Annotated[Whole, Field(ge=0, le=3, multiple_of=3)] = 3
+    """Exit code of a cycle that is done, with files that became exceptions: 3, or 0 for a scheduler
+    that takes all else for a failure. `DesExceptionsGrowing` and `doctor` tell of them still."""
 
 
 class MetricsSettings(Section):
@@ -256,6 +259,9 @@ class MetricsSettings(Section):
     """File for the node exporter's textfile collector, written when a run ends."""
     pushgateway_url: SecretStr | None = None
     """Pushgateway to which a run sends its metrics when it ends."""
+    runbook_url: Annotated[str, Field(pattern=r"^https?://[\w.-]+[^\s\"'#{}]*$")] | None = None
+    """Address of the page to which alerts link, without `#anchor`; `deploy render` wants it.
+    Example: `https://runbooks.example.org/des-admin/docs/runbook/alerts.md`."""
 
     @model_validator(mode="after")
     def _check(self) -> MetricsSettings:

@@ -10,13 +10,13 @@ from des_admin.deployment.options import Deployment
 
 ROOT = Path(__file__).resolve().parents[3]
 DEPLOY = ROOT / "deploy"
-GUIDE_CONFIG = DEPLOY / "kubernetes" / "watermark-migration-config.yaml"
+GUIDE_CONFIG = DEPLOY / "kubernetes" / "config" / "watermark-migration-config.yaml"
 DEFAULTS = {
     "namespace": "data-archive",
     "image": "des-watermark:v1.0.0",
     "time_zone": "Etc/UTC",
     "monitoring_namespace": "monitoring",
-    "runbook_url": "RUNBOOK.md",
+    "runbook_url": "https://runbooks.example.org/des-admin/docs/runbook/alerts.md",
     "bin_dir": "/opt/des-admin/bin",
     "config_path": "/etc/des-admin/config.yaml",
     "user": "des",
