@@ -1,16 +1,19 @@
 """Old backups go, the newest good ones of each database stay, whatever lies beside them."""
 
+import fcntl
 import os
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from backup.conftest import Bench, cut, data_file, flip_bit, now, write
-from des_core.backup.claims import try_claim
+from des_core.backup.claims import claim_of, is_claimed, try_claim, whole_directory
 from des_core.backup.dump import Stored
 from des_core.backup.keeping import examiner_without_trail
 from des_core.backup.prune import Fate, KeepRules, PrunePlan, execute_prune, plan_prune
@@ -196,11 +199,42 @@ def test_second_backup_of_a_database_is_refused_at_once(small: Bench, tmp_path: 
         (first / "x").write_text("")
         with pytest.raises(LockHeld) as caught, new_backup(directory, "db", now()):
             pass
-        assert caught.value.facts["pid"] == os.getpid()
+        assert caught.value.facts["holder"] == f"{socket.gethostname()}, pid {os.getpid()}"
         assert "being made" in str(load_entry(first).problem)
         with new_backup(directory, "db-2", now()) as other:
             (other / "x").write_text("")
     assert len(list_backups(directory)) == 2
+
+
+def test_locks_are_of_files_that_another_host_sees(tmp_path: Path) -> None:
+    """On NFS a lock of a directory stays on its own host."""
+    with new_backup(tmp_path, "db", now()) as first:
+        (first / "x").write_text("")
+        claim = claim_of(first)
+        with claim.open("r+b") as same, pytest.raises(BlockingIOError):
+            fcntl.flock(same, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for path in (tmp_path, first):
+            descriptor = os.open(path, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.close(descriptor)
+    assert not claim.exists()
+
+
+def test_a_claim_that_was_given_back_is_nobodys(small: Bench, tmp_path: Path) -> None:
+    left = unfinished_by_a_killed(tmp_path)
+    assert left.exists() and not is_claimed(left)
+    claim_of(left.with_name("gone.unfinished")).write_text("another host, pid 1\n")
+    with new_backup(tmp_path, "db", now()) as path:
+        (path / "x").write_text("")
+    assert [found.name for found in tmp_path.glob(".*.claim")] == [claim_of(left).name]
+
+
+def unfinished_by_a_killed(directory: Path) -> Path:
+    """As kill -9 leaves it: directory and claim are there, the lock is not."""
+    path = directory / "20240101T000000Z_db.unfinished"
+    path.mkdir()
+    claim_of(path).write_text("this host, pid 1\n")
+    return path
 
 
 def test_finished_backup_without_its_name_is_taken_up(small: Bench) -> None:
@@ -213,3 +247,24 @@ def test_finished_backup_without_its_name_is_taken_up(small: Bench) -> None:
     assert take_up(small.directory) == [stored.path.name]
     assert small.check(stored.path).is_good
     assert half.exists()
+
+
+def test_the_lock_of_a_directory_lets_one_in_at_a_time(tmp_path: Path) -> None:
+    """Although each who leaves takes the file away that the next ones wait for."""
+    inside: list[int] = []
+    most: list[int] = []
+
+    def enter() -> None:
+        for _ in range(50):
+            with whole_directory(tmp_path):
+                inside.append(1)
+                most.append(len(inside))
+                inside.pop()
+
+    threads = [Thread(target=enter) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(most), max(most)) == (400, 1)
+    assert list(tmp_path.iterdir()) == []

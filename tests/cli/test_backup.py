@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli.conftest import Archive, Program, write_config
+from des_core.backup.claims import try_claim
 from des_core.backup.manifest import seal
 from des_core.backup.store import load_entry
 from support.rows.filesdata import FilesTableFactory
@@ -48,6 +49,34 @@ def test_create_check_and_list_before_the_migration(
     [line] = program("backup", "list", "--output", "json").json["backups"]
     assert [(table["table"], table["rows"]) for table in line["tables"]] == [("files", 60)]
     assert "good to L2" in program("backup", "check").out
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_doctor_names_what_was_never_finished(
+    program: Program,
+    project: Path,
+    database: TestDatabase,
+    backups: Path,
+    files_table: FilesTableFactory,
+) -> None:
+    files_table(database, rows=60, files=False)
+    _configure(project, database, backups)
+    program("migrate", "up", "--yes")
+    program("backup", "create")
+
+    def look() -> dict[str, str]:
+        checks = program("doctor", "--output", "json", expect=None).json["checks"]
+        return next(check for check in checks if check["name"] == "backup")
+
+    assert look()["status"] == "ok"
+    left = backups / "20240101T000000Z_des.unfinished"
+    left.mkdir()
+    assert (look()["status"], left.name in look()["detail"]) == ("warning", True)
+    claim = try_claim(left)
+    assert claim is not None
+    assert look()["status"] == "ok", "somebody is at work on it"
+    claim.release()
+    assert left.name in program("backup", "list").out
 
 
 def test_result_is_recorded_and_listed(

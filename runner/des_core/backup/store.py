@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from des_core.backup.claims import is_claimed, refuse_second, try_claim, whole_directory
+from des_core.backup.claims import (
+    Claim,
+    forget_claims,
+    is_claimed,
+    refuse_second,
+    try_claim,
+    whole_directory,
+)
 from des_core.backup.dump import Stored
 from des_core.backup.manifest import FILE_NAME, Manifest, read_manifest, sync_directory
 from des_core.basics.errors import DamagedData, Refused, UsageError
@@ -117,10 +124,8 @@ def new_backup(directory: Path, database: str, started_at: datetime) -> Iterator
     with whole_directory(directory):
         _refuse_second(directory, label)
         stamp = f"{started_at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
-        unfinished = _make_unfinished(directory, f"{stamp}_{label}")
-        claim = try_claim(unfinished)
-    if claim is None:
-        raise refuse_second(unfinished)
+        forget_claims(directory)
+        unfinished, claim = _make_unfinished(directory, f"{stamp}_{label}")
     try:
         yield unfinished
         unfinished.rename(unfinished.with_name(unfinished.name.removesuffix(UNFINISHED)))
@@ -132,9 +137,23 @@ def new_backup(directory: Path, database: str, started_at: datetime) -> Iterator
         claim.release()
 
 
+def left_behind(directory: Path) -> list[Entry]:
+    """What whoever began it never finished, and nobody is at work on."""
+    return [
+        entry
+        for entry in list_backups(directory)
+        if entry.name.endswith((UNFINISHED, REMOVED)) and not is_claimed(entry.path)
+    ]
+
+
 def take_up(directory: Path) -> list[str]:
-    """Name what was finished by a process that ended before it could: the backups found so."""
-    found = []
+    """Name what was finished by a process that ended before it could: the backups found so.
+
+    Whoever may only read the directory leaves that to others.
+    """
+    found: list[str] = []
+    if not os.access(directory, os.W_OK | os.X_OK):
+        return found
     with whole_directory(directory):
         for path in sorted(directory.glob(f"*{UNFINISHED}")):
             final = path.with_name(path.name.removesuffix(UNFINISHED))
@@ -170,17 +189,21 @@ def _unfinished_problem(path: Path) -> str:
     return "it was never finished: whoever made it ended too early"
 
 
-def _make_unfinished(directory: Path, name: str) -> Path:
+def _make_unfinished(directory: Path, name: str) -> tuple[Path, Claim]:
+    """The directory, claimed before it was there to be seen."""
     for number in range(1, 100):
         candidate = name if number == 1 else f"{name}-{number}"
         if (directory / candidate).exists():
             continue
         path = directory / f"{candidate}{UNFINISHED}"
+        if path.exists() or (claim := try_claim(path)) is None:
+            continue
         try:
             path.mkdir(mode=0o700)
-        except FileExistsError:
-            continue
-        return path
+        except BaseException:
+            claim.release()
+            raise
+        return path, claim
     raise Refused("a hundred backups have begun in this second", dir=str(directory))
 
 

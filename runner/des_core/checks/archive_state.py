@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 
 from des_core.backup.record import latest_good_backup
+from des_core.backup.store import left_behind
 from des_core.basics.timestamps import format_utc
 from des_core.checks.check import Check, failed, ok, warning
 from des_core.checks.patient import Patient
@@ -134,7 +136,13 @@ def check_exceptions(patient: Patient) -> Check:
 
 
 def check_backup(patient: Patient) -> Check:
-    """A backup that was checked, and whose data is young enough."""
+    """A backup that was checked, whose data is young enough; and none that was never finished."""
+    directory = patient.settings.backup.dir
+    left = left_behind(Path(directory)) if directory is not None else []
+    if left:
+        more = f", and {len(left) - 1} more" if len(left) > 1 else ""
+        what = f"{left[0].name}{more}: {left[0].problem}"
+        return warning("backup", what, "des-admin backup list; des-admin backup prune")
     newest = latest_good_backup(patient.config)
     if newest is None:
         return warning("backup", "no good backup is recorded", "des-admin backup create")
