@@ -90,8 +90,13 @@ def as_server_user(command: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def pgbackrest_site(prepare: Prepare = lambda _site: None) -> Iterator[ForeignSite]:
-    """One full and one incremental backup of stanza `main`; `prepare` fills the server first."""
+def pgbackrest_site(
+    prepare: Prepare = lambda _site: None, *, more: str = ""
+) -> Iterator[ForeignSite]:
+    """One full and one incremental backup of stanza `main`; `prepare` fills the server first.
+
+    `more` are lines of the configuration.
+    """
     tool = require_tool("pgbackrest", "pgbackrest")
     with _server("pgbackrest") as (server, directory):
         config = directory / "pgbackrest.conf"
@@ -104,7 +109,7 @@ def pgbackrest_site(prepare: Prepare = lambda _site: None) -> Iterator[ForeignSi
             f"{key}-path={directory / key}\n" for key in ("log", "lock", "spool", "repo1")
         )
         config.write_text(
-            f"[global]\n{paths}start-fast=y\nlog-level-file=off\n\n[main]\n"
+            f"[global]\n{paths}start-fast=y\nlog-level-file=off\n{more}\n[main]\n"
             f"pg1-path={server.data_dir}\npg1-port={server.port}\n"
             f"pg1-socket-path={server.directory}\npg1-user={USER}\n"
         )

@@ -225,6 +225,21 @@ def _stored(path: Path) -> Stored:
     return stored
 
 
+@pytest.mark.parametrize("is_directory", [False, True])
+def test_link_that_leads_out_of_the_backup(
+    bench: Bench, tmp_path: Path, is_directory: bool
+) -> None:
+    """What a copy of the backup would lack; and somebody else may change it."""
+    if is_directory:
+        require(bench, "postgres")
+    stored = bench.create(**({"layout": Layout.DIRECTORY} if is_directory else {}))
+    data = data_file(stored)
+    moved = data.parent if is_directory else data
+    moved.rename(tmp_path / "elsewhere")
+    moved.symlink_to(tmp_path / "elsewhere")
+    assert_found(bench, stored, Level.L0, "link")
+
+
 def test_unknown_file_beside_the_data(bench: Bench) -> None:
     stored = bench.create()
     (stored.path / "notes.txt").write_text("mine\n")

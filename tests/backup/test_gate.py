@@ -106,6 +106,25 @@ def test_old_failed_foreign_or_vanished_is_refused(migrated: tuple[Bench, Settin
     assert "no longer at" in judge(bench, settings).text
 
 
+def test_one_from_the_future_is_refused_and_hides_no_other(
+    migrated: tuple[Bench, Settings],
+) -> None:
+    """Checked while the clock was a day ahead, it would be fresh until tomorrow, and longer."""
+    bench, settings = migrated
+    stored = bench.create()
+    later = {name: now() + timedelta(days=30) for name in ("started_at", "finished_at")}
+    believe(stored, **later)
+    report = bench.check(stored.path, Level.L2, at=later["started_at"])
+    again = load_entry(stored.path).stored
+    assert report.is_good
+    record_check(bench.target.database, report, again, actor="tests", now=now())
+    verdict = judge(bench, settings)
+    assert (verdict.is_passed, "still to come" in verdict.text) == (False, True)
+    second = bench.create()
+    check_and_record(bench, second.path)
+    assert judge(bench, settings).is_passed
+
+
 def test_backup_of_another_server_does_not_count(migrated: tuple[Bench, Settings]) -> None:
     bench, settings = migrated
     stored = bench.create()

@@ -12,9 +12,10 @@ from des_core.backup.findings import CheckReport, Level
 from des_core.backup.foreign.answer import Tool
 from des_core.backup.identity import Target
 from des_core.backup.live import Live, read_live
-from des_core.backup.presence import Surroundings
+from des_core.backup.presence import CLOCK_TOLERANCE, Surroundings
 from des_core.backup.record import OURS, BackupEvidence, last_checks
 from des_core.backup.store import looks_like_path
+from des_core.basics.timestamps import format_utc
 from des_core.database.connections import Database
 from des_core.settings.config import Settings
 
@@ -74,7 +75,9 @@ def _judge_record(settings: Settings, live: Live, config: Database, now: datetim
     if not enough:
         text = f"no backup of this database with {table} is recorded as checked down to L2"
         return BackupVerdict(False, text, MAKE_ONE)
-    newest = max(enough, key=lambda evidence: evidence.started_at)
+    # One from the future, by a clock that was ahead, must not hide those that are not.
+    past = [evidence for evidence in enough if evidence.age(now) >= -CLOCK_TOLERANCE]
+    newest = max(past or enough, key=lambda evidence: evidence.started_at)
     return _judge_evidence(settings, live, newest, now)
 
 
@@ -91,6 +94,9 @@ def _judge_evidence(
         return BackupVerdict(
             False, f"{text}; {settings.backup.max_age_hours:g} are allowed", MAKE_ONE
         )
+    if evidence.age(now) < -CLOCK_TOLERANCE:
+        text = f"{evidence.name} began at {format_utc(evidence.started_at)}, which is still to come"
+        return BackupVerdict(False, text, "compare the clocks: date -u; then make another backup")
     checked = f"backup {evidence.name}, made by {evidence.tool}, good to L{evidence.level.value}"
     if evidence.tool != OURS:
         text = f"{checked}; no restore of it was tried here"

@@ -66,7 +66,7 @@ def _seal(stored: Stored, around: Surroundings) -> Iterator[Finding]:
 
 
 def _files(stored: Stored) -> Iterator[Finding]:
-    listed = {entry.path for entry in stored.manifest.files}
+    listed, root = {entry.path for entry in stored.manifest.files}, stored.path.resolve()
     if not listed:
         yield _error("empty", "the manifest lists no file")
     for entry in stored.manifest.files:
@@ -75,6 +75,11 @@ def _files(stored: Stored) -> Iterator[Finding]:
             size_bytes = path.stat().st_size if path.is_file() else None
         except OSError:
             size_bytes = None
+        if size_bytes is not None and not path.resolve().is_relative_to(root):
+            message = (
+                f"{entry.path} is a link that leads out of the backup: no copy of it holds that"
+            )
+            yield _error("link", message)
         if size_bytes is None:
             yield _error("missing", f"the file {entry.path} is missing")
         elif size_bytes == 0:

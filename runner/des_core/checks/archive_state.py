@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
+from des_core.backup.presence import CLOCK_TOLERANCE
 from des_core.backup.record import latest_good_backup
 from des_core.backup.store import left_behind
 from des_core.basics.timestamps import format_utc
@@ -149,6 +150,8 @@ def check_backup(patient: Patient) -> Check:
     age = newest.age(patient.clock.now)
     hours = age.total_seconds() / 3600
     detail = f"{newest.name}, good to L{int(newest.level)}, data {hours:,.1f} h old"
+    if newest.age(patient.clock.now) < -CLOCK_TOLERANCE:
+        return warning("backup", f"{newest.name} is from the future", "compare the clocks: date -u")
     if hours > patient.settings.backup.max_age_hours:
         return warning("backup", detail, "des-admin backup create")
     return ok("backup", detail)
