@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -19,6 +20,7 @@ from des_core.ledger.slices import slice_is_recorded
 from des_core.ledger.watermark import compute_target, read_watermark
 from des_core.ledger.workers import read_position
 from des_core.metrics import RunnerMetrics, observe_cycle
+from des_core.packing.row_spool import RowSpool
 from des_core.process.logs import bind, get_logger
 from des_core.rows.reader import WindowStats
 from des_core.rows.share import Share
@@ -29,7 +31,8 @@ from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink, 
 from watermark_orchestrator.rechecking import recheck
 from watermark_orchestrator.retrying import RetryReport, Selection, retry_exceptions
 from watermark_orchestrator.run import Run, keep_trail_head, open_run, open_writer
-from watermark_orchestrator.slice_packing import PackedSlice, pack_rows
+from watermark_orchestrator.slice_packing import PackedSlice, pack_slice
+from watermark_orchestrator.slice_rows import slices_with_rows
 from watermark_orchestrator.slices import Window, cut, slice_before
 from watermark_orchestrator.source_deletion import delete_sources
 from watermark_orchestrator.stopping import StopRequest
@@ -196,9 +199,11 @@ def run_cycle(
         metrics.cycle_started(
             watermark=writer.watermark, target=target.at, lag_days=writer.lag_days
         )
-        for window in _slices(archive, target.window):
-            run.stop.check()
-            writer = _pack_slice(run, window, writer, report)
+        windows = _slices(archive, target.window)
+        with closing(slices_with_rows(run, windows, writer.share)) as slices:
+            for window, rows in slices:
+                run.stop.check()
+                writer = _pack_slice(run, window, rows, writer, report)
         report.late += recheck(run, writer).late
         report.retried.add(retry_exceptions(run, writer, Selection(only_due=True)))
         if archive.policy.delete_source_files and isinstance(writer, SoleWriter):
@@ -220,16 +225,19 @@ def retry_now(
         return retry_exceptions(run, SoleWriter(watermark), selection)
 
 
-def _pack_slice(run: Run, window: Window, writer: Writer, report: CycleReport) -> Writer:
+def _pack_slice(
+    run: Run, window: Window, rows: RowSpool, writer: Writer, report: CycleReport
+) -> Writer:
     with bind(slice=str(window)):
-        return _pack_and_commit(run, window, writer, report)
+        return _pack_and_commit(run, window, rows, writer, report)
 
 
-def _pack_and_commit(run: Run, window: Window, writer: Writer, report: CycleReport) -> Writer:
+def _pack_and_commit(
+    run: Run, window: Window, rows: RowSpool, writer: Writer, report: CycleReport
+) -> Writer:
     run.progress(ProgressEvent("slice_started", window))
-    share = writer.share
-    pages = run.archive.source.rows(window.start, window.end, share=share)
-    packed = pack_rows(run, "window", window, pages, started_at=datetime.now(UTC), share=share)
+    began = datetime.now(UTC)
+    packed = pack_slice(run, "window", window, rows, started_at=began, share=writer.share)
     try:
         after = commit_window(run, writer, packed)
     except DatabaseUnreachable:

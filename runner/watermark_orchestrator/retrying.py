@@ -108,7 +108,7 @@ def _retry_batch(run: Run, writer: Writer, batch: list[OpenException], report: R
     moments = [created_at for _, created_at in keys]
     window = Window(min(moments) - timedelta(microseconds=1), max(moments))
     run.progress(ProgressEvent("retry_started", window, files_total=len(rows)))
-    packed = pack_rows(run, "exceptions", window, [rows], started_at=started_at, share=writer.share)
+    packed = pack_rows(run, "exceptions", window, rows, started_at=started_at, share=writer.share)
     failed = {(failure.uid, failure.created_us) for failure in packed.failures}
     resolved = [_key(row) for row in rows if (row.uid, row.created_us) not in failed]
     attempts = {(item.uid, item.created_at): item.attempts for item in batch}

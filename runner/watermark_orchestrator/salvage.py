@@ -121,7 +121,7 @@ def _pack(run: Run, watermark: Watermark, rows: list[SourceRow]) -> int:
     )
     with Packer(config) as packer:
         packed = pack_rows(
-            replace(run, packer=packer), "exceptions", window, [rows], started_at=datetime.now(UTC)
+            replace(run, packer=packer), "exceptions", window, rows, started_at=datetime.now(UTC)
         )
     failed = {failure.uid for failure in packed.failures}
     resolved = [(row.uid, _moment(row)) for row in rows if row.uid not in failed]

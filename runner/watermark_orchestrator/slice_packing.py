@@ -2,7 +2,7 @@
 
 Order is the safety argument:
 
-1. The rows of the slice are read once and parted by (day, bucket).
+1. The rows of the slice are read once (`slice_rows`) and parted by (day, bucket).
 2. The dictionary that they are compressed with, if any, is made durable (`slice_dictionary`).
 3. Each (day, bucket) becomes shards that are written, synced, read back and published without
    replacing anything.
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -26,19 +26,17 @@ from des_core.ledger.archive_table import table_facts
 from des_core.ledger.slices import SliceRecord, shard_names_of_day
 from des_core.packing.row_spool import RowSpool
 from des_core.records import FileFailure, ShardRecord, SourceRow
-from des_core.rows.share import Share, own_rows
+from des_core.rows.share import Share
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.brake import Brake
 from watermark_orchestrator.durable_slice import Tally, make_durable
 from watermark_orchestrator.progress_events import ProgressEvent
 from watermark_orchestrator.slice_dictionary import choose_dictionaries
+from watermark_orchestrator.slice_rows import fill
 from watermark_orchestrator.slices import Window
 
 if TYPE_CHECKING:
     from watermark_orchestrator.run import Run
-
-# So many rows keep all workers busy; they start while the rest is read.
-PREPARED_ROWS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,23 @@ def pack_rows(
     run: Run,
     kind: str,
     window: Window,
-    pages: Iterable[list[SourceRow]],
+    rows: list[SourceRow],
+    *,
+    started_at: datetime,
+    share: Share | None = None,
+) -> PackedSlice:
+    """As `pack_slice`, of rows that are in memory."""
+    archive = run.archive
+    with closing(RowSpool(archive.packer_config.n_bits, archive.storage.scratch_dir)) as spool:
+        fill(run, spool, [rows], share)
+        return pack_slice(run, kind, window, spool, started_at=started_at, share=share)
+
+
+def pack_slice(
+    run: Run,
+    kind: str,
+    window: Window,
+    spool: RowSpool,
     *,
     started_at: datetime,
     share: Share | None = None,
@@ -67,12 +81,10 @@ def pack_rows(
     """
     archive = run.archive
     n_bits = archive.packer_config.n_bits
-    with RowSpool(n_bits, archive.storage.scratch_dir) as spool:
-        _fill(run, spool, pages, share)
-        run.progress(ProgressEvent("slice_started", window, files_total=spool.rows))
-        tally = Tally(spool.rows)
-        brake = run.brake if kind == "window" else None
-        _pack_tasks(run, kind, spool, window, tally, brake)
+    run.progress(ProgressEvent("slice_started", window, files_total=spool.rows))
+    tally = Tally(spool.rows)
+    brake = run.brake if kind == "window" else None
+    _pack_tasks(run, kind, spool, window, tally, brake)
     if brake is not None:
         brake.add(tally.rows, len(tally.failures))
     worker, workers = (0, 1) if share is None else (share.worker_id, share.workers_total)
@@ -95,14 +107,6 @@ def pack_rows(
         workers=workers,
     )
     return PackedSlice(record, tally.shards, tuple(tally.failures))
-
-
-def _fill(run: Run, spool: RowSpool, pages: Iterable[list[SourceRow]], share: Share | None) -> None:
-    for page in pages:
-        run.stop.check()
-        spool.add(page if share is None else own_rows(page, share))
-        if spool.rows >= PREPARED_ROWS:
-            run.packer.prepare()
 
 
 def _pack_tasks(

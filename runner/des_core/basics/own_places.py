@@ -42,13 +42,26 @@ class OwnPlaces:
             directories |= {identity_of(os.stat(path)) for path in self._all_directories()}
         self._directories |= directories
 
-    def has_path(self, real: str) -> bool:
-        """Whether a resolved path lies in one of them, under whatever name it is mounted."""
+    def has_path(self, real: str, apart: set[str] | None = None) -> bool:
+        """Whether a resolved path lies in one of them, under whatever name it is mounted.
+
+        `apart` are directories that the caller has found to lie in none of them, with all above;
+        what is looked at now joins them. It is true for as long as nothing is mounted or moved.
+        """
         if real in self._places or real.startswith(self._prefixes):
             return True
-        return bool(self._directories) and any(
-            identity in self._directories for identity in ancestors(real)
-        )
+        if not self._directories:
+            return False
+        seen = set()
+        for path, identity in ancestors(real):
+            if apart is not None and path in apart:
+                break
+            if identity in self._directories:
+                return True
+            seen.add(path)
+        if apart is not None:
+            apart |= seen
+        return False
 
     def has_file(self, status: os.stat_result) -> bool:
         """Whether an open file is one of them."""
@@ -78,12 +91,12 @@ def identity_of(status: os.stat_result) -> Identity:
     return status.st_dev, status.st_ino
 
 
-def ancestors(real: str) -> Iterator[Identity]:
+def ancestors(real: str) -> Iterator[tuple[str, Identity]]:
     """The directory itself and those above it, as far as they can be looked at."""
     while True:
         status = _look(real)
         if status is not None:
-            yield identity_of(status)
+            yield real, identity_of(status)
         if real == "/":
             return
         real = os.path.dirname(real)
@@ -115,7 +128,9 @@ def _contains(outer: str, inner: str) -> bool:
     if inner == outer or inner.startswith(outer.rstrip("/") + "/"):
         return True
     status = _look(outer)
-    return status is not None and identity_of(status) in set(ancestors(inner))
+    return status is not None and identity_of(status) in {
+        identity for _, identity in ancestors(inner)
+    }
 
 
 def _look(path: str) -> os.stat_result | None:

@@ -98,6 +98,8 @@ class TaskPacker:
         except BaseException:
             self._discard_unsettled()
             raise
+        finally:
+            self._sources.release()
         return [tally.outcome() for tally in tallies]
 
     def _pack_task(self, task: ShardTask) -> Tally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -74,7 +74,7 @@ class SourceReader:
         *,
         statement: str = "window_rows",
         share: Share | None = None,
-    ) -> Iterator[list[SourceRow]]:
+    ) -> Generator[list[SourceRow], None, None]:
         """The rows of `(start, end]` in pages of `page_size`, in no promised order.
 
         `statement` may name another one of the same shape, as `pending_rows` is. With a `share`,

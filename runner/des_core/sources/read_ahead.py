@@ -87,7 +87,6 @@ class ReadAhead:
             at += len(contents)
         if at < len(rows):
             yield from self._read_many(iter(rows[at:]))
-        self._sources.release()
 
     def close(self) -> None:
         """End the threads."""

@@ -25,7 +25,7 @@ from des_core.sources.beneath import DIRECTORY, HANDLE, open_anywhere, open_bene
 
 # O_NONBLOCK and O_NOCTTY matter for what is no file; a regular file is read the same.
 OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-OPEN_DIRECTORIES = 64
+OPEN_DIRECTORIES = 256
 
 _ELSEWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)
 _KINDS = (
@@ -64,8 +64,8 @@ class OwnFile(SourceFailure):
 class SourceRoots:
     """Opens files inside the roots. May be used by several threads.
 
-    Directories stay open until `release`, which whoever packs calls after each shard. No roots
-    at all are one root, `/`. Nothing in `own` is opened.
+    Directories stay open until `release`, which whoever packs calls after each batch of tasks. No
+    roots at all are one root, `/`. Nothing in `own` is opened.
     """
 
     def __init__(self, roots: Sequence[str] = (), own: OwnPlaces | None = None) -> None:
@@ -73,6 +73,7 @@ class SourceRoots:
         self._roots = tuple(os.path.realpath(root) for root in local)
         self._own = own or OwnPlaces()
         self._directories: dict[str, Directory] = {}
+        self._apart: set[str] = set()
 
     def open(self, path: str) -> tuple[int, os.stat_result]:
         """A regular file that is open for reading, and its status before.
@@ -92,8 +93,9 @@ class SourceRoots:
             os.close(handle)
 
     def release(self) -> None:
-        """Close the directories, so that the next shard sees where they are then."""
+        """Close the directories, so that the next batch sees where they are then."""
         self._directories.clear()
+        self._apart.clear()
 
     def open_directory(self, path: str) -> Directory:
         """The directory that a path leads to, opened from its root down."""
@@ -106,7 +108,7 @@ class SourceRoots:
     def _keep(self, parent: str) -> Directory:
         directory = self.open_directory(parent)
         if len(self._directories) >= OPEN_DIRECTORIES:
-            self._directories.clear()
+            self.release()
         self._directories[parent] = directory
         return directory
 
@@ -115,7 +117,7 @@ class SourceRoots:
         root = next((root for root in self._roots if _is_inside(real, root)), None)
         if root is None:
             raise SourceFailure(Reason.OUTSIDE_ROOTS, f"outside packer.source_roots: {real}")
-        if self._own.has_path(real):
+        if self._own.has_path(real, self._apart):
             raise OwnFile("a place")
         top = Directory(os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
         try:
