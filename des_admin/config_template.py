@@ -54,6 +54,7 @@ packer:
   #   enabled: true
   #   codec: zstd
   #   level: 3
+  #   dictionary: false              # true: small files share a dictionary; old readers cannot
   # object_store:
   #   endpoint: null
   #   region: null

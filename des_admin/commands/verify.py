@@ -189,6 +189,8 @@ def _payload(report: VerifyReport, repaired: RepairReport | None) -> dict[str, o
         "repaired": None
         if repaired is None
         else {
+            "mended": repaired.mended,
+            "lost": repaired.lost,
             "set_aside": repaired.set_aside,
             "files": repaired.recorded,
             "packed": repaired.retried.packed,
@@ -210,6 +212,8 @@ def _draw(out: Console, report: VerifyReport, repaired: RepairReport | None) -> 
     if not report.is_complete:
         out.print("the time was over: the next run begins with the rest")
     if repaired is not None:
+        if repaired.mended:
+            out.print(f"{count(len(repaired.mended))} copies of dictionaries mended from the other")
         out.print(
             f"set aside {count(len(repaired.set_aside))}; of {count(repaired.recorded)} files "
             f"{count(repaired.retried.packed)} packed again from their sources, "
@@ -219,7 +223,7 @@ def _draw(out: Console, report: VerifyReport, repaired: RepairReport | None) -> 
 
 
 def _judge(report: VerifyReport, repaired: RepairReport | None) -> None:
-    if report.is_sound or (repaired is not None and not repaired.still_open):
+    if report.is_sound or (repaired is not None and not repaired.still_open and not repaired.lost):
         if not report.is_complete:
             raise CheckFailed(
                 "the time was over before every shard was read: nothing is known of the rest",
@@ -227,6 +231,13 @@ def _judge(report: VerifyReport, repaired: RepairReport | None) -> None:
                 shards_read=report.shards,
             )
         return
+    if repaired is not None and repaired.lost and not repaired.still_open:
+        raise DamagedData(
+            "neither copy of a dictionary is sound; what was set aside was packed again without",
+            hint="des-admin verify says whether a shard still needs it; if not, move its copies to "
+            "_damaged/",
+            dictionary=repaired.lost[0],
+        )
     if repaired is not None:
         raise DamagedData(
             "some files of the damaged shards could not be had again",

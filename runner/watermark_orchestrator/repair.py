@@ -2,6 +2,7 @@
 
 Order of execution, which is the safety argument:
 
+0. Dictionaries are mended from their other copy (`dictionary_repair`).
 1. The shards are read again, under the lock: what is sound after all stays.
 2. They are moved to `_damaged/`, never deleted. From here on readers find no shard instead of a
    bad one, which is no less true.
@@ -35,8 +36,11 @@ from des_core.reading.reconcile import DayScope
 from des_core.reading.verify import ShardVerdict, Verdict, is_manifest, verify_one
 from des_core.reading.verify_tasks import Task
 from des_core.records import SourceRow
+from des_core.shard_io.dictionaries import is_dictionary_path
+from des_core.storage.dictionaries import list_dictionaries
 from des_core.storage.manifests import claimed_hashes
 from watermark_orchestrator.archive import Archive
+from watermark_orchestrator.dictionary_repair import mend_dictionaries
 from watermark_orchestrator.progress_events import ProgressSink, ignore_progress
 from watermark_orchestrator.rechecking import reconciler_of
 from watermark_orchestrator.retrying import RetryReport, Selection, retry_exceptions
@@ -53,8 +57,13 @@ _TICK = timedelta(microseconds=1)
 
 @dataclass(slots=True)
 class RepairReport:
-    """What came of it. `recorded` rows were in the shards set aside; `salvaged` came from those."""
+    """What came of it. `recorded` rows were in the shards set aside; `salvaged` came from those.
 
+    `mended` are copies of dictionaries; of those `lost`, the other copy is not sound either.
+    """
+
+    mended: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
     set_aside: list[str] = field(default_factory=list)
     recorded: int = 0
     salvaged: int = 0
@@ -90,11 +99,14 @@ def repair_now(
     report = RepairReport()
     found = list(findings)
     _refuse_unmounted(archive, found)
+    _refuse_without_dictionaries(archive, found)
     with open_run(archive, stop, progress, "verify --repair", may_lack_shards=True) as (
         run,
         watermark,
     ):
-        bad = _set_aside(run, found, report)
+        report.mended, report.lost = mend_dictionaries(run, found)
+        shards = [finding for finding in found if not is_dictionary_path(finding.shard)]
+        bad = _set_aside(run, shards, report)
         for item in bad:
             stop.check()
             _forget(run, watermark, item, bad, report)
@@ -112,6 +124,18 @@ def _refuse_unmounted(archive: Archive, findings: list[ShardVerdict]) -> None:
             "there is not one shard in the output directory: nothing was changed",
             hint="is the archive mounted at packer.output_dir?",
             path=archive.packer_config.output_dir,
+        )
+
+
+def _refuse_without_dictionaries(archive: Archive, findings: list[ShardVerdict]) -> None:
+    lacking = [finding for finding in findings if finding.lacks_dictionary]
+    if len(lacking) >= MISSING_COUNTS_FROM and not list_dictionaries(archive.storage):
+        raise Refused(
+            "shards need dictionaries, and there is not one in the output: nothing was changed",
+            hint="bring _dictionaries/ back from where the archive was copied from, or from its "
+            "backup; files whose sources are there can be packed again one by one",
+            path=archive.packer_config.output_dir,
+            shards=len(lacking),
         )
 
 

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from des_core.shard_io.dictionaries import copies_of
+from des_core.storage.dictionaries import list_dictionaries
+from des_core.storage.directory import DirectoryStorage
 from support.crash.faulty_disk import Fault
 from support.crash.scene import CrashScene, make_scene
 from support.rows.filesdata import FilesTableFactory
@@ -36,7 +39,26 @@ WARM_UP = 10
 def test_nothing_is_lost_whatever_step_fails(
     database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path, rounds: int
 ) -> None:
-    scene = make_scene(database, files_table, tmp_path)
+    try_states(make_scene(database, files_table, tmp_path), rounds)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_nothing_is_lost_with_dictionaries(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path, rounds: int
+) -> None:
+    """A dictionary is durable, twice, before the first shard that needs it."""
+    scene = make_scene(database, files_table, tmp_path, documents=60)
+    try_states(scene, rounds)
+    names = list_dictionaries(DirectoryStorage(str(scene.output)))
+    assert len(names) > scene.round / 2
+    for name in names:
+        first, second = (scene.output / copy for copy in copies_of(name))
+        assert not second.exists() or first.read_bytes() == second.read_bytes()
+
+
+def try_states(scene: CrashScene, rounds: int) -> None:
     steps = count_steps(scene)
     faults = [Fault(step, *kind) for step, kind in itertools.product(range(steps), KINDS)]  # type: ignore[arg-type]
     if rounds < 100:
@@ -51,7 +73,9 @@ def test_nothing_is_lost_whatever_step_fails(
         scene.check(at_rest=False)
         scene.recover()
         scene.check(at_rest=True)
-    print(f"\n{database.server}: {sum(fired.values())} crash states over {steps} steps: {fired}")
+    print(
+        f"\n{scene.database.server}: {sum(fired.values())} crash states over {steps} steps: {fired}"
+    )
     assert sum(fired.values()) > len(faults) * 0.7
 
 

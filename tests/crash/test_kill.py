@@ -51,7 +51,22 @@ def writing(scene: CrashScene, number: int) -> Iterator[None]:
 def test_killed_at_random_moments(
     database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path, rounds: int
 ) -> None:
-    scene = make_scene(database, files_table, tmp_path)
+    kill_often(make_scene(database, files_table, tmp_path), tmp_path, rounds)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_killed_with_dictionaries(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path, rounds: int
+) -> None:
+    scene = make_scene(database, files_table, tmp_path, documents=60)
+    kill_often(scene, tmp_path, rounds)
+    assert list((scene.output / "_dictionaries").iterdir())
+
+
+def kill_often(scene: CrashScene, tmp_path: Path, rounds: int) -> None:
+    database = scene.database
     config = write_config(scene.settings, tmp_path / "config.yaml")
     chance = random.Random(rounds)
     killed = 0

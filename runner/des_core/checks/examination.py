@@ -41,6 +41,7 @@ EXAMINATION: tuple[tuple[str, Examiner, tuple[str, ...]], ...] = (
     ("old packer", cutover.check_old_packer, ("index", "watermark")),
     ("output", places.check_output, ()),
     ("n_bits", places.check_routing, ("output",)),
+    ("dictionaries", places.check_dictionaries, ("output",)),
     ("shards", places.check_shards, ("table", "revisions")),
     ("space", places.check_space, ("output",)),
     ("room", places.check_room_for_waiting, ("output", "watermark")),

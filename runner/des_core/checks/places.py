@@ -17,9 +17,11 @@ from des_core.migration.state.tables import has_table
 from des_core.packing.forecast import forecast_shards
 from des_core.reading.archive_routing import require_same_routing
 from des_core.rows.amounts import count_waiting
+from des_core.shard_io.dictionaries import DICTIONARIES_DIR, copies_of
 from des_core.sources.files import LocalSources
 from des_core.sources.objects import look_at
 from des_core.sources.roots import SourceFailure
+from des_core.storage.dictionaries import list_dictionaries
 from des_core.storage.directory import open_storage
 
 MIN_FREE_SHARE = 0.05
@@ -43,6 +45,24 @@ def check_output(patient: Patient) -> Check:
         return failed("output", f"{config.output_dir}: the role lacks {rights}", hint)
     storage.probe_writable()
     return ok("output", f"{config.output_dir} is writable")
+
+
+def check_dictionaries(patient: Patient) -> list[Check]:
+    """Whether shards need dictionaries, and each is there twice; nothing where there are none."""
+    config = patient.settings.packer.to_config()
+    storage = open_storage(config)
+    names = list_dictionaries(storage)
+    there = {f"{DICTIONARIES_DIR}/{name}" for name in storage.list_names(DICTIONARIES_DIR)}
+    lone = [name for name in names if not there.issuperset(copies_of(name))]
+    if lone:
+        detail = f"{len(lone)} of {len(names)} have one copy only, like {lone[0]}"
+        return [warning("dictionaries", detail, "des-admin verify --repair")]
+    if config.dictionary:
+        detail = f"on, {len(names)} there twice; readers that know none cannot read such shards"
+        return [ok("dictionaries", detail)]
+    if names:
+        return [ok("dictionaries", f"off; shards go on needing the {len(names)} that are there")]
+    return []
 
 
 def check_routing(patient: Patient) -> Check:

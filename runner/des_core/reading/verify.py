@@ -18,7 +18,13 @@ from des_core.database.connections import Database
 from des_core.ledger.slices import find_shard
 from des_core.reading.verify_tasks import Task
 from des_core.records import ShardRecord
-from des_core.shard_io import LocalBlob, ShardCheck, open_shard, verify_shard
+from des_core.shard_io import Companions, LocalBlob, ShardCheck, open_shard, verify_shard
+from des_core.shard_io.dictionaries import (
+    MissingDictionary,
+    is_dictionary_path,
+    other_copy,
+    read_copy,
+)
 from des_core.storage.companions import companions_of
 from des_core.storage.directory import Storage
 from des_core.storage.layout import MANIFESTS_DIR, set_aside_as
@@ -47,13 +53,14 @@ BAD = frozenset({Verdict.MISSING, Verdict.DAMAGED, Verdict.UNREADABLE})
 
 @dataclass(frozen=True, slots=True)
 class ShardVerdict:
-    """One shard: the verdict and what is wrong, in words."""
+    """One shard, manifest or dictionary: the verdict and what is wrong, in words."""
 
     shard: str
     verdict: Verdict
     problem: str | None = None
     files: int = 0
     size_bytes: int = 0
+    lacks_dictionary: bool = False
 
     @property
     def is_bad(self) -> bool:
@@ -73,7 +80,7 @@ class VerifyReport:
     is_complete: bool = True
 
     def add(self, item: ShardVerdict) -> None:
-        self.shards += not is_manifest(item.shard)
+        self.shards += is_shard(item.shard)
         self.files += item.files
         self.size_bytes += item.size_bytes
         self.extra += item.verdict is Verdict.EXTRA
@@ -85,6 +92,11 @@ class VerifyReport:
     @property
     def is_sound(self) -> bool:
         return not self.findings
+
+
+def is_shard(name: str) -> bool:
+    """What is neither manifest nor dictionary: those lie in directories of their own."""
+    return "/" not in name
 
 
 def is_manifest(name: str) -> bool:
@@ -113,18 +125,25 @@ def verify_shards(
     return report
 
 
-def verify_one(storage: Storage, config: Database | None, task: Task) -> ShardVerdict:
-    """One shard or manifest, read whole. Never raises for what is wrong with it."""
+def verify_one(
+    storage: Storage, config: Database | None, task: Task, companions: Companions | None = None
+) -> ShardVerdict:
+    """One shard, manifest or dictionary, read whole. Never raises for what is wrong with it.
+
+    `companions` keep the dictionaries that shards of one verification share.
+    """
     if is_manifest(task.name):
         return _verify_manifest(storage, task)
+    if is_dictionary_path(task.name):
+        return _verify_dictionary(storage, task.name)
     known = find_shard(config, task.name) if config is not None and task.is_known else None
     record = None if known is None else known.record
-    first = _read_whole(storage, task, record, is_second=False)
+    first = _read_whole(storage, task, record, companions or companions_of(storage))
     if task.is_known and config is not None and known is None:
         first = _without_row(storage, first)
     if first.verdict not in (Verdict.DAMAGED, Verdict.UNREADABLE):
         return first
-    second = _read_whole(storage, task, record, is_second=True)
+    second = _read_whole(storage, task, record, companions_of(storage), is_second=True)
     if second.is_bad:
         return second
     return ShardVerdict(
@@ -155,8 +174,27 @@ def _verify_manifest(storage: Storage, task: Task) -> ShardVerdict:
     return ShardVerdict(task.name, Verdict.SOUND)
 
 
+def _verify_dictionary(storage: Storage, path: str) -> ShardVerdict:
+    """One copy. That the other one serves meanwhile is no reason to leave it so."""
+    try:
+        read_copy(storage.open, path)
+    except FileNotFoundError:
+        problem = f"the only copy is {other_copy(path)}"
+        return ShardVerdict(path, Verdict.MISSING, problem)
+    except DamagedData as exc:
+        return ShardVerdict(path, Verdict.DAMAGED, str(exc))
+    except DesError as exc:
+        return ShardVerdict(path, Verdict.UNREADABLE, str(exc))
+    return ShardVerdict(path, Verdict.SOUND)
+
+
 def _read_whole(
-    storage: Storage, task: Task, record: ShardRecord | None, *, is_second: bool
+    storage: Storage,
+    task: Task,
+    record: ShardRecord | None,
+    companions: Companions,
+    *,
+    is_second: bool = False,
 ) -> ShardVerdict:
     name = task.name
     try:
@@ -168,10 +206,11 @@ def _read_whole(
     try:
         if is_second and isinstance(blob, LocalBlob):
             blob.forget_cached()
-        with open_shard(blob, companions_of(storage)) as reader:
+        with open_shard(blob, companions) as reader:
             check = verify_shard(reader)
     except DamagedShard as exc:
-        return ShardVerdict(name, Verdict.DAMAGED, str(exc))
+        is_lacking = isinstance(exc, MissingDictionary)
+        return ShardVerdict(name, Verdict.DAMAGED, str(exc), lacks_dictionary=is_lacking)
     except DesError as exc:
         return ShardVerdict(name, Verdict.UNREADABLE, str(exc))
     return _compare(task, record, check)
@@ -202,9 +241,10 @@ def _in_parallel(
 ) -> Iterator[ShardVerdict]:
     """Verdicts as they come, with a few tasks in flight: a stop waits for those only."""
     flying: set[Future[ShardVerdict]] = set()
+    companions = companions_of(storage)
     while not should_stop():
         for task in islice(waiting, 2 * threads - len(flying)):
-            flying.add(pool.submit(verify_one, storage, config, task))
+            flying.add(pool.submit(verify_one, storage, config, task, companions))
         if not flying:
             return
         done, flying = wait(flying, return_when=FIRST_COMPLETED)

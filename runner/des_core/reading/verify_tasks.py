@@ -13,6 +13,8 @@ from des_core.basics.errors import UsageError
 from des_core.database.connections import Database
 from des_core.database.stored_time import optional_from_stored
 from des_core.ledger.damage import forget_damage, list_damage, remember_damage
+from des_core.shard_io.dictionaries import copies_of
+from des_core.storage.dictionaries import list_dictionaries
 from des_core.storage.directory import Storage
 from des_core.storage.manifests import claimed_hashes, list_manifests
 
@@ -24,7 +26,7 @@ _SUBSET = re.compile(r"(\d{1,9})/(\d{1,9})")
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A shard or a manifest to be read. `is_known` where the ledger has it.
+    """A shard, a manifest or a copy of a dictionary to be read. `is_known` where the ledger has it.
 
     Where it has not, `claimed` are the sha256 that manifests say the shard has.
     """
@@ -38,7 +40,7 @@ class Task:
 def list_tasks(
     storage: Storage, config: Database | None, *, max_age: timedelta | None = None
 ) -> list[Task]:
-    """Manifests, every shard of the ledger, and every other shard that lies in the archive.
+    """Manifests, dictionaries, every shard of the ledger, every other that lies in the archive.
 
     `max_age` leaves out shards that were verified within that time.
     """
@@ -52,8 +54,9 @@ def list_tasks(
     if max_age is not None:
         oldest = datetime.now(UTC) - max_age
         chosen = (t for t in chosen if t.verified_at is None or t.verified_at < oldest)
-    manifests = [Task(name, is_known=False) for name in list_manifests(storage)]
-    return manifests + sorted(chosen, key=_urgency)
+    dictionaries = [path for name in list_dictionaries(storage) for path in copies_of(name)]
+    beside = [Task(name, is_known=False) for name in (*list_manifests(storage), *dictionaries)]
+    return beside + sorted(chosen, key=_urgency)
 
 
 def choose_sample(tasks: list[Task], sample: str | None, *, seed: int | None = None) -> list[Task]:

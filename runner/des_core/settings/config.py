@@ -90,6 +90,10 @@ class CompressionSettings(Section):
     level: Annotated[Whole, Field(ge=1, le=19)] = 3
     """The zstd level. Higher is smaller and slower; compare with `des-admin plan capacity` and your
     own files."""
+    dictionary: bool = False
+    """Whether the small files of a slice are compressed with what they have in common: JSON,
+    mails and logs take half as much or less. Only readers that know dictionaries can read such
+    shards; `_dictionaries/` belongs to the archive."""
 
 
 class ObjectStoreSettings(Section):
@@ -181,6 +185,7 @@ class PackerSettings(Section):
             max_shard_size=self.max_shard_size,
             codec=self.compression.codec if self.compression.enabled else "none",
             level=self.compression.level,
+            dictionary=self.compression.enabled and self.compression.dictionary,
             big_file_threshold=self.big_file_threshold,
             skip_extensions=self.skip_extensions,
             source_roots=self.source_roots,

@@ -50,6 +50,18 @@ class Dictionary:
         return zstandard.ZstdCompressionDict(self.content, dict_type=zstandard.DICT_TYPE_FULLDICT)
 
 
+def is_dictionary_path(path: str) -> bool:
+    """Whether it is one of `copies_of` some dictionary."""
+    directory, _, name = path.rpartition("/")
+    return directory == DICTIONARIES_DIR and is_dictionary_name(name.removesuffix(COPY_SUFFIX))
+
+
+def other_copy(path: str) -> str:
+    """The path of the same dictionary's other copy."""
+    first, second = copies_of(path.rpartition("/")[2].removesuffix(COPY_SUFFIX))
+    return second if path == first else first
+
+
 def is_dictionary_name(name: str) -> bool:
     """Whether it is `<id>_<sha256>`, of an id that we give."""
     match = _NAME.fullmatch(name)
@@ -108,8 +120,12 @@ def read_dictionary(open_file: Callable[[str], Blob], name: str) -> Dictionary:
     raise first or _missing(name)
 
 
-def _missing(name: str) -> DamagedShard:
-    return DamagedShard(
+class MissingDictionary(DamagedShard):
+    """Neither copy is there: perhaps the directory was left behind when the archive moved."""
+
+
+def _missing(name: str) -> MissingDictionary:
+    return MissingDictionary(
         "a dictionary is missing, and without it what it compressed cannot be read",
         hint="bring _dictionaries/ back, which belongs beside the shards: from where the archive "
         "was copied from, or from its backup",

@@ -6,7 +6,7 @@ import hashlib
 import random
 from collections import defaultdict
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from support.crash.faulty_disk import Fault, FaultyMachine
 from support.crash.truth import read_open_exceptions, read_watermark_value
 from support.program.archive import make_archive
 from support.rows.bulk import insert_rows
+from support.rows.documents import document
 from support.rows.filesdata import FileRow, FilesTable, FilesTableFactory, content_of
 from support.servers.database import TestDatabase
 from support.shards.tiny_reader import read_shard
@@ -29,7 +30,10 @@ PACKER = {"n_bits": 4, "max_shard_size": 1 << 16, "big_file_threshold": 2500, "w
 
 @dataclass
 class CrashScene:
-    """`prepare` adds a day, `run` packs it under a fault, `recover` runs again, `check` looks."""
+    """`prepare` adds a day, `run` packs it under a fault, `recover` runs again, `check` looks.
+
+    With `documents`, each day has so many that share their words, all of one bucket.
+    """
 
     database: TestDatabase
     table: FilesTable
@@ -39,6 +43,7 @@ class CrashScene:
     round: int = 0
     days: list[date] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    documents: int = 0
     _by_day: dict[date, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def prepare(self) -> None:
@@ -58,6 +63,7 @@ class CrashScene:
             rows.append(self._make(f"{number}-missing", today, hours=9, size=21))
             Path(rows[-1].location).unlink()
             self.missing.append(rows[-1].uid)
+        rows += [self._make_document(number, place, today) for place in range(self.documents)]
         insert_rows(self.database, rows)
         self._mend()
         self.advance_target(today + timedelta(days=1))
@@ -131,6 +137,16 @@ class CrashScene:
         self._by_day[day].append(uid)
         return row
 
+    def _make_document(self, number: int, place: int, day: date) -> FileRow:
+        uid = str(16 * (1000 * number + place))
+        row = self._make(uid, day, hours=1 + place % 22, size=0)
+        content = document(1000 * number + place)
+        Path(row.location).write_bytes(content)
+        self.table.expect(uid, content)
+        row = replace(row, size_bytes=len(content))
+        self.table.rows[uid] = row
+        return row
+
     def _mend(self) -> None:
         """The oldest missing file comes back, and its exception is due."""
         if len(self.missing) < 2:
@@ -156,11 +172,18 @@ class CrashScene:
 
 
 def make_scene(
-    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path, seed: int = 1
+    database: TestDatabase,
+    files_table: FilesTableFactory,
+    tmp_path: Path,
+    seed: int = 1,
+    *,
+    documents: int = 0,
 ) -> CrashScene:
-    """An empty archive that stands at the first day."""
+    """An empty archive that stands at the first day; with `documents`, it has dictionaries."""
     table = files_table(database, rows=1, days=1, first_day=FIRST_DAY, archived_days=1)
+    packer = PACKER | {"compression": {"dictionary": documents > 0}}
     settings = make_archive(
-        database, tmp_path / "out", packer=PACKER, watermark={"recheck_days": 5}
+        database, tmp_path / "out", packer=packer, watermark={"recheck_days": 5}
     )
-    return CrashScene(database, table, settings, tmp_path / "out", random.Random(seed))
+    chance = random.Random(seed)
+    return CrashScene(database, table, settings, tmp_path / "out", chance, documents=documents)

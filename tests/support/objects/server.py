@@ -44,6 +44,10 @@ class ObjectServer:
         self._backend.put_object(BUCKET, key, content)
         return f"s3://{BUCKET}/{key}"
 
+    def remove(self, key: str) -> None:
+        """Lose an object without a request."""
+        self._backend.delete_object(BUCKET, key)
+
     def objects(self, prefix: str = "") -> dict[str, bytes]:
         """Key → content of all objects below a prefix, without a request."""
         keys = self._backend.get_bucket(BUCKET).keys

@@ -1,0 +1,250 @@
+"""Dictionaries in a whole archive: the same from whoever packs, mended, and never a wrong byte."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from des_core.basics.errors import DamagedShard, Refused
+from des_core.checks.examination import examine
+from des_core.reading.ledger_rebuild import execute_rebuild, plan_rebuild
+from des_core.reading.retriever import Retriever
+from des_core.reading.verify import VerifyReport, verify_shards
+from des_core.reading.verify_tasks import list_tasks
+from des_core.settings.config import Settings
+from des_core.storage.dictionaries import list_dictionaries
+from des_core.storage.directory import DirectoryStorage
+from support.crash.truth import archive_bytes, check_truth, read_open_exceptions
+from support.program.archive import make_archive, make_settings
+from support.program.scale import run_alone, run_worker, shards_only
+from support.rows.documents import add_documents, document
+from support.rows.filesdata import FilesTable, FilesTableFactory
+from support.servers.database import TestDatabase
+from support.shards.packing import read_archive
+from watermark_orchestrator.archive import open_archive
+from watermark_orchestrator.repair import RepairReport, repair_now
+
+PACKER = {"n_bits": 4, "compression": {"dictionary": True}}
+BACK = "UPDATE des_archive_config SET archived_until = '2023-12-30 00:00:00'"
+MakeDatabase = Callable[[str], TestDatabase]
+
+
+def filled(database: TestDatabase, files_table: FilesTableFactory, *, days: int = 2) -> FilesTable:
+    """A table of documents, 120 a day, and one more file each."""
+    table = files_table(database, rows=days, days=days)
+    add_documents(table, days=days)
+    return table
+
+
+def prepared(
+    database: TestDatabase, files_table: FilesTableFactory, out: Path, **sections: dict[str, object]
+) -> tuple[FilesTable, Settings]:
+    table = filled(database, files_table)
+    settings = make_archive(database, out, packer=PACKER, **sections)
+    return table, settings
+
+
+def verify(settings: Settings) -> VerifyReport:
+    with open_archive(settings) as archive:
+        tasks = list_tasks(archive.storage, archive.config)
+        return verify_shards(archive.storage, archive.config, tasks, on_verdict=lambda _: None)
+
+
+def repair(settings: Settings) -> RepairReport:
+    report = verify(settings)
+    with open_archive(settings) as archive:
+        return repair_now(archive, report.findings)
+
+
+def copies(out: Path) -> list[Path]:
+    return sorted((out / "_dictionaries").iterdir())
+
+
+def forget(database: TestDatabase) -> None:
+    """As if nothing had been packed."""
+    for table in ("des_archive_shard", "des_archive_slice", "des_archive_job"):
+        database.execute(f"DELETE FROM {table}")
+    database.execute(BACK)
+
+
+def test_whoever_packs_makes_the_same_archive(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    table, settings = prepared(database, files_table, tmp_path / "out")
+    assert run_alone(settings).files_out == 242
+    assert check_truth(table, database, tmp_path / "out") == {}
+    names = list_dictionaries(DirectoryStorage(str(tmp_path / "out")))
+    assert len(names) == 2, "one for each day"
+    assert len(copies(tmp_path / "out")) == 4
+    expected = shards_only(archive_bytes(tmp_path / "out"))
+    slices = database.rows("SELECT versions FROM des_archive_slice ORDER BY slice_id")
+    named = [json.loads(versions).get("dictionaries") for (versions,) in slices]
+    assert sorted(name for some in named if some for name in some) == names
+    for form in ("workers", "static"):
+        forget(database)
+        packer = {**PACKER, "workers": 4 if form == "workers" else 1}
+        again = make_archive(database, tmp_path / form, packer=packer)
+        if form == "workers":
+            run_alone(again)
+        else:
+            for shard_id in range(3):
+                run_worker(again, shard_id, 3)
+        assert shards_only(archive_bytes(tmp_path / form)) == expected, form
+    assert check_truth(table, database, tmp_path / form) == {}
+
+
+def test_lost_and_flipped_copies_are_named_and_mended(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    table, settings = prepared(database, files_table, tmp_path / "out")
+    run_alone(settings)
+    before = archive_bytes(tmp_path / "out" / "_dictionaries")
+    first, second, third, fourth = copies(tmp_path / "out")
+    first.unlink()
+    data = bytearray(fourth.read_bytes())
+    data[len(data) // 2] ^= 0x20
+    fourth.write_bytes(data)
+    assert check_truth(table, database, tmp_path / "out") == {}, "the other copies serve"
+    report = verify(settings)
+    assert {(f.shard, str(f.verdict)) for f in report.findings} == {
+        (f"_dictionaries/{first.name}", "missing"),
+        (f"_dictionaries/{fourth.name}", "damaged"),
+    }
+    repaired = repair(settings)
+    assert repaired.mended == [f"_dictionaries/{path.name}" for path in (first, fourth)]
+    assert (repaired.lost, repaired.set_aside, repaired.recorded) == ([], [], 0)
+    assert archive_bytes(tmp_path / "out" / "_dictionaries") == before
+    assert (tmp_path / "out" / "_damaged" / fourth.name).read_bytes() == data
+    assert verify(settings).is_sound
+    actions = database.rows("SELECT action FROM des_archive_event")
+    assert actions.count(("dictionary_mended",)) == 2
+    assert second.read_bytes() and third.read_bytes()
+
+
+def test_without_either_copy_files_are_packed_again_from_their_sources(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    table, settings = prepared(database, files_table, tmp_path / "out")
+    run_alone(settings)
+    lost, lost_copy, *_ = copies(tmp_path / "out")
+    lost.unlink()
+    lost_copy.unlink()
+    report = verify(settings)
+    assert report.findings and all(f.lacks_dictionary for f in report.findings)
+    assert all(lost.name[:10] in (f.problem or "") for f in report.findings)
+    repaired = repair(settings)
+    assert repaired.recorded == repaired.retried.packed == 120
+    assert repaired.still_open == 0
+    assert verify(settings).is_sound
+    assert check_truth(table, database, tmp_path / "out") == {}
+
+
+@pytest.mark.sqlite
+def test_a_directory_left_behind_is_no_damage(
+    make_database: MakeDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """Who moves the archive without its dictionaries wants them back, and no shard set aside."""
+    database = make_database("sqlite")
+    table, settings = prepared(database, files_table, tmp_path / "out")
+    run_alone(settings)
+    (tmp_path / "out" / "_dictionaries").rename(tmp_path / "forgotten")
+    with pytest.raises(Refused, match="dictionaries"):
+        repair(settings)
+    assert not (tmp_path / "out" / "_damaged").exists()
+    assert read_open_exceptions(database) == {}
+    (tmp_path / "forgotten").rename(tmp_path / "out" / "_dictionaries")
+    assert verify(settings).is_sound
+    assert check_truth(table, database, tmp_path / "out") == {}
+
+
+@pytest.mark.sqlite
+def test_late_rows_and_replays_take_the_dictionary_of_their_day(
+    make_database: MakeDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    database = make_database("sqlite")
+    recheck = {"recheck_days": 2000}
+    table, settings = prepared(database, files_table, tmp_path / "out", watermark=recheck)
+    run_alone(settings)
+    names = list_dictionaries(DirectoryStorage(str(tmp_path / "out")))
+    moment = next(iter(table.rows.values())).created_at
+    for number in range(30):
+        table.add(f"late-{number}", moment, document(5000 + number))
+    assert run_alone(settings).retried.packed == 30
+    slices = database.rows("SELECT versions FROM des_archive_slice WHERE kind = 'exceptions'")
+    assert [len(json.loads(text)["dictionaries"]) for (text,) in slices] == [1]
+    database.execute(BACK)
+    again = run_alone(settings)
+    assert (again.files_in, again.files_present) == (272, 272)
+    assert list_dictionaries(DirectoryStorage(str(tmp_path / "out"))) == names
+    assert check_truth(table, database, tmp_path / "out") == {}
+    assert verify(settings).is_sound
+
+
+def test_a_rebuilt_ledger_knows_the_dictionaries(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    _, settings = prepared(database, files_table, tmp_path / "out")
+    run_alone(settings)
+    names = list_dictionaries(DirectoryStorage(str(tmp_path / "out")))
+    manifests = sorted((tmp_path / "out" / "_manifests").glob("2*.json"))
+    assert sum(json.loads(m.read_bytes()).get("dictionaries", []) != [] for m in manifests) == 2
+    manifests[-1].unlink()
+    for table in ("des_archive_shard", "des_archive_slice"):
+        database.execute(f"DELETE FROM {table}")
+    with open_archive(settings) as archive:
+        plan = plan_rebuild(archive.storage, archive.config)
+        assert plan.problems == {}
+        execute_rebuild(archive.config, plan, actor="test", run_id="0" * 32)
+    slices = database.rows("SELECT versions FROM des_archive_slice")
+    found = {name for (text,) in slices for name in json.loads(text).get("dictionaries", [])}
+    assert sorted(found) == names
+
+
+@pytest.mark.sqlite
+def test_a_copy_of_the_output_alone_reads_back(
+    make_database: MakeDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    database = make_database("sqlite")
+    table, settings = prepared(database, files_table, tmp_path / "out")
+    run_alone(settings)
+    shutil.copytree(tmp_path / "out", tmp_path / "moved")
+    shutil.rmtree(tmp_path / "out")
+    expected = {uid: table.expected_content(uid) for uid in table.rows}
+    assert read_archive(tmp_path / "moved") == expected
+    shutil.rmtree(tmp_path / "moved" / "_dictionaries")
+    retriever = Retriever(DirectoryStorage(str(tmp_path / "moved")), 4)
+    wanted = [retriever.find(uid) for uid in expected]
+    refused = 0
+    for file in wanted:
+        assert file is not None
+        try:
+            assert retriever.read(file) == expected[file.uid]
+        except DamagedShard as exc:
+            assert "dictionary" in exc.facts
+            refused += 1
+    assert refused > 200
+
+
+@pytest.mark.sqlite
+def test_doctor_counts_the_copies(
+    make_database: MakeDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    database = make_database("sqlite")
+    _, settings = prepared(database, files_table, tmp_path / "out")
+    run_alone(settings)
+
+    def found(settings: Settings) -> list[tuple[str, str]]:
+        checks = [check for check in examine(settings) if check.name == "dictionaries"]
+        return [(str(check.status), check.detail.partition(",")[0]) for check in checks]
+
+    assert found(settings) == [("ok", "on")]
+    off = make_settings(database, tmp_path / "out", packer={"n_bits": 4})
+    assert found(off) == [("ok", "off; shards go on needing the 2 that are there")]
+    copies(tmp_path / "out")[1].unlink()
+    assert [status for status, _ in found(off)] == ["warning"]
+    shutil.rmtree(tmp_path / "out" / "_dictionaries")
+    assert found(off) == []

@@ -1,0 +1,92 @@
+"""Dictionaries in a bucket, and on the workers of a Dask cluster."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from des_core.reading.retriever import Retriever
+from des_core.reading.verify import verify_shards
+from des_core.reading.verify_tasks import list_tasks
+from des_core.storage.dictionaries import list_dictionaries, load_dictionary
+from support.crash.truth import archive_bytes, check_truth
+from support.objects.faulty_proxy import Faults, faulty_proxy
+from support.objects.server import ObjectServer
+from support.objects.table import OUTPUT, bucket_settings, fetch_archive
+from support.program.archive import make_archive
+from support.program.dask_cluster import dask_cluster
+from support.program.scale import run_alone, shards_only
+from support.rows.documents import add_documents
+from support.rows.filesdata import FilesTable, FilesTableFactory
+from support.servers.database import TestDatabase
+from watermark_orchestrator.archive import open_archive
+from watermark_orchestrator.repair import repair_now
+
+MakeDatabase = Callable[[str], TestDatabase]
+COMPRESSION = {"dictionary": True}
+BAD_DAY = {"error": 4.0, "cut_before": 3.0, "lost_answer": 3.0, "cut_answer": 3.0}
+
+
+def documents(database: TestDatabase, files_table: FilesTableFactory) -> FilesTable:
+    table = files_table(database, rows=2, days=2)
+    add_documents(table, a_day=80)
+    return table
+
+
+def test_in_a_bucket_they_are_stored_twice_and_mended(
+    bucket: ObjectServer,
+    files_table: FilesTableFactory,
+    make_database: MakeDatabase,
+    tmp_path: Path,
+) -> None:
+    database = make_database("sqlite")
+    table = documents(database, files_table)
+    with faulty_proxy(bucket.url, Faults(**BAD_DAY, delay_s=0.001)) as proxy:
+        bad = bucket_settings(database, tmp_path, proxy.url, compression=COMPRESSION, workers=1)
+        assert run_alone(bad).files_out == 162
+    settings = bucket_settings(database, tmp_path, bucket.url, compression=COMPRESSION, workers=1)
+    written = bucket.objects(f"{OUTPUT}/_dictionaries/")
+    assert len(written) == 4
+    assert check_truth(table, database, fetch_archive(bucket, tmp_path / "fetched")) == {}
+    with open_archive(settings) as archive:
+        retriever = Retriever(archive.storage, settings.packer.n_bits)
+        uid = "doc-3"
+        file = retriever.find(uid, table.rows[uid].created_at)
+        assert file is not None
+        assert retriever.read(file) == table.expected_content(uid)
+        first, *_ = sorted(written)
+        bucket.remove(first)
+        report = verify_shards(
+            archive.storage,
+            archive.config,
+            list_tasks(archive.storage, archive.config),
+            on_verdict=lambda _: None,
+        )
+        assert [(f.shard, str(f.verdict)) for f in report.findings] == [
+            (first.removeprefix(f"{OUTPUT}/"), "missing")
+        ]
+        assert len(repair_now(archive, report.findings).mended) == 1
+        for name in list_dictionaries(archive.storage):
+            assert load_dictionary(archive.storage, name).name == name
+    assert bucket.objects(f"{OUTPUT}/_dictionaries/") == written
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_packs_with_the_runners_dictionary(
+    files_table: FilesTableFactory, make_database: MakeDatabase, tmp_path: Path
+) -> None:
+    here, there = make_database("sqlite"), make_database("sqlite")
+    run_alone(make_archive_of(here, files_table, tmp_path / "here"))
+    with dask_cluster(tmp_path / "dask", 2) as cluster:
+        engine = {"engine": "dask", "scheduler": cluster.address}
+        run_alone(make_archive_of(there, files_table, tmp_path / "there", **engine))
+    by_one, by_cluster = (archive_bytes(tmp_path / name) for name in ("here", "there"))
+    assert sum(name.startswith("_dictionaries") for name in by_one) == 4
+    assert shards_only(by_cluster) == shards_only(by_one)
+
+
+def make_archive_of(
+    database: TestDatabase, files_table: FilesTableFactory, out: Path, **packer: str
+):  # type: ignore[no-untyped-def]
+    documents(database, files_table)
+    return make_archive(database, out, packer={"compression": COMPRESSION, **packer})
