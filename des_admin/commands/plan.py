@@ -1,4 +1,4 @@
-"""`des-admin plan capacity`: how far machines, database and object store will reach."""
+"""`des-admin plan`: capacity, and compression. How far one will reach."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from des_admin.commands import plan_compression
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import print_facts
@@ -108,6 +109,7 @@ StorageOption = Annotated[
 
 
 def register(root: typer.Typer) -> None:
+    app.command(epilog=plan_compression.EPILOG)(plan_compression.compression)
     root.add_typer(app, name="plan")
 
 

@@ -90,6 +90,7 @@ def _is_in_absent_list(document: Any, field: str) -> bool:
 
 LINES = (
     *("config show", "doctor", "sql list", "sql show window_stats", "run --dry-run"),
+    "plan compression --price-tb-month 23",
     *(
         "watermark show",
         "watermark history --head",

@@ -6,7 +6,7 @@ the same dictionary, and a single one does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,8 +16,10 @@ from des_core.packer_planner import MIB, PackerConfig
 from des_core.records import SourceRow
 from des_core.rows.reader import SourceReader
 from des_core.shard_io.codecs import DICTIONARY_LIMIT
+from des_core.sources.files import Content
 from des_core.sources.mixed import MixedSources
 from des_core.sources.read_ahead import ReadAhead
+from des_core.sources.roots import SourceFailure
 
 SAMPLE_ROWS = 2048
 # From so many moments of a window with more rows than that, so many rows each.
@@ -33,6 +35,24 @@ class Sample:
     share: float
 
 
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """What came of reading a row's file. `size` is None where it cannot be read.
+
+    `content` is None for a big file too, which no shard holds; `is_raw`: it is stored as it is.
+    """
+
+    uid: str
+    size: int | None
+    content: bytes | None
+    is_raw: bool
+
+    @property
+    def may_share(self) -> bool:
+        """Whether a dictionary may be for it."""
+        return not self.is_raw and 0 < len(self.content or b"") <= DICTIONARY_LIMIT
+
+
 def take_sample(
     source: SourceReader,
     config: PackerConfig,
@@ -41,18 +61,23 @@ def take_sample(
 ) -> Sample:
     """Files of a window that a dictionary may be for. What cannot be read is passed over here."""
     rows, total = sample_rows(source, window)
+    with closing(read_files(rows, config, check)) as found:
+        return chosen_for_training(found, total)
+
+
+def chosen_for_training(files: Iterable[FoundFile], total: int) -> Sample:
+    """The first of the files up to `SAMPLE_BYTES`, of so many in all."""
     looked_at = 0
     contents: list[bytes] = []
     left = SAMPLE_BYTES
-    with closing(read_contents(rows, config, check)) as found:
-        for content in found:
-            looked_at += 1
-            if content is not None and 0 < len(content) <= DICTIONARY_LIMIT:
-                contents.append(content)
-                left -= len(content)
-            if left <= 0:
-                break
-    return Sample(contents, looked_at / total if total else 1.0)
+    for file in files:
+        looked_at += 1
+        if file.content is not None and file.may_share:
+            contents.append(file.content)
+            left -= len(file.content)
+        if left <= 0:
+            break
+    return Sample(contents, looked_at / total if total and looked_at else 1.0)
 
 
 def sample_rows(
@@ -74,26 +99,33 @@ def sample_rows(
     return sorted(rows, key=_by_chance), max(total, len(rows))
 
 
-def read_contents(
+def read_files(
     rows: Sequence[SourceRow], config: PackerConfig, check: Callable[[], None] = lambda: None
-) -> Generator[bytes | None, None, None]:
-    """The content of each row's file, or None: one that cannot be read, or is stored as it is."""
+) -> Generator[FoundFile, None, None]:
+    """The file of each row, opened as packing opens it."""
     reader = ReadAhead(
         MixedSources(config, check),
         config.read_concurrency,
         check,
         remote_concurrency=config.object_store.requests_in_flight,
     )
-    skipped = config.skip_extensions
     try:
         with closing(reader.read(rows)) as batches:
             for some_rows, contents in batches:
                 for row, content in zip(some_rows, contents, strict=True):
-                    location = row.location or ""
-                    is_raw = location[location.rfind(".") + 1 :].lower() in skipped
-                    yield content if isinstance(content, bytes) and not is_raw else None
+                    yield _found(row, content, config.skip_extensions)
     finally:
         reader.close()
+
+
+def _found(row: SourceRow, content: Content, skipped: Container[str]) -> FoundFile:
+    if isinstance(content, bytes):
+        location = row.location or ""
+        is_raw = location[location.rfind(".") + 1 :].lower() in skipped
+        return FoundFile(row.uid, len(content), content, is_raw)
+    if isinstance(content, SourceFailure):
+        return FoundFile(row.uid, None, None, is_raw=True)
+    return FoundFile(row.uid, row.size_bytes or 0, None, is_raw=True)
 
 
 def _without_cut_moment(rows: list[SourceRow], size: int) -> list[SourceRow]:

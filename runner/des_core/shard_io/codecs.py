@@ -12,7 +12,7 @@ from typing import Any
 import zstandard
 
 from des_core.basics.errors import DamagedShard, UsageError
-from des_core.shard_io.dictionaries import Dictionaries, Dictionary
+from des_core.shard_io.dictionaries import Dictionary, Shelf
 from des_core.shard_io.layout import Codec
 
 # A larger declared size is believed only as far as content really appears.
@@ -107,7 +107,7 @@ class PayloadDecoder:
     `dictionaries` are those that frames may name.
     """
 
-    def __init__(self, dictionaries: Dictionaries | None = None) -> None:
+    def __init__(self, dictionaries: Shelf | None = None) -> None:
         self._dictionaries = dictionaries
         self._last_id = 0
         self._last: list[zstandard.ZstdDecompressor] = []

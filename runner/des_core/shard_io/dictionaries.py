@@ -11,9 +11,10 @@ import hashlib
 import re
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Protocol
 
 import zstandard
 
@@ -131,6 +132,26 @@ def _missing(name: str) -> MissingDictionary:
         "was copied from, or from its backup",
         dictionary=name,
     )
+
+
+class Shelf(Protocol):
+    """Where a decoder finds dictionaries."""
+
+    def find(self, dict_id: int) -> list[tuple[str, zstandard.ZstdCompressionDict]]:
+        """Those of the id, by name; `DamagedShard` if there are none."""
+
+
+class DictionaryShelf:
+    """Dictionaries that are in memory, and nowhere else."""
+
+    def __init__(self, dictionaries: Iterable[Dictionary]) -> None:
+        self._dictionaries = [(each.dict_id, each.name, each.zstd()) for each in dictionaries]
+
+    def find(self, dict_id: int) -> list[tuple[str, zstandard.ZstdCompressionDict]]:
+        found = [(name, each) for its_id, name, each in self._dictionaries if its_id == dict_id]
+        if not found:
+            raise _missing(f"{dict_id:010d}_*")
+        return found
 
 
 class Dictionaries:
