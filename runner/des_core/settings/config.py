@@ -88,8 +88,7 @@ class CompressionSettings(Section):
     codec: Literal["zstd", "none"] = "zstd"
     """How content is compressed. Shards with lz4 are read, but not written."""
     level: Annotated[Whole, Field(ge=1, le=19)] = 3
-    """The zstd level. Higher is smaller and slower; compare with `des-admin plan capacity` and your
-    own files."""
+    """The zstd level. Higher is smaller and slower: `des-admin plan compression` tries them."""
     dictionary: bool = False
     """Whether the small files of a slice are compressed with what they have in common: JSON,
     mails and logs take half as much or less. Only readers that know dictionaries can read such
