@@ -14,6 +14,7 @@ from des_core.basics.errors import DesError
 from des_core.basics.identifiers import Dialect, quote
 
 if TYPE_CHECKING:
+    from des_core.database.catalog import Statement
     from des_core.database.transaction import Transaction
 
 USERS_FILE = "users.sql"
@@ -61,16 +62,18 @@ def _accounts(tx: Transaction, *, is_mariadb: bool) -> Iterator[tuple[str, bool]
 
 def _creation(tx: Transaction, account: str, is_role: bool) -> str:
     if is_role:
-        return f"CREATE ROLE IF NOT EXISTS {account}"
-    statement = BackupCatalog(Dialect.MYSQL, account=account).backup("show_user")
-    text = str(tx.run(statement).scalar_one())
-    return "CREATE USER IF NOT EXISTS " + text.removeprefix("CREATE USER ")
+        return _of(account, "restore_role").sql
+    made = str(tx.run(_of(account, "show_user")).scalar_one())
+    return _of(made.removeprefix("CREATE USER "), "restore_user").sql
+
+
+def _of(account: str, name: str) -> Statement:
+    return BackupCatalog(Dialect.MYSQL, account=account).backup(name)
 
 
 def _grants(tx: Transaction, account: str, database: str) -> Iterator[str]:
     """Without passwords; those on single objects of other databases are not for this one."""
-    statement = BackupCatalog(Dialect.MYSQL, account=account).backup("show_grants")
-    for row in tx.run(statement).all():
+    for row in tx.run(_of(account, "show_grants")).all():
         text = str(row[0])
         if text.startswith("GRANT PROXY "):
             continue

@@ -1,19 +1,16 @@
-"""Objects of S3 whose keys the usual client cannot say: `a//b`, `/a`, `a/`, `.`, control codes.
+"""Objects of S3 whose keys the first client cannot say: `a//b`, `/a`, `a/`, `.`, control codes.
 
-That client takes a key for a path and normalises it, so it would ask for another object. Here the
-key goes to the store as it is. Reading only: our own objects have plain names.
+Here the key goes to the store as it is. Reading only: our own objects have plain names.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
-from des_core.basics.object_config import ObjectStoreConfig
-from des_core.storage.botocore_client import connect_botocore
+from des_core.storage.s3_client import S3Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +22,7 @@ class Opened:
 
 
 def is_plain(key: str) -> bool:
-    """Whether the usual client asks for this key and no other."""
+    """Whether the first client asks for this key and no other."""
     parts = key.split("/")
     return all(part not in ("", ".", "..") for part in parts) and not any(
         char < " " or "\x7f" <= char < "\xa0" for char in key
@@ -35,11 +32,8 @@ def is_plain(key: str) -> bool:
 class AnyKeys:
     """Reads objects of one bucket. Safe to use from many threads."""
 
-    def __init__(self, bucket: str, config: ObjectStoreConfig) -> None:
-        self._bucket = bucket
-        self._config = config
-        self._client: Any = None
-        self._guard = threading.Lock()
+    def __init__(self, client: S3Client) -> None:
+        self._client = client
 
     def open(self, key: str, options: Mapping[str, Any]) -> Opened:
         """As the other client's `get`: with a range, and only if the etag is still the same."""
@@ -51,18 +45,12 @@ class AnyKeys:
             given["Range"] = f"bytes=-{wanted['suffix']}"
         if "if_match" in options:
             given["IfMatch"] = options["if_match"]
-        answer = self._connected().get_object(Bucket=self._bucket, Key=key, **given)
+        answer = self._client.ask("get_object", Key=key, **given)
         return Opened(_meta(key, answer), answer["Body"].read)
 
     def head(self, key: str) -> dict[str, Any]:
         """Size and etag."""
-        return _meta(key, self._connected().head_object(Bucket=self._bucket, Key=key))
-
-    def _connected(self) -> Any:
-        with self._guard:
-            if self._client is None:
-                self._client = connect_botocore(self._config)
-            return self._client
+        return _meta(key, self._client.ask("head_object", Key=key))
 
 
 def _meta(key: str, answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from des_core.storage.answers import (
 )
 from des_core.storage.any_key import AnyKeys, is_plain
 from des_core.storage.object_uploads import UnfinishedUploads
+from des_core.storage.s3_client import S3Client
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,8 +72,11 @@ class ObjectStore:
         self._config = config
         self._check = check
         self._store = _connect(self.url, config)
-        self.uploads = UnfinishedUploads(self.url, config)
-        self._any_keys = _any_keys(self.url, config)
+        root, prefix = split_url(self.url)
+        client = S3Client(root.partition("://")[2], config)
+        self.uploads = UnfinishedUploads(self.url, config, client)
+        # In a whole bucket of S3 the names are keys of others.
+        self._any_keys = AnyKeys(client) if is_s3(root) and not prefix else None
 
     def get(self, name: str) -> tuple[ObjectFacts, bytes]:
         """The whole object, for small ones."""
@@ -318,12 +322,6 @@ def _is_there_already(exc: Exception) -> bool:
     if answer_of(exc).is_conflict:
         raise exc
     return False
-
-
-def _any_keys(url: str, config: ObjectStoreConfig) -> AnyKeys | None:
-    """For a whole bucket of S3: there the names are keys of others."""
-    root, prefix = split_url(url)
-    return AnyKeys(root.partition("://")[2], config) if is_s3(root) and not prefix else None
 
 
 def _connect(url: str, config: ObjectStoreConfig) -> Any:

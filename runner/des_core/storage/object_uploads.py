@@ -7,7 +7,6 @@ them away. This is housekeeping: what fails here is logged, and nothing waits fo
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -24,7 +23,7 @@ from tenacity import (
 from des_core.basics.object_config import ObjectStoreConfig, is_s3, split_url
 from des_core.process.logs import get_logger
 from des_core.storage.answers import answer_of, final_error
-from des_core.storage.botocore_client import connect_botocore
+from des_core.storage.s3_client import S3Client
 
 log = get_logger("uploads")
 TRIES = 10
@@ -43,12 +42,11 @@ class Upload(NamedTuple):
 class UnfinishedUploads:
     """Those below one URL. Only S3 lets them be listed; elsewhere there are none to be seen."""
 
-    def __init__(self, url: str, config: ObjectStoreConfig) -> None:
+    def __init__(self, url: str, config: ObjectStoreConfig, client: S3Client) -> None:
         self._root, prefix = split_url(url)
         self._prefix = f"{prefix.rstrip('/')}/" if prefix else ""
         self._config = config
-        self._client: Any = None
-        self._guard = threading.Lock()
+        self._client = client
 
     def abort(self, name: str) -> int:
         """Abort all of that name; how many."""
@@ -58,8 +56,6 @@ class UnfinishedUploads:
         """Abort those that are dead among all whose name begins with `start`; how many."""
         try:
             return sum(self._abort(upload) for upload in self._list(start) if is_dead(upload))
-        except ImportError:
-            log.warning("uploads_not_listed", reason="the extra s3 is not wholly installed")
         except Exception as exc:
             log.warning("uploads_not_listed", place=self._root, reason=str(exc)[:300])
         return 0
@@ -76,8 +72,6 @@ class UnfinishedUploads:
         for right, (operation, arguments) in tries.items():
             try:
                 self._ask(operation, **arguments)
-            except ImportError:
-                return []
             except Exception as exc:
                 if answer_of(exc).status == HTTPStatus.FORBIDDEN:
                     missing.append(right)
@@ -111,7 +105,6 @@ class UnfinishedUploads:
 
     def _ask(self, operation: str, **arguments: str) -> dict[str, Any]:
         """One request; again where the connection or the store fails."""
-        call = getattr(self._connected(), operation)
         tries = Retrying(
             stop=stop_after_attempt(TRIES) | stop_after_delay(self._config.retry_for_s),
             wait=wait_random_exponential(multiplier=0.1, max=LONGEST_WAIT_S),
@@ -120,15 +113,4 @@ class UnfinishedUploads:
             ),
             reraise=True,
         )
-        answer: dict[str, Any] = tries(call, Bucket=self._bucket, **arguments)
-        return answer
-
-    @property
-    def _bucket(self) -> str:
-        return self._root.partition("://")[2]
-
-    def _connected(self) -> Any:
-        with self._guard:
-            if self._client is None:
-                self._client = connect_botocore(self._config)
-            return self._client
+        return tries(self._client.ask, operation, **arguments)

@@ -4,25 +4,18 @@ import contextlib
 import os
 import re
 import shutil
-import signal
 import subprocess
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import pymysql
 
-from support.servers.processes import (
-    ServerFailedError,
-    ServerProcess,
-    free_port,
-    make_server_dir,
-    run_tool,
-    server_user,
-)
+from support.servers.own_server import OwnServer
+from support.servers.processes import ServerFailedError, run_tool, server_user
 
 USER = "des_test"
 PASSWORD = "my-s3cret/of@tests"  # with characters that a URL must escape
@@ -133,80 +126,19 @@ def _find(product: Product, program: str, path: str) -> MySqlBinaries | None:
     )
 
 
-class MySqlServer:
-    """One server on a free port of 127.0.0.1 and on a socket in its directory.
-
-    `start` also restarts a stopped or killed server on the same data and port. User `USER` may
-    do everything, with `PASSWORD`.
-    """
-
-    host = "127.0.0.1"
+class MySqlServer(OwnServer):
+    """MariaDB or MySQL, also on a socket in its directory. `USER` may do everything."""
 
     def __init__(self, binaries: MySqlBinaries, options: Mapping[str, str] | None = None) -> None:
+        super().__init__(binaries.product, binaries.name)
         self.binaries = binaries
         self.product = binaries.product
         self.options = {**_OPTIONS, **_OWN_OPTIONS[self.product], **(options or {})}
-        self.directory = make_server_dir(self.product)
-        self.data_dir = self.directory / "data"
         self.socket = self.directory / f"{self.product}.sock"
-        self.port = free_port()
-        self._process = ServerProcess(binaries.name, self.directory)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def is_running(self) -> bool:
-        return self._process.is_running
 
     @property
     def version(self) -> str:
         return self.binaries.version
-
-    def start(self) -> None:
-        if not self.data_dir.exists():
-            try:
-                self._initialise()
-            except ServerFailedError:  # seen where several servers are made at the same moment
-                shutil.rmtree(self.data_dir, ignore_errors=True)
-                self._initialise()
-        command: list[str | Path] = [
-            *(self.binaries.server, "--no-defaults", f"--datadir={self.data_dir}", *self._places()),
-            *(f"--socket={self.socket}", f"--port={self.port}", f"--bind-address={self.host}"),
-            *(f"--pid-file={self.directory / 'server.pid'}", f"--tmpdir={self.directory}"),
-            f"--init-file={self.directory / 'init.sql'}",
-            *(f"--{name}={value}" for name, value in self.options.items()),
-        ]
-        self._process.start(command, self._is_ready)
-
-    def stop(self) -> None:
-        self._process.stop(signal.SIGTERM)
-
-    def kill9(self) -> None:
-        """Crash the server."""
-        self._process.kill9()
-
-    def restart(self) -> None:
-        self.stop()
-        self.start()
-
-    def remove(self) -> None:
-        """Stop the server if it runs, without ceremony, and delete its directory."""
-        try:
-            self._process.kill9()
-        finally:
-            shutil.rmtree(self.directory, ignore_errors=True)
-
-    def log_tail(self, lines: int = 40) -> str:
-        return self._process.log_tail(lines)
 
     def url(self, dbname: str) -> str:
         """The SQLAlchemy URL of a database, over TCP."""
@@ -254,8 +186,24 @@ class MySqlServer:
             *([f"--plugin-dir={plugins}"] if plugins.is_dir() else []),
         ]
 
+    def _command(self) -> list[str | Path]:
+        return [
+            *(self.binaries.server, "--no-defaults", f"--datadir={self.data_dir}", *self._places()),
+            *(f"--socket={self.socket}", f"--port={self.port}", f"--bind-address={self.host}"),
+            *(f"--pid-file={self.directory / 'server.pid'}", f"--tmpdir={self.directory}"),
+            f"--init-file={self.directory / 'init.sql'}",
+            *(f"--{name}={value}" for name, value in self.options.items()),
+        ]
+
     def _initialise(self) -> None:
         (self.directory / "init.sql").write_text(_INIT_SQL)
+        try:
+            self._make_data()
+        except ServerFailedError:  # seen where several servers are made at the same moment
+            shutil.rmtree(self.data_dir, ignore_errors=True)
+            self._make_data()
+
+    def _make_data(self) -> None:
         if self.product == "mysql":
             run_tool(
                 [

@@ -6,13 +6,13 @@ import subprocess
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import psycopg
 
 from support.servers.mysql import unpacked_servers
+from support.servers.own_server import OwnServer
 from support.servers.postgres import PASSWORD, URL_PASSWORD, USER, PostgresServer
-from support.servers.processes import ServerProcess, free_port, make_server_dir
 
 PoolMode = Literal["transaction", "session"]
 
@@ -29,10 +29,10 @@ def find_pgbouncer() -> Path | None:
     return Path(found) if found else None
 
 
-class PgBouncer:
-    """A pooler on a free port of 127.0.0.1, with few backends so that clients share them."""
+class PgBouncer(OwnServer):
+    """A pooler, with few backends so that clients share them."""
 
-    host = "127.0.0.1"
+    remove_signal = signal.SIGTERM
 
     def __init__(
         self,
@@ -41,9 +41,8 @@ class PgBouncer:
         mode: PoolMode = "transaction",
         settings: Mapping[str, str] | None = None,
     ) -> None:
+        super().__init__("pgbouncer", f"PgBouncer in {mode} mode")
         self.mode = mode
-        self.directory = make_server_dir("pgbouncer")
-        self.port = free_port()
         self._program = program
         self._settings = {
             "listen_addr": self.host,
@@ -58,28 +57,6 @@ class PgBouncer:
             **(settings or {}),
         }
         self._upstream = f"* = host={server.host} port={server.port}"
-        self._process = ServerProcess(f"PgBouncer in {mode} mode", self.directory)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
-
-    def start(self) -> None:
-        settings = "\n".join(f"{name} = {value}" for name, value in self._settings.items())
-        config = self.directory / "pgbouncer.ini"
-        config.write_text(f"[databases]\n{self._upstream}\n[pgbouncer]\n{settings}\n")
-        (self.directory / "users.txt").write_text(f'"{USER}" "{PASSWORD}"\n')
-        self._process.start([self._program, config], self._is_ready)
-
-    def remove(self) -> None:
-        """Stop it if it runs, and delete its directory."""
-        try:
-            self._process.stop(signal.SIGTERM)
-        finally:
-            shutil.rmtree(self.directory, ignore_errors=True)
 
     def url(self, dbname: str) -> str:
         """The SQLAlchemy URL of a database, through the pooler."""
@@ -101,6 +78,15 @@ class PgBouncer:
         with self.connect("pgbouncer") as console:
             console.autocommit = True
             return console.execute(command.encode()).fetchall()
+
+    def _initialise(self) -> None:
+        settings = "\n".join(f"{name} = {value}" for name, value in self._settings.items())
+        config = self.directory / "pgbouncer.ini"
+        config.write_text(f"[databases]\n{self._upstream}\n[pgbouncer]\n{settings}\n")
+        (self.directory / "users.txt").write_text(f'"{USER}" "{PASSWORD}"\n')
+
+    def _command(self) -> list[str | Path]:
+        return [self._program, self.directory / "pgbouncer.ini"]
 
     def _is_ready(self) -> bool:
         try:

@@ -9,18 +9,13 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import psycopg
 from pytest_postgresql.janitor import DatabaseJanitor
 
-from support.servers.processes import (
-    ServerFailedError,
-    ServerProcess,
-    free_port,
-    make_server_dir,
-    run_tool,
-)
+from support.servers.own_server import OwnServer
+from support.servers.processes import ServerFailedError, run_tool
 
 StopMode = Literal["smart", "fast", "immediate"]
 _STOP_SIGNALS: dict[StopMode, signal.Signals] = {
@@ -82,76 +77,27 @@ def _version_key(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
-class PostgresServer:
-    """One server on a free port of 127.0.0.1 and on a socket in its directory.
+class PostgresServer(OwnServer):
+    """PostgreSQL, also on a socket in its directory.
 
-    `start` also restarts a stopped or killed server on the same data and port. Role `USER` is a
-    superuser with `PASSWORD` (SCRAM over TCP, trust on the socket).
+    Role `USER` is a superuser with `PASSWORD` (SCRAM over TCP, trust on the socket).
     """
 
-    host = "127.0.0.1"
+    remove_signal = signal.SIGQUIT
 
     def __init__(
         self, binaries: PostgresBinaries, settings: Mapping[str, str] | None = None
     ) -> None:
+        super().__init__("postgres", f"PostgreSQL {binaries.version}")
         self.binaries = binaries
         self.settings = {**_SETTINGS, **(settings or {})}
-        self.directory = make_server_dir("postgres")
-        self.data_dir = self.directory / "data"
-        self.port = free_port()
-        self._process = ServerProcess(f"PostgreSQL {binaries.version}", self.directory)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
-
-    @property
-    def pid(self) -> int:
-        """The postmaster's process id."""
-        return self._process.pid
-
-    @property
-    def is_running(self) -> bool:
-        return self._process.is_running
 
     @property
     def version(self) -> str:
         return self.binaries.version
 
-    def start(self) -> None:
-        if not self.data_dir.exists():
-            self._initialise()
-        settings = [f"--{name}={value}" for name, value in self.settings.items()]
-        command: list[str | Path] = [
-            self.binaries.directory / "postgres",
-            *("-D", self.data_dir, "-h", self.host, "-p", str(self.port), "-k", self.directory),
-            *settings,
-        ]
-        self._process.start(command, self._is_ready)
-
     def stop(self, mode: StopMode = "fast") -> None:
         self._process.stop(_STOP_SIGNALS[mode])
-
-    def kill9(self) -> None:
-        """Crash the server with all its backends."""
-        self._process.kill9()
-
-    def restart(self, mode: StopMode = "fast") -> None:
-        self.stop(mode)
-        self.start()
-
-    def remove(self) -> None:
-        """Stop the server if it runs, and delete its directory."""
-        try:
-            self._process.stop(signal.SIGQUIT)
-        finally:
-            shutil.rmtree(self.directory, ignore_errors=True)
-
-    def log_tail(self, lines: int = 40) -> str:
-        return self._process.log_tail(lines)
 
     def url(self, dbname: str) -> str:
         """The SQLAlchemy URL of a database, over TCP."""
@@ -189,6 +135,13 @@ class PostgresServer:
 
     def drop_database(self, dbname: str) -> None:
         self.janitor(dbname).drop()
+
+    def _command(self) -> list[str | Path]:
+        return [
+            self.binaries.directory / "postgres",
+            *("-D", self.data_dir, "-h", self.host, "-p", str(self.port), "-k", self.directory),
+            *(f"--{name}={value}" for name, value in self.settings.items()),
+        ]
 
     def _initialise(self) -> None:
         password_file = self.directory / "password"
