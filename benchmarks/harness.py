@@ -204,8 +204,9 @@ def run_watched(command: Sequence[str], environment: Mapping[str, str]) -> tuple
         except subprocess.TimeoutExpired:
             peak = max(peak, resident_mib(process.pid))
     taken = time.perf_counter() - started
+    said = process.communicate()[1]
     if process.returncode != 0:
-        raise SystemExit(process.stderr.read() if process.stderr else "the program failed")
+        raise SystemExit(said or "the program failed")
     return taken, peak
 
 

@@ -21,9 +21,16 @@ SMALL = {
     "bench_one_get": ("--scale=0.02",),
     "bench_progress": ("--scale=0.001", "--rounds=1"),
     "bench_start": ("--rounds=1",),
+    "bench_shard_cost": ("--files=200",),
     "bench_whole_cycle": ("--files=200", "--rows=500", "--rounds=1"),
 }
-WITHOUT_SERVER = {"bench_slow_sources", "bench_one_get", "bench_start", "bench_whole_cycle"}
+WITHOUT_SERVER = {
+    "bench_slow_sources",
+    "bench_one_get",
+    "bench_shard_cost",
+    "bench_start",
+    "bench_whole_cycle",
+}
 
 
 @pytest.mark.parametrize("name", SMALL)
