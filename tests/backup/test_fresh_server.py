@@ -6,6 +6,7 @@ Tables, rights, settings, the history of versioned tables; the application's use
 import hashlib
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from support.servers.database import TestDatabase
 from support.servers.kinds import database_on
 from support.servers.mysql import MySqlServer
 from support.servers.postgres import PostgresServer
+from support.servers.processes import make_server_dir
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import run_cycle
 
@@ -44,6 +46,8 @@ POSTGRES = [
     'ALTER TABLE "app s".notes OWNER TO app_owner',
     "ALTER TABLE files OWNER TO app_owner",
     "GRANT SELECT ON files TO reader",
+    "CREATE TABLE far (id integer PRIMARY KEY) TABLESPACE apart",
+    "INSERT INTO far VALUES (1), (2)",
     "GRANT UPDATE (size_bytes) ON files TO reader",
     "CREATE VIEW seen WITH (security_barrier) AS SELECT uid FROM files",
     "CREATE FUNCTION twice(integer) RETURNS integer LANGUAGE sql SECURITY DEFINER AS"
@@ -132,6 +136,7 @@ RIGHTS = {
         "database": "SELECT encoding, datcollate::text, datctype::text,"
         " ARRAY(SELECT unnest(datacl)::text ORDER BY 1) FROM pg_database"
         " WHERE datname = current_database()",
+        "spaces": "SELECT tablespace FROM pg_tables WHERE tablename = 'far'",
         "large": "SELECT convert_from(lo_get(oid), 'UTF8') FROM pg_largeobject_metadata",
         "comments": "SELECT obj_description('files'::regclass)",
         "next": 'SELECT last_value, is_called FROM "app s".notes_id_seq',
@@ -186,10 +191,18 @@ def servers(
         start = partial(request.getfixturevalue("private_mysql"), request.param)
     server: PostgresServer | MySqlServer = start()
     database = database_on(server)
+    space = make_server_dir("space")
+    request.addfinalizer(lambda: shutil.rmtree(space, ignore_errors=True))
+    if isinstance(server, PostgresServer):
+        with closing(server.connect("postgres")) as connection:
+            connection.autocommit = True
+            connection.execute(f"CREATE TABLESPACE apart LOCATION '{space}'")
 
     def renew() -> TestDatabase:
         database.close_connections()
         server.remove()
+        for left in space.iterdir():
+            shutil.rmtree(left)
         fresh = start()
         url = sa.make_url(database.url).set(host=fresh.host, port=fresh.port)
         text = url.render_as_string(hide_password=False)
@@ -241,7 +254,8 @@ def test_all_comes_back_on_a_new_server(
     database, renew = servers
     files_table(database, rows=600, days=30, archived_days=10, holes=5, min_size=1)
     settle(database)
-    settings = make_settings(database, tmp_path / "shards")
+    backups = {"dir": str(tmp_path / "backups")}
+    settings = make_settings(database, tmp_path / "shards", backup=backups)
     write_config(settings, tmp_path / "des-admin.yaml")
     upgrade(settings)
     with open_archive(settings) as archive:
@@ -256,7 +270,8 @@ def test_all_comes_back_on_a_new_server(
     assert "not in it" not in made["backups"][0]["details"], made
     before = everything(database)
     fresh = renew()
-    write_config(make_settings(fresh, tmp_path / "shards"), tmp_path / "des-admin.yaml")
+    settings = make_settings(fresh, tmp_path / "shards", backup=backups)
+    write_config(settings, tmp_path / "des-admin.yaml")
     shutil.rmtree(tmp_path / "bin")
     desk = sit_down(tmp_path, fresh)
     restore(desk, stop_before="des-admin watermark show")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from des_core.migration.apply import upgrade
-from support.pages.documents import Block, Desk, read_sections, sit_down
+from support.pages.documents import SHOWN_ONLY, Block, Desk, read_sections, sit_down
 from support.program.archive import make_settings
 from support.program.runner import write_config
 from support.rows.filesdata import FilesTableFactory, canonical_rows
@@ -75,6 +75,8 @@ def restore(desk: Desk, stop_before: str) -> None:
     """Run the blocks of the section up to the first that mentions `stop_before`."""
     [section] = [s for s in read_sections(RUNBOOK) if s.title == TITLES[desk.database.server]]
     for block in section.blocks:
+        if block.language in SHOWN_ONLY:
+            continue
         if stop_before in block.text:
             if desk.database.server == "mysql":
                 # Its statistics follow some seconds after the rows.
