@@ -63,7 +63,7 @@ def compare(scene: Scene, rows: int) -> None:
         _line("the guide's SQL", guide, scene.table_bytes(guides)),
         _line("des-admin migrate down", mine, scene.table_bytes(ours)),
         _ratio("ratio", guide, mine),
-        _line(f"down --sessions {SESSIONS}", faster, scene.table_bytes(shared)),
+        _line(f"down --jobs {SESSIONS}", faster, scene.table_bytes(shared)),
         _ratio("ratio", guide, faster),
     ]
     print_table(

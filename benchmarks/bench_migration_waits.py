@@ -48,7 +48,7 @@ def compare(scene: Scene, rows: int) -> None:
         ("up --drop-archived", lambda: upgrade(settings, options=DROP)),
         ("down", lambda: downgrade(settings)),
         ("up --drop-archived, again", lambda: upgrade(settings, options=DROP)),
-        ("down --sessions 2", lambda: downgrade(settings, options=TOGETHER)),
+        ("down --jobs 2", lambda: downgrade(settings, options=TOGETHER)),
     ):
         line, waits = measure(scene, ours, rows, what, work)
         lines.append(line)

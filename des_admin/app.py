@@ -22,7 +22,7 @@ EPILOG = """\
 
 [bold]Exit codes[/bold]
     0  done
-    1  a bug of ours
+    1  internal error
     2  wrong usage or configuration
     3  done, with new exceptions
     4  a check found something, or the job was refused

@@ -47,7 +47,7 @@ PANELS: dict[str, tuple[Entry, ...]] = {
         _group("plan", "Compute before you buy; touches nothing."),
     ),
     "Every day": (
-        Entry("run", "Pack what lies between watermark and target, then move the watermark."),
+        Entry("run", "Pack the files between watermark and target, then move the watermark."),
         Entry("status", "Say in a few lines how it stands, and what to do next."),
         Entry(
             "progress",

@@ -32,7 +32,7 @@ database:
   # timezone: UTC                   # what a created_at without a zone means
   lag_days: @lag_days@                       # files younger than this are left alone
   # page_size: 10000
-  # shard_id: null                  # this static worker, 0 .. shards_total - 1
+  # shard_id: null                  # this sharded worker, 0 .. shards_total - 1
   # shards_total: null
 
 packer:

@@ -15,6 +15,7 @@ from des_admin.context import Session, discard
 from des_admin.help_text import tidy_help
 from des_admin.hoist import hoist_global_options
 from des_admin.lean_help import import_help
+from des_admin.spellings import respell
 from des_core.basics.errors import ExitCode, Terminated, UsageError
 
 HELP = ("-h", "--help")
@@ -57,6 +58,7 @@ def _invoke(name: str, app: Any, arguments: Sequence[str], session: Session) -> 
         import_help()
     try:
         tidy_help(command, typer.Context(command, help_option_names=list(HELP)))
+        arguments = respell(arguments, _note(arguments)) if name == "des-admin" else arguments
         hoisted = hoist_global_options(command, arguments)
         with command.make_context(name, hoisted, obj=session) as context:
             command.invoke(context)
@@ -72,6 +74,16 @@ def _invoke(name: str, app: Any, arguments: Sequence[str], session: Session) -> 
     except (typer.Abort, EOFError) as exc:
         raise KeyboardInterrupt from exc
     return int(ExitCode.DONE)
+
+
+def _note(arguments: Sequence[str]) -> Callable[[str], None]:
+    """Says something beside the result, unless `--quiet` forbids it."""
+    is_quiet = bool({"-q", "--quiet"} & set(arguments))
+    return lambda text: None if is_quiet else _write_error(f"note: {text}\n")
+
+
+def _write_error(text: str) -> None:
+    sys.stderr.write(text)
 
 
 def _usage_error(exc: Any) -> UsageError:

@@ -70,9 +70,9 @@ DirectoryOption = Annotated[
     Path | None, typer.Option("--dir", metavar="DIR", help="Instead of backup.dir.")
 ]
 WhichOption = Annotated[
-    Which, typer.Option("--database", help="Which database, where two are used.")
+    Which, typer.Option("--database", help="Only this one, if two databases are used.")
 ]
-JobsOption = Annotated[int, typer.Option(min=1, max=64, help="How many things to do at once.")]
+JobsOption = Annotated[int, typer.Option(min=1, max=64, help="Processes at once.")]
 ToolNameOption = Annotated[
     ToolOption | None,
     typer.Option(help="Ask the tool that made it: NAME is its stanza, server or directory."),
@@ -83,7 +83,7 @@ AnswerOption = Annotated[
 ]
 TimeoutOption = Annotated[
     str | None,
-    typer.Option(metavar="TIME", help="Give up after so long. Nagios: 60s; else a tool: 24h."),
+    typer.Option(metavar="LENGTH", help="Give up after this time. Default: nagios 60s, tools 24h."),
 ]
 DeepOption = Annotated[
     bool, typer.Option("--deep", help="Restore into a scratch database and compare: level 3.")
@@ -119,6 +119,9 @@ def create(
         CompressOption, typer.Option(help="auto is what suits the database.")
     ] = CompressOption.AUTO,
     deep: DeepOption = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show databases and directory, change nothing.")
+    ] = False,
 ) -> None:
     """Make a backup of the source and the config database, and check it."""
     from des_core.backup.create import CreateOptions
@@ -135,6 +138,9 @@ def create(
             jobs=jobs,
             lock_timeout_s=context.settings.migration.lock_timeout,
         )
+        if dry_run:
+            _preview(session, database)
+            return
         session.take_up()
         for place in session.places(database):
             stored = _create_one(session, place, options)
@@ -166,8 +172,8 @@ def check(
     level: Annotated[int, typer.Option(min=0, max=3, help="How deep to look.")] = 2,
     deep: DeepOption = False,
     jobs: JobsOption = 1,
-    max_age_hours: Annotated[
-        float | None, typer.Option(min=0, help="Instead of backup.max_age_hours.")
+    max_age: Annotated[
+        str | None, typer.Option(metavar="LENGTH", help="Instead of backup.max_age_hours.")
     ] = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Compare with no live database, record nothing.")
@@ -181,11 +187,11 @@ def check(
     timeout: TimeoutOption = None,
     output: Annotated[
         CheckOutput | None,
-        typer.Option(help="Nagios: one line, exit codes 0 to 3. Default: what --output says."),
+        typer.Option(help="nagios: one line, exit codes 0 to 3. Default: the global --output."),
     ] = None,
 ) -> None:
     """Check backups. Findings name the next command to type; exit code 4 if any is an error."""
-    from des_core.basics.durations import parse_duration
+    from des_core.basics.durations import hours_of, parse_duration
     from des_core.ledger.outcomes import BACKUP
     from des_core.process.limits import time_limit
 
@@ -197,7 +203,7 @@ def check(
         which=database,
         level=3 if deep else level,
         jobs=jobs,
-        max_age_hours=max_age_hours,
+        max_age_hours=None if max_age is None else hours_of(max_age),
         offline=offline,
         tool=None if tool is None else tool.value,
         tool_options=tuple(tool_option or ()),
@@ -237,6 +243,18 @@ def list_(ctx: typer.Context, directory: DirectoryOption = None) -> None:
         list_json(entries, by_hash),
         lambda out: draw_list(out, entries, by_hash, context.now),
     )
+
+
+def _preview(session: BackupSession, database: Which) -> None:
+    from des_admin.render.tables import print_facts
+    from des_core.basics.database_urls import database_name
+
+    places = [
+        (database_name(place.url_text), f"{place.label} database, into {session.directory}")
+        for place in session.places(database)
+    ]
+    payload: dict[str, object] = {"backups": []}
+    session.context.emit("backup-create", payload, lambda out: print_facts(out, places))
 
 
 def _create_one(session: BackupSession, place: Place, options: CreateOptions) -> Stored | None:

@@ -19,15 +19,15 @@ app = typer.Typer(
 
 SleepOption = Annotated[
     float,
-    typer.Option("--sleep", metavar="TIME", parser=seconds(0), help="A rest after each chunk."),
+    typer.Option("--sleep", metavar="LENGTH", parser=seconds(0), help="Pause after each chunk."),
 ]
 LagOption = Annotated[
     float | None,
     typer.Option(
         "--max-lag",
-        metavar="TIME",
+        metavar="LENGTH",
         parser=seconds(0),
-        help="Wait while a replica is further behind (default 10s); PostgreSQL only.",
+        help="PostgreSQL: wait while a replica is further behind. Default: 10s.",
     ),
 ]
 LoadOption = Annotated[
@@ -50,6 +50,9 @@ def register(root: typer.Typer) -> None:
 )
 def sync(
     ctx: typer.Context,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be looked at, change nothing.")
+    ] = False,
     sleep: SleepOption = 0.0,
     max_lag: LagOption = None,
     max_load: LoadOption = None,
@@ -62,12 +65,23 @@ def sync(
     """
     from des_core.ledger.outcomes import COMPLIANCE
     from des_core.migration.base.migration import MigrationOptions
-    from des_core.migration.compliance import sync_flags
+    from des_core.migration.compliance import plan_sync, sync_flags
 
     context = Context.of(ctx)
     options = MigrationOptions(
         sleep_s=sleep, max_lag_s=max_lag, max_load=max_load, max_load_limit=max_load_limit
     )
+    if dry_run:
+        plan = plan_sync(context.settings)
+        rows = "all" if plan.rows is None else count(plan.rows)
+        shown = [
+            ("archived up to", utc(plan.archived_until)),
+            ("in step up to", utc(plan.since)),
+            ("rows to look at", rows),
+        ]
+        planned = {"archived_until": plan.archived_until, "since": plan.since, "changed": 0}
+        context.emit("compliance-sync", planned, lambda out: print_facts(out, shown))
+        return
     with context.remembered(COMPLIANCE):
         report = sync_flags(
             context.settings, actor=context.actor, options=options, report=Talk(context)

@@ -55,12 +55,12 @@ FIELDS = (
 
 GROUP_FIELDS = (*("reason", "key", "files", "below", "absent", "example", "oldest", "last_seen"),)
 
-ReasonsOption = Annotated[
+OnlyOption = Annotated[
     list[str] | None,
-    typer.Option("--reason", metavar="REASON", help="Only these reasons, e.g. missing. Repeat it."),
+    typer.Option("--only", metavar="REASON", help="Only this reason, e.g. missing. Repeat it."),
 ]
 UidsOption = Annotated[
-    list[str] | None, typer.Option("--uid", metavar="UID", help="Only these files. Repeat it.")
+    list[str] | None, typer.Option("--uid", metavar="UID", help="Only this file. Repeat it.")
 ]
 
 
@@ -73,13 +73,13 @@ def register(root: typer.Typer) -> None:
     epilog=examples(
         "des-admin exceptions list",
         "des-admin exceptions list --group-by directory",
-        "des-admin exceptions list --reason missing -o wide",
-        "des-admin exceptions list --reason missing --format csv --limit 100000",
+        "des-admin exceptions list --only missing -o wide",
+        "des-admin exceptions list --only missing --format csv --limit 100000",
     ),
 )
 def list_open(
     ctx: typer.Context,
-    reason: ReasonsOption = None,
+    only: OnlyOption = None,
     uid: UidsOption = None,
     limit: Annotated[
         int | None,
@@ -93,7 +93,7 @@ def list_open(
         Columns, typer.Option("-o", "--columns", help="Wide: also times and errors.")
     ] = Columns.NARROW,
     format_: Annotated[
-        Format | None, typer.Option("--format", help="Default: what --output says.")
+        Format | None, typer.Option("--format", help="Default: the format of --output.")
     ] = None,
 ) -> None:
     """List open exceptions: what they have in common, then the newest with their paths."""
@@ -105,9 +105,9 @@ def list_open(
 
     context = Context.of(ctx)
     config = context.config_database
-    items = list(find_open(config, exception_filter(reason, uid)))
+    items = list(find_open(config, exception_filter(only, uid)))
     if not items:
-        require_known_reasons(reason)
+        require_known_reasons(only)
     by = GroupBy((group_by or GroupChoice.REASON).value)
     groups = group_exceptions(items, by)
     form = format_ or (Format.JSON if context.wants_json else Format.TABLE)
@@ -128,7 +128,7 @@ def list_open(
             [] if group_by else found,
             by,
             is_wide=columns is Columns.WIDE,
-            all_of_them=counts if reason or uid else None,
+            all_of_them=counts if only or uid else None,
         )
         text = to_markdown(sections) if form is Format.MARKDOWN else context.drawn(sections)
         context.out.file.write(text)
@@ -139,16 +139,16 @@ def list_open(
 
 @app.command(
     epilog=examples(
-        "des-admin exceptions resolve --uid 4711 --because 'deleted on request, ticket 12'",
-        "des-admin exceptions resolve --reason missing --because 'lost before 2020' --confirm 17",
+        "des-admin exceptions resolve --uid 4711 --reason 'deleted on request, ticket 12'",
+        "des-admin exceptions resolve --only missing --reason 'lost before 2020' --confirm 17",
     )
 )
 def resolve(
     ctx: typer.Context,
-    reason: ReasonsOption = None,
+    only: OnlyOption = None,
     uid: UidsOption = None,
-    because: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Why; goes into the audit trail. Needed.")
+    reason: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Why; goes into the audit trail. Required.")
     ] = None,
     confirm: Annotated[
         int | None, typer.Option(metavar="N", help="How many are closed, as confirmation.")
@@ -164,13 +164,15 @@ def resolve(
     from des_core.ledger.exception_edits import execute_resolve, plan_resolve
 
     context = Context.of(ctx)
-    if not reason and not uid:
-        raise UsageError("say which: --reason or --uid", hint="see: des-admin exceptions list")
-    if because is None and not dry_run and not context.prompts.somebody_is_there:
-        raise _no_because()
-    plan = plan_resolve(context.config_database, exception_filter(reason, uid))
+    if not only and not uid:
+        raise UsageError(
+            "name the exceptions: --only or --uid", hint="see: des-admin exceptions list"
+        )
+    if reason is None and not dry_run and not context.prompts.somebody_is_there:
+        raise _no_reason()
+    plan = plan_resolve(context.config_database, exception_filter(only, uid))
     if not plan.files:
-        require_known_reasons(reason)
+        require_known_reasons(only)
     payload = {"done": False, "files": plan.files, "by_reason": plan.by_reason}
     if dry_run or not (plan.files or confirm):
         context.emit(
@@ -179,28 +181,28 @@ def resolve(
         return
     context.show_plan(_facts(plan.by_reason), yes=confirm is not None)
     context.prompts.confirm_number(
-        f"They will read as archived. Type how many to close ({plan.files:,}):",
+        f"Close {plan.files:,} exceptions? Their files will count as archived. Type the number:",
         plan.files,
         given=confirm,
     )
-    because = because or _ask_because(context)
-    execute_resolve(context.config_database, plan, actor=context.actor, reason=because)
+    reason = reason or _ask_reason(context)
+    execute_resolve(context.config_database, plan, actor=context.actor, reason=reason)
     payload["done"] = True
     context.emit(
         "exceptions-resolve", payload, lambda out: out.print(f"closed: {count(plan.files)}")
     )
 
 
-def _ask_because(context: Context) -> str:
+def _ask_reason(context: Context) -> str:
     if context.prompts.somebody_is_there:
         answer = context.prompts.ask("Why (for the audit trail)")
         if answer:
             return answer
-    raise _no_because()
+    raise _no_reason()
 
 
-def _no_because() -> UsageError:
-    return UsageError("closing exceptions wants a reason", hint="add --because TEXT")
+def _no_reason() -> UsageError:
+    return UsageError("closing exceptions wants a reason", hint="add --reason TEXT")
 
 
 def require_known_reasons(reasons: list[str] | None) -> None:

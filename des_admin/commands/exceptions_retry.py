@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from des_admin.commands.exceptions import (
-    ReasonsOption,
+    OnlyOption,
     UidsOption,
     app,
     exception_filter,
@@ -15,7 +15,7 @@ from des_admin.commands.exceptions import (
 )
 from des_admin.context import Context
 from des_admin.help_text import examples
-from des_admin.render.values import count
+from des_admin.render.values import count, numbered
 from des_core.basics.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -24,14 +24,17 @@ if TYPE_CHECKING:
 
 def register(_root: typer.Typer) -> None:
     app.command(
-        epilog=examples("des-admin exceptions retry", "des-admin exceptions retry --reason skipped")
+        epilog=examples("des-admin exceptions retry", "des-admin exceptions retry --only skipped")
     )(retry)
 
 
 def retry(
     ctx: typer.Context,
-    reason: ReasonsOption = None,
+    only: OnlyOption = None,
     uid: UidsOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show how many would be tried, change nothing.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Try to pack exceptions again now, without waiting for their turn.
@@ -42,14 +45,19 @@ def retry(
     from des_core.ledger.outcomes import RETRY
 
     context = Context.of(ctx)
-    wanted = exception_filter(reason, uid)
+    wanted = exception_filter(only, uid)
     files = _count(context, wanted)
+    nothing = dict.fromkeys(("tried", "packed", "failed", "gone"), 0)
     if not files:
-        require_known_reasons(reason)
-        nothing = dict.fromkeys(("tried", "packed", "failed", "gone"), 0)
+        require_known_reasons(only)
         context.emit("exceptions-retry", nothing, lambda out: out.print("nothing to try"))
         return
-    context.prompts.confirm(f"Try {files:,} exceptions again?", yes=yes)
+    if dry_run:
+        context.emit(
+            "exceptions-retry", nothing, lambda out: out.print(f"would try {count(files)}")
+        )
+        return
+    context.prompts.confirm(f"Try to pack {numbered(files, 'exception')} again?", yes=yes)
     with context.remembered(RETRY) as seen:
         report = retry_selected(context, wanted)
         seen.files = report.failed

@@ -37,7 +37,7 @@ def exporter(
     interval: Annotated[
         float,
         typer.Option(
-            metavar="TIME",
+            metavar="LENGTH",
             parser=seconds(0.1, 3600),
             help="How often the databases are read.",
         ),

@@ -88,7 +88,10 @@ def rebuild(
 def output(
     ctx: typer.Context,
     adopt: Annotated[
-        bool, typer.Option("--adopt", help="From now on this output is the archive's.")
+        bool, typer.Option("--adopt", help="Record that this output is the archive's.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --adopt: compare only, change nothing.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     reason: Annotated[
@@ -102,8 +105,10 @@ def output(
     context = Context.of(ctx)
     storage = open_storage(context.settings.packer.to_config())
     config = context.config_database
-    if adopt:
-        context.prompts.confirm(f"Take {storage.output_dir} for this archive's?", yes=yes)
+    if adopt and not dry_run:
+        context.prompts.confirm(
+            f"Record {storage.output_dir} as the output of this archive?", yes=yes
+        )
         adopt_output(config, storage, actor=context.actor, reason=reason)
     state = look_at_output(config, storage)
     payload = {

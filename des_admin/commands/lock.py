@@ -9,7 +9,7 @@ import typer
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import Column, print_table
-from des_admin.render.values import utc
+from des_admin.render.values import numbered, utc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,8 +52,11 @@ def show(ctx: typer.Context) -> None:
 def break_lock(
     ctx: typer.Context,
     worker: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Only that of this static worker.")
+        int | None, typer.Option(metavar="N", min=0, help="Only the lock of this sharded worker.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the holders, change nothing.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     reason: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Why; goes into the audit trail.")
@@ -70,10 +73,13 @@ def break_lock(
         for holder in find_holders(context.config_database)
         if worker is None or holder.lease.name == worker_lease(worker)
     ]
+    if dry_run:
+        context.emit("lock-break", {"broken": []}, lambda out: _draw(out, holders))
+        return
     if holders:
         if not context.wants_json:
             _draw(context.talk, holders)
-        context.prompts.confirm("Take the lock away from them?", yes=yes)
+        context.prompts.confirm(f"Break {numbered(len(holders), 'lock')}?", yes=yes)
         end_leases(context.config_database, holders, actor=context.actor, reason=reason)
     payload = {"broken": [_payload(holder) for holder in holders]}
 

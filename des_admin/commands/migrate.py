@@ -25,43 +25,45 @@ app = typer.Typer(
 
 DropOption = Annotated[
     bool,
-    typer.Option("--drop-archived", help="Go on to drop the column archived, behind the gate."),
+    typer.Option(
+        "--drop-archived", help="Also drop the column archived, after the pre-drop checks."
+    ),
 ]
 BackupOption = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="The backup that brings the column back; wanted by the gate, recorded."
+        metavar="NAME", help="The backup for the pre-drop checks; recorded in the audit trail."
     ),
 ]
 SeedOption = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="Where the watermark starts, instead of at the newest archived row.",
+        help="The initial watermark. Default: the newest archived row.",
     ),
 ]
 PurgeOption = Annotated[
     bool,
-    typer.Option("--purge", help="Also drop ledger, exceptions and audit trail."),
+    typer.Option("--purge", help="Irreversible: also drop ledger, exceptions and audit trail."),
 ]
 ReasonOption = Annotated[
     str | None, typer.Option(metavar="TEXT", help="Why; goes into the audit trail.")
 ]
-SessionsOption = Annotated[
+JobsOption = Annotated[
     int,
     typer.Option(
-        "--sessions",
+        "--jobs",
         metavar="N",
         min=1,
         max=8,
-        help="Write flags in so many sessions at once: faster, and felt by others.",
+        help="Sessions that write flags at once: faster, with more load on others.",
     ),
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan, change nothing.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 PlanOption = Annotated[
     str | None,
-    typer.Option("--plan", metavar="HASH", help="Do it only if this is still the plan."),
+    typer.Option("--plan", metavar="HASH", help="Only if the plan still has this hash."),
 ]
 DownOption = Annotated[bool, typer.Option("--down", help="The plan of the way back.")]
 
@@ -144,7 +146,7 @@ def down(
     max_lag: LagOption = None,
     max_load: LoadOption = None,
     max_load_limit: LimitOption = 0.0,
-    sessions: SessionsOption = 1,
+    jobs: JobsOption = 1,
 ) -> None:
     """Write what is archived into the column archived, then retire the watermark.
 
@@ -161,7 +163,7 @@ def down(
         max_lag_s=max_lag,
         max_load=max_load,
         max_load_limit=max_load_limit,
-        sessions=sessions,
+        sessions=jobs,
     ).run(Context.of(ctx))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from des_admin.context import Context
 from des_admin.render.plan import print_plan, summary
-from des_admin.render.values import count, duration
+from des_admin.render.values import count, duration, numbered
 from des_core.basics.errors import UsageError
 from des_core.ledger.revisions import Direction
 
@@ -99,7 +99,7 @@ class MigrateRequest:
             else:
                 print_plan(context.talk, plan, every=context.options.verbose)
         require_passed(plan.gate)
-        context.prompts.confirm(self._question(plan), yes=self.yes)
+        context.prompts.confirm(self._question(context, plan), yes=self.yes)
         return self._execute(context, plan).revisions
 
     def emit_plan(self, context: Context, plan: MigrationPlan) -> None:
@@ -128,12 +128,21 @@ class MigrateRequest:
         words += ["--purge"] if self.purge else []
         return shlex.join([*words, "--plan", plan.hash])
 
-    def _question(self, plan: MigrationPlan) -> str:
+    def _question(self, context: Context, plan: MigrationPlan) -> str:
+        from des_core.basics.database_urls import database_name
+
+        table = context.settings.database.table
+        where = database_name(context.settings.source_url)
+        revisions = numbered(len(plan.revisions), "revision")
         if plan.continues:
-            return "Build the index?"
+            return f"Build the index on {table} in {where}?"
         if self.direction is Direction.UP:
-            return "Drop the column archived?" if self.drop_archived else "Do this?"
-        return "Forget ledger and audit trail, too?" if self.purge else "Go back?"
+            if self.drop_archived:
+                return f"Drop the column archived of {table} in {where}?"
+            return f"Apply {revisions} to {where}?"
+        if self.purge:
+            return f"Irreversible: take back {revisions}, delete ledger and audit trail of {where}?"
+        return f"Take back {revisions} from {where}?"
 
     def _execute(self, context: Context, plan: MigrationPlan) -> MigrationReport:
         from des_core.ledger.outcomes import DOWN, UP

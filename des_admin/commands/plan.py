@@ -38,7 +38,7 @@ BitsOption = Annotated[
     int, typer.Option(min=4, max=16, help="packer.n_bits.", rich_help_panel=_LOAD)
 ]
 WorkersOption = Annotated[
-    int, typer.Option(min=1, max=65_536, help="Static workers.", rich_help_panel=_SITE)
+    int, typer.Option(min=1, max=65_536, help="Sharded workers.", rich_help_panel=_SITE)
 ]
 CoresOption = Annotated[
     int, typer.Option(min=1, max=4096, help="Cores of each.", rich_help_panel=_SITE)

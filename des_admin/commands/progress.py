@@ -33,7 +33,7 @@ def register(root: typer.Typer) -> None:
         epilog=examples(
             "des-admin progress",
             "des-admin progress --daily --days 7 --format markdown",
-            "des-admin progress --watch --every 10s",
+            "des-admin progress --watch --interval 10s",
             "des-admin progress --days 90 --format html > report.html",
             note="Numbers come from the watermark and the ledger. Of the table only a sample is "
             "read, and then it says estimated; --exact counts, which takes long on a large table.",
@@ -48,7 +48,7 @@ def progress(
         int, typer.Option(min=1, max=36_500, help="How many days, for --daily and for html.")
     ] = 30,
     format_: Annotated[
-        Format | None, typer.Option("--format", help="Default: what --output says.")
+        Format | None, typer.Option("--format", help="Default: the format of --output.")
     ] = None,
     exact: Annotated[
         bool, typer.Option("--exact", help="Count the table's rows by its index.")
@@ -59,10 +59,10 @@ def progress(
     every_s: Annotated[
         float,
         typer.Option(
-            "--every",
+            "--interval",
             parser=seconds(0.5),
-            metavar="TIME",
-            help="How often, with --watch.",
+            metavar="LENGTH",
+            help="Time between two reports of --watch.",
         ),
     ] = 5.0,
 ) -> None:

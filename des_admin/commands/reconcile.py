@@ -39,10 +39,10 @@ def reconcile(
     ctx: typer.Context,
     since: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="From there on. Default: where the ledger begins."),
+        typer.Option(metavar="TIME", help="Start. Default: the beginning of the ledger."),
     ] = None,
     until: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Up to there. Default: the watermark.")
+        str | None, typer.Option(metavar="TIME", help="End. Default: the watermark.")
     ] = None,
     every_day: Annotated[
         bool,
@@ -56,8 +56,15 @@ def reconcile(
         typer.Option("--accept-gone", help="Rows that are gone were deleted on purpose."),
     ] = False,
     reason: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Why, for --accept-gone.")
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="Why; required by --accept-gone, kept in the audit trail."
+        ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="With --record or --accept-gone: show, change nothing."),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Find rows below the watermark that no shard and no exception knows.
@@ -69,7 +76,8 @@ def reconcile(
     context = Context.of(ctx)
     if accept_gone and not reason:
         raise UsageError("accepting that rows are gone wants a reason", hint="add --reason TEXT")
-    request = _Request(since, until, every_day, record, reason if accept_gone else None, yes)
+    because = reason if accept_gone and not dry_run else None
+    request = _Request(since, until, every_day, record and not dry_run, because, yes)
     with context.remembered(RECONCILE) as seen:
         report, recorded, accepted = _compare(context, request)
         seen.files = report.late + report.gone - accepted
@@ -104,8 +112,8 @@ def _judge(report: RecheckReport, recorded: int, accepted: int) -> None:
     hint = "des-admin reconcile --record makes them exceptions; then: des-admin run"
     if not late:
         hint = (
-            "was an older copy restored? RUNBOOK: Rows are gone. Deleted on purpose: "
-            "des-admin reconcile --accept-gone --reason TEXT"
+            "was an older copy restored? See docs/runbook/alerts.md, Rows are gone. Deleted on "
+            "purpose: des-admin reconcile --accept-gone --reason TEXT"
         )
     raise CheckFailed("; ".join(problems), hint=hint)
 
@@ -134,10 +142,14 @@ def _compare(context: Context, request: _Request) -> tuple[RecheckReport, int, i
         if not context.wants_json and (request.record or request.accept_because):
             _draw(context.talk, report)
         if request.record and report.late:
-            context.prompts.confirm(f"Make {report.late:,} late rows exceptions?", yes=request.yes)
+            context.prompts.confirm(
+                f"Record {numbered(report.late, 'late row')} as exceptions?", yes=request.yes
+            )
             recorded = rechecking.record_late(archive, report, stop=stop)
         if request.accept_because and report.gone:
-            context.prompts.confirm(f"Accept that {report.gone:,} rows are gone?", yes=request.yes)
+            context.prompts.confirm(
+                f"Accept that {numbered(report.gone, 'row')} are gone from files?", yes=request.yes
+            )
             accepted = rechecking.accept_gone(
                 archive, report, actor=context.actor, reason=request.accept_because
             )

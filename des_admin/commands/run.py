@@ -48,7 +48,7 @@ LogFormatOption = Annotated[
     LogFormat | None, typer.Option(help="The form of a log line, instead of logging.format.")
 ]
 BeginOption = Annotated[
-    bool, typer.Option("--yes", help="Begin an archive even if its shards hold few files.")
+    bool, typer.Option("--yes", "-y", help="Begin an archive even if its shards hold few files.")
 ]
 
 
@@ -73,42 +73,47 @@ def run(
         float,
         typer.Option(
             parser=seconds(1),
-            metavar="TIME",
+            metavar="LENGTH",
             help="Pause between cycles in continuous mode.",
         ),
     ] = 300.0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what a cycle would do, change nothing.")
     ] = False,
-    workers: Annotated[
+    jobs: Annotated[
         int | None, typer.Option(min=1, max=256, help="Processes, instead of packer.workers.")
     ] = None,
     shard_id: Annotated[
-        int | None, typer.Option(min=0, help="Which of the static workers this one is.")
+        int | None,
+        typer.Option(min=0, help="Number of this sharded worker. Default: database.shard_id."),
     ] = None,
     shards_total: Annotated[
-        int | None, typer.Option(min=1, help="How many static workers there are.")
+        int | None,
+        typer.Option(min=1, help="Number of sharded workers. Default: database.shards_total."),
     ] = None,
     engine: Annotated[
         EngineName | None,
-        typer.Option(help="Pack by processes of this machine or by a Dask cluster."),
+        typer.Option(help="Processes of this machine or a Dask cluster. Default: packer.engine."),
     ] = None,
     scheduler: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="The Dask scheduler, like tcp://host:8786."),
+        typer.Option(
+            metavar="ADDRESS",
+            help="The Dask scheduler, like tcp://host:8786. Default: packer.scheduler.",
+        ),
     ] = None,
     log_file: LogFileOption = None,
     log_format: LogFormatOption = None,
     yes: BeginOption = False,
 ) -> None:
-    """Pack what lies between watermark and target, then move the watermark.
+    """Pack the files between watermark and target, then move the watermark.
 
     Files that cannot be packed become exceptions; everything else is in a shard, read back and
     recorded, before the watermark moves.
     """
     context = Context.of(ctx)
     given = {
-        "packer.workers": workers,
+        "packer.workers": jobs,
         "packer.engine": None if engine is None else engine.value,
         "packer.scheduler": scheduler,
         "database.shard_id": shard_id,

@@ -43,18 +43,18 @@ def delete(
         bool, typer.Option("--again", help="Look again at shards that kept some sources.")
     ] = False,
     accept_gone: Annotated[
-        bool, typer.Option("--accept-gone", help="Go on although many sources are gone already.")
+        bool, typer.Option("--accept-gone", help="Continue even if many sources are gone already.")
     ] = False,
     max_duration: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Stop after so long, e.g. 90m or 3h.")
+        str | None, typer.Option(metavar="LENGTH", help="Stop after this time, e.g. 90m or 3h.")
     ] = None,
     confirm: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Irreversible: as many files as the plan says, typed here."),
+        typer.Option(metavar="N", help="Irreversible: the number of files of the plan."),
     ] = None,
     yes: Annotated[
         bool,
-        typer.Option("--yes", "-y", help="Irreversible: do not ask, however many files there are."),
+        typer.Option("--yes", "-y", help="Irreversible: do not ask, for any number of files."),
     ] = False,
 ) -> None:
     """Delete sources whose shards are older than migration.grace_days. Irreversible."""

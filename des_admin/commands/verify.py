@@ -14,7 +14,7 @@ import typer
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import Column, print_table
-from des_admin.render.values import count, size
+from des_admin.render.values import count, numbered, size
 from des_core.basics.errors import CheckFailed, DamagedData, UsageError
 
 if TYPE_CHECKING:
@@ -54,25 +54,30 @@ def verify(
     ctx: typer.Context,
     sample: Annotated[
         str | None,
-        typer.Option(metavar="N|P%|n/t", help="Only so many shards by chance, or the n-th of t."),
+        typer.Option(
+            metavar="N|P%|n/t", help="N random shards, P percent of them, or the n-th of t parts."
+        ),
     ] = None,
     max_duration: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Stop after so long, e.g. 30m or 4h.")
+        str | None, typer.Option(metavar="LENGTH", help="Stop after this time, e.g. 30m or 4h.")
     ] = None,
     max_age: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Leave out what was verified within, e.g., 30d."),
+        typer.Option(metavar="LENGTH", help="Only shards not verified for this time, e.g. 30d."),
     ] = None,
     output_dir: Annotated[
         Path | None,
-        typer.Option(metavar="COPY", help="A copy of the archive instead; nothing is recorded."),
+        typer.Option(metavar="DIR", help="A copy of the archive instead; nothing is recorded."),
     ] = None,
     repair: Annotated[
         bool,
         typer.Option("--repair", help="Set damaged shards aside, pack their files again."),
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --repair: show what it would set aside.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before repairing.")] = False,
-    threads: Annotated[int, typer.Option(min=1, max=64, help="Shards read at a time.")] = 4,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Shards read at once.")] = 4,
 ) -> None:
     """Read every shard whole and compare it with the ledger, the least recently verified first."""
     from des_core.basics.durations import parse_duration
@@ -83,7 +88,7 @@ def verify(
         sample,
         None if max_age is None else parse_duration(max_age),
         None if max_duration is None else parse_duration(max_duration),
-        threads,
+        jobs,
     )
     if output_dir is not None:
         _verify_copy(context, request, output_dir, repair=repair)
@@ -92,12 +97,11 @@ def verify(
         report = _read(context, request)
         seen.files = len(report.findings)
         repaired = None
-        if repair and report.findings:
+        if repair and report.findings and not dry_run:
             if not context.wants_json:
                 _draw(context.talk, report, None)
-            context.prompts.confirm(
-                f"Set {len(report.findings)} aside, and pack their files again?", yes=yes
-            )
+            damaged = numbered(len(report.findings), "damaged shard")
+            context.prompts.confirm(f"Set aside {damaged} and pack their files again?", yes=yes)
             repaired = _repair(context, report.findings)
         context.emit("verify", _payload(report, repaired), lambda out: _draw(out, report, repaired))
         _judge(report, repaired)
@@ -108,7 +112,7 @@ def _verify_copy(context: Context, request: _Request, copy: Path, *, repair: boo
     if repair or request.max_age is not None:
         raise UsageError(
             "a copy is only read: neither --repair nor --max-age go with --output-dir",
-            hint="mend it by copying again, whole files, then verify it again",
+            hint="fix it by copying again, whole files, then verify it again",
         )
     if not copy.is_dir():
         raise UsageError("there is no directory here", path=str(copy))

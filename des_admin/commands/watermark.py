@@ -31,13 +31,13 @@ TimeArgument = Annotated[
 ]
 AmountArgument = Annotated[
     str,
-    typer.Argument(metavar="AMOUNT|TIME", help="1d, 12h, 2w from the current one, or a time."),
+    typer.Argument(metavar="LENGTH|TIME", help="1d, 12h, 2w from the current one, or a time."),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ConfirmOption = Annotated[
     int | None,
     typer.Option(
-        metavar="N", help="The number of files that a move forward skips, as confirmation."
+        metavar="N", help="Confirm a move forward with the number of files that it skips."
     ),
 ]
 ReasonOption = Annotated[
@@ -45,14 +45,14 @@ ReasonOption = Annotated[
 ]
 ExpectOption = Annotated[
     str | None,
-    typer.Option(metavar="TIME", help="Do it only if the watermark stands exactly here."),
+    typer.Option(metavar="TIME", help="Only if the watermark is exactly this time."),
 ]
 ForgetOption = Annotated[
     bool,
     typer.Option(
         "--forget",
-        help="Do not record skipped files as exceptions: they then read as archived although no "
-        "shard has them.",
+        help="Irreversible: record no exceptions for skipped files. They count as archived, and "
+        "no shard has them.",
     ),
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan, change nothing.")]
@@ -64,7 +64,7 @@ def register(root: typer.Typer) -> None:
 
 @app.command(epilog=examples("des-admin watermark show", "des-admin watermark show --output json"))
 def show(ctx: typer.Context) -> None:
-    """Show the watermark, the target of the next cycle, and what lies between."""
+    """Show the watermark, the target of the next cycle, and the pending files."""
     from des_core.ledger.provenance import read_provenance
     from des_core.ledger.watermark import compute_target, read_watermark
     from des_core.locks.lock import lock_holder
@@ -182,7 +182,7 @@ def advance(
     """Move the watermark forward without packing. Dangerous: the files between are skipped.
 
     They become exceptions with the reason `skipped`, which nothing packs until
-    `des-admin exceptions retry --reason skipped`.
+    `des-admin exceptions retry --only skipped`.
     """
     to = signed(by, "+")
     request = MoveRequest("advance", to, yes, confirm, reason, expect_current, forget, dry_run)

@@ -26,7 +26,7 @@ def change_lag(
     changes = plan.before.lag_days != days
     if changes and not dry_run:
         context.show_plan(lag_facts(plan), yes=yes)
-        context.prompts.confirm(f"Change lag_days to {days}?", yes=yes)
+        context.prompts.confirm(f"Change lag_days of the archive to {days}?", yes=yes)
         if reason is None and not yes and context.prompts.somebody_is_there:
             reason = context.prompts.ask("Why (for the audit trail)") or None
         execute_lag(context.config_database, plan, actor=context.actor, reason=reason)

@@ -108,12 +108,14 @@ class MoveRequest:
         files = plan.files.files
         if plan.kind is MoveKind.FORWARD and files:
             context.prompts.confirm_number(
-                f"Type the number of files that will be skipped ({files:,}) to go on:",
+                f"Skip {files:,} files up to {utc(plan.to)}? Type the number of files to go on:",
                 files,
                 given=self.confirm,
             )
         elif self._adopts:
-            context.prompts.confirm(f"Record that it stands at {utc(plan.to)}?", yes=self.yes)
+            context.prompts.confirm(
+                f"Record that the watermark is at {utc(plan.to)}?", yes=self.yes
+            )
         else:
             context.prompts.confirm(
                 f"Move the watermark {plan.kind} to {utc(plan.to)}?", yes=self.yes
@@ -154,7 +156,7 @@ class MoveRequest:
         if done and plan.kind is MoveKind.BACK:
             context.say("next: des-admin run")
         elif done and self._adopts and plan.records_skipped:
-            context.say("to pack them all the same: des-admin exceptions retry --reason skipped")
+            context.say("to pack them all the same: des-admin exceptions retry --only skipped")
 
 
 def move_facts(plan: MovePlan) -> list[tuple[str, object]]:

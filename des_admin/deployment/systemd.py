@@ -71,7 +71,7 @@ def _for_workers(texts: dict[str, str]) -> dict[str, str]:
     """The runner's units as templates: the name of an instance is the number of its worker."""
     return {
         name.replace(RUNNER, WORKER): text.replace("--mode single", "--mode single --shard-id %i")
-        .replace("the DES watermark\n", "the DES watermark, static worker %i\n")
+        .replace("the DES watermark\n", "the DES watermark, sharded worker %i\n")
         .replace(RUNNER_UNIT, f"'{WORKER}*.service'")
         for name, text in texts.items()
     }

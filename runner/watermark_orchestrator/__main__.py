@@ -72,7 +72,7 @@ def _seconds(text: str) -> float:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m watermark_orchestrator",
-        description="Pack what lies between the watermark and the target, then move the watermark.",
+        description="Pack the files between watermark and target, then move the watermark.",
     )
     parser.add_argument(
         "--config",
@@ -90,21 +90,23 @@ def _parser() -> argparse.ArgumentParser:
         default="single",
         help="one cycle, or one every --interval (300s, 5m) until SIGTERM (default: %(default)s)",
     )
-    parser.add_argument("--interval", type=_seconds, default=300.0, metavar="TIME")
+    parser.add_argument("--interval", type=_seconds, default=300.0, metavar="LENGTH")
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="processes, instead of packer.workers"
+        "--jobs", type=int, metavar="N", help="processes, instead of packer.workers"
     )
+    # The old name, for one release.
+    parser.add_argument("--workers", dest="jobs", type=int, help=argparse.SUPPRESS)
     parser.add_argument(
         "--shard-id",
         type=int,
         metavar="I",
-        help="which static worker this is (default: database.shard_id, or JOB_COMPLETION_INDEX)",
+        help="number of this sharded worker (default: database.shard_id, or JOB_COMPLETION_INDEX)",
     )
     parser.add_argument(
         "--shards-total",
         type=int,
         metavar="N",
-        help="how many static workers share the buckets (default: database.shards_total)",
+        help="the number of sharded workers (default: database.shards_total)",
     )
     parser.add_argument(
         "--engine",
@@ -139,7 +141,7 @@ def _run(options: argparse.Namespace, voice: _Voice) -> int:
     from watermark_orchestrator.runner import RunnerOptions, run_cycles
 
     given = {
-        "packer.workers": options.workers,
+        "packer.workers": options.jobs,
         "database.shard_id": options.shard_id,
         "database.shards_total": options.shards_total,
         "packer.engine": options.engine,

@@ -75,7 +75,7 @@ class Archive:
         share = share_of(settings.shard_id, settings.shards_total, self.packer_config.n_bits)
         if share is not None and self.policy.delete_source_files:
             raise ConfigError(
-                "static workers do not delete sources: a late row of another worker may need one",
+                "sharded workers do not delete sources: a late row of another worker may need one",
                 hint="set migration.delete_source_files to false, and let a job of its own run "
                 "des-admin sources delete",
                 key="migration.delete_source_files",

@@ -122,7 +122,7 @@ def test_nagios_says_it_in_one_line(
     assert first.startswith("BACKUP WARNING - ")
     assert "|" in first and "age=" in first
     assert any("same disk" in line for line in details)
-    old = program("backup", "check", "--max-age-hours", "0.0000001", "--output", "nagios", expect=2)
+    old = program("backup", "check", "--max-age", "0.0001s", "--output", "nagios", expect=2)
     assert "hours old" in old.out
     shutil.move(project / "des-admin.yaml", project / "gone.yaml")
     unknown = program("backup", "check", "--output", "nagios", expect=3)
@@ -178,7 +178,7 @@ def test_answers_of_other_tools_are_read_from_files(
 ) -> None:
     write_config(project, sqlite_archive.source.url)
     line = ("backup", "check", "--tool", "pgbackrest", "main", "--offline", "--output", "json")
-    fresh = ("--max-age-hours", "1000000", "--level", "1")
+    fresh = ("--max-age", "40000d", "--level", "1")
     answers = ("--answer", str(RECORDED / "pgbackrest_info.json"))
     answers += ("--answer", str(RECORDED / "pgbackrest_wal.json"))
     good = ("--answer", str(RECORDED / "pgbackrest_verify_good.txt"))

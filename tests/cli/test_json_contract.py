@@ -100,7 +100,7 @@ LINES = (
     ),
     *("status", "progress", "progress --exact", "progress --daily", "progress --daily --exact"),
     *("watermark rewind 1d --yes", "watermark history --check", "watermark history"),
-    *("exceptions list", "exceptions retry --yes", "exceptions resolve --reason late --dry-run"),
+    *("exceptions list", "exceptions retry --yes", "exceptions resolve --only late --dry-run"),
     *("run", "verify", "archive has UID nobody", "archive get UID --to back.bin", "archive ls"),
     *(
         "archive export --day 2024-01-08 --to .",

@@ -103,7 +103,7 @@ def test_adopting_captures_what_was_jumped_over(
         moment.isoformat().replace("+00:00", "Z") for moment in (known, moved)
     )
     program("run")
-    program("exceptions", "retry", "--reason", "skipped", "--yes")
+    program("exceptions", "retry", "--only", "skipped", "--yes")
     assert not check_truth(archive.table, archive.config, archive.project / "output")
     assert program("watermark", "history", "--check").code == 0
 

@@ -40,8 +40,8 @@ def state(archive: Archive) -> tuple[object, ...]:
         (["watermark", "advance", "1d"], "Type the number"),
         (["watermark", "set", "2024-01-05"], "Move the watermark back"),
         (["watermark", "set", "2024-01-08"], "Type the number"),
-        (["exceptions", "resolve", "--reason", "pending_at_seed"], "Type how many"),
-        (["exceptions", "retry"], "exceptions again?"),
+        (["exceptions", "resolve", "--only", "pending_at_seed"], "Type the number"),
+        (["exceptions", "retry"], "again?"),
     ],
     ids=["rewind", "lag", "advance", "set-back", "set-forward", "resolve", "retry"],
 )
@@ -194,7 +194,7 @@ def test_run_shows_a_bar_and_cleans_it_up(sqlite_archive: Archive) -> None:
 
 
 def test_watch_ends_with_ctrl_c(sqlite_archive: Archive) -> None:
-    with Terminal(sqlite_archive.project, "progress", "--watch", "--every", "0.5") as terminal:
+    with Terminal(sqlite_archive.project, "progress", "--watch", "--interval", "0.5") as terminal:
         terminal.expect("archived until")
         terminal.expect("archived until")
         terminal.type(CTRL_C)
@@ -202,7 +202,7 @@ def test_watch_ends_with_ctrl_c(sqlite_archive: Archive) -> None:
 
 
 def test_watch_is_a_screen_of_its_own_with_keys(sqlite_archive: Archive) -> None:
-    with Terminal(sqlite_archive.project, "progress", "--watch", "--every", "60") as terminal:
+    with Terminal(sqlite_archive.project, "progress", "--watch", "--interval", "60") as terminal:
         terminal.expect("\x1b[?1049h")
         terminal.expect("progress: overview")
         terminal.expect("backlog")
@@ -255,7 +255,7 @@ def whole_state(archive: Archive) -> tuple[object, ...]:
     [
         (["migrate", "down"], "[y/N]", None),
         (["migrate", "up", "--drop-archived"], "[y/N]", None),
-        (["reconcile", "--record"], "late rows exceptions?", make_late_row),
+        (["reconcile", "--record"], "late row as exceptions?", make_late_row),
         (["ledger", "rebuild"], "to the ledger?", forget_shards),
         (["verify", "--repair"], "pack their files again?", damage_a_shard),
         (["sources", "delete"], "Type the number of files to go on", let_sources_be_deleted),

@@ -78,7 +78,7 @@ def test_skipped_files_wait_for_a_named_retry(sqlite_archive: Archive, program: 
     program("run")
     reasons = [reason for reason, _ in sqlite_archive.exceptions().values()]
     assert reasons == ["skipped"] * plan["files"]
-    program("exceptions", "retry", "--reason", "skipped", "--yes")
+    program("exceptions", "retry", "--only", "skipped", "--yes")
     assert sqlite_archive.exceptions() == {}
     check_truth(sqlite_archive.table, sqlite_archive.config, output(sqlite_archive))
 

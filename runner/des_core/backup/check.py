@@ -152,7 +152,7 @@ def _compare_numbers(stored: Stored, restored: Numbers) -> Iterator[Finding]:
 
 def _untold(level: Level, exc: DesError) -> Finding:
     """A level that could not be run for reasons that are not the backup's."""
-    command = exc.hint or "mend that, then run the same command again"
+    command = exc.hint or "fix that, then run the same command again"
     return Finding(level, Severity.UNKNOWN, "not_checked", str(exc), command)
 
 

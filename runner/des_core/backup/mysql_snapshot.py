@@ -37,7 +37,7 @@ DUMPER_START_S = 60.0
 _BEGUN = b"-- Table structure for table"
 _LOCK_WAIT_TIMEOUT = 1205
 _DENIED = (1044, 1045, 1142, 1227)
-_DUMP_HINT = "mend what it says, then run the same command again"
+_DUMP_HINT = "fix the cause that it names, then run the same command again"
 
 
 class _TooSlow(Exception):

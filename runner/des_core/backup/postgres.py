@@ -64,7 +64,7 @@ class PostgresDumper:
             ):
                 numbers = read_numbers(tx, order.counted, order.target.database)
                 running.process.wait()
-        hint = "mend what it says, then run the same command again"
+        hint = "fix the cause that it names, then run the same command again"
         require_success(running, "pg_dump", hint)
         arguments = tuple(_without_connection(command[1:]))
         tool = ToolRun(program.name, program.version_line, arguments, 0, running.stderr)

@@ -76,6 +76,12 @@ def sqlite_file(url_text: str) -> str | None:
     return url.database
 
 
+def database_name(url_text: str) -> str:
+    """The database of a URL as a person calls it: its name, or that of its file."""
+    name = parse_url(url_text).database or ""
+    return Path(name).name if dialect_of(url_text) is Dialect.SQLITE else name
+
+
 def is_same_place(one: str, other: str) -> bool:
     """Whether two URLs mean one database; two spellings of one SQLite file do."""
     first, second = parse_url(one), parse_url(other)

@@ -38,6 +38,11 @@ def parse_seconds(text: str) -> float:
     return float(number[0]) if number else read_duration(text).total_seconds()
 
 
+def hours_of(text: str) -> float:
+    """Hours, of a length of time; ValueError for anything else."""
+    return parse_duration(text).total_seconds() / 3600
+
+
 def read_duration(text: str) -> timedelta:
     """As `parse_duration`, but nothing at all is a length too; ValueError for what is none."""
     match = _FORM.fullmatch(text.strip())

@@ -123,7 +123,7 @@ def check_source_roots(patient: Patient) -> Check:
         return warning(
             "source roots",
             "none are configured: whatever a row names is packed, if this user may read it",
-            "set packer.source_roots; [/] says in so many letters that files may lie anywhere",
+            "set packer.source_roots; [/] allows files anywhere",
         )
     for root in (Path(root) for root in roots if not is_object_url(root)):
         if not root.is_dir() or not os.access(root, os.R_OK | os.X_OK):

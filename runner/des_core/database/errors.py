@@ -20,7 +20,7 @@ from des_core.basics.errors import (
     WrongSchema,
 )
 
-ODD_TIME_HINT = "find them: des-admin sql show migration_odd_created_at; mend them, then try again"
+ODD_TIME_HINT = "find them: des-admin sql show migration_odd_created_at; fix them, then try again"
 _OWN_TABLES = "des_archive_"
 _POINTER = re.compile(r"LINE \d+: ")
 

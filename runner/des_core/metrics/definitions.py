@@ -152,7 +152,7 @@ _EXPORTER = (
     Metric(
         "des_archive_damaged_shards",
         "gauge",
-        "Shards and manifests that a verification found damaged and nobody has mended.",
+        "Shards and manifests that a verification found damaged and nobody has fixed.",
     ),
     Metric(
         "des_watermark_explained",
@@ -170,14 +170,16 @@ _EXPORTER = (
     Metric(
         "des_backup_max_age_seconds",
         "gauge",
-        "How old a backup may be; 0 where no backups are configured.",
+        "How old a backup may be; 0 if no backups are configured.",
     ),
-    Metric("des_workers_expected", "gauge", "Static workers that must all reach the target."),
-    Metric("des_workers_behind", "gauge", "Static workers that have packed less than the fastest."),
+    Metric("des_workers_expected", "gauge", "Sharded workers that must all reach the target."),
+    Metric(
+        "des_workers_behind", "gauge", "Sharded workers that have packed less than the fastest."
+    ),
     Metric(
         "des_workers_slowest_update_timestamp_seconds",
         "gauge",
-        "When the slowest static worker last recorded progress; 0 if it never did.",
+        "When the slowest sharded worker last recorded progress; 0 if it never did.",
     ),
     Metric(
         "des_database_up",

@@ -28,6 +28,7 @@ from des_core.migration.flags.throttle import require_lag_is_known
 from des_core.migration.flags.writing import write_formula
 from des_core.migration.state.flag_jobs import COMPLIANCE_JOB, synced_until
 from des_core.migration.state.tables import read_archived_column
+from des_core.rows.reader import SourceReader
 from des_core.settings.config import Settings
 
 
@@ -38,6 +39,25 @@ class ComplianceReport:
     archived_until: datetime
     since: datetime | None
     changed: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompliancePlan:
+    """What a sync would look at: the rows from `since` on, all of them where that is None."""
+
+    archived_until: datetime
+    since: datetime | None
+    rows: int | None
+
+
+def plan_sync(settings: Settings) -> CompliancePlan:
+    """WrongSchema as `sync_flags`; takes no lock and writes nothing."""
+    with open_migration(settings, only_look=True) as migration:
+        until, since = _scope(migration)
+        if since is None:
+            return CompliancePlan(until, None, None)
+        reader = SourceReader(migration.source, settings.database)
+        return CompliancePlan(until, since, reader.count(since, until))
 
 
 def sync_flags(
@@ -61,18 +81,8 @@ def sync_flags(
 
 
 def _sync(migration: Migration) -> ComplianceReport:
-    migration.schema.require_flag()
     require_lag_is_known(migration)
-    with migration.config.read() as tx:
-        until = read_watermark(tx).archived_until
-    if read_archived_column(migration) is None:
-        raise WrongSchema(
-            "files has no column archived to keep in step",
-            hint="the watermark alone says what is archived: des-admin progress",
-            table=str(migration.settings.database.table),
-        )
-    seed = read_job(migration.config, SEED_JOB)
-    since = synced_until(migration) or (seed.cursor if seed else None)
+    until, since = _scope(migration)
     changed = write_formula(migration, until, since, COMPLIANCE_JOB)
 
     def work(tx: Transaction) -> None:
@@ -89,3 +99,18 @@ def _sync(migration: Migration) -> ComplianceReport:
 
     migration.write(work)
     return ComplianceReport(until, since, changed)
+
+
+def _scope(migration: Migration) -> tuple[datetime, datetime | None]:
+    """The watermark, and up to where the column agrees with it already."""
+    migration.schema.require_flag()
+    with migration.config.read() as tx:
+        until = read_watermark(tx).archived_until
+    if read_archived_column(migration) is None:
+        raise WrongSchema(
+            "files has no column archived to keep in step",
+            hint="the watermark alone says what is archived: des-admin progress",
+            table=str(migration.settings.database.table),
+        )
+    seed = read_job(migration.config, SEED_JOB)
+    return until, synced_until(migration) or (seed.cursor if seed else None)

@@ -59,10 +59,10 @@ class DatabaseSettings(Section):
     page_size: Annotated[Whole, Field(ge=1, le=1_000_000)] = 10_000
     """Rows read at once. Lower it if rows are very long."""
     shard_id: Annotated[Whole, Field(ge=0)] | None = None
-    """The index of this static worker, from 0. An Indexed Job of Kubernetes sets it through
+    """The index of this sharded worker, from 0. An Indexed Job of Kubernetes sets it through
     `JOB_COMPLETION_INDEX`."""
     shards_total: Annotated[Whole, Field(ge=1, le=65_536)] | None = None
-    """How many static workers share the buckets. All of them need the same value."""
+    """How many sharded workers share the buckets. All of them need the same value."""
 
     @model_validator(mode="after")
     def _check(self) -> DatabaseSettings:
@@ -279,7 +279,7 @@ class MetricsSettings(Section):
 
 
 class BackupSettings(Section):
-    """Where backups lie and how fresh the drop gate wants one.
+    """Where backups lie, and how old the pre-drop checks let one be.
 
     `scratch_url` names a server of the same kind on which `backup check --deep` may make and drop
     databases; without it, it does so on the server that was backed up.

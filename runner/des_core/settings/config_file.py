@@ -184,7 +184,7 @@ def _environment_tree(env: Mapping[str, str]) -> Tree:
 
 
 def _take_completion_index(merged: Tree, origins: dict[str, str], env: Mapping[str, str]) -> None:
-    """In an Indexed Job of Kubernetes, let the pod's index say which static worker this is."""
+    """In an Indexed Job of Kubernetes, the pod's index is the number of this sharded worker."""
     index, key = env.get("JOB_COMPLETION_INDEX", ""), "database.shard_id"
     database = merged.get("database")
     if not index.isdecimal() or not isinstance(database, dict):

@@ -37,7 +37,7 @@ def require_sessions_are_possible(migration: Migration) -> None:
     """UsageError where the database has one writer."""
     if migration.options.sessions > 1 and migration.source.dialect is Dialect.SQLITE:
         raise UsageError(
-            "--sessions: SQLite lets one session write at a time",
+            "--jobs: SQLite lets one session write at a time",
             hint="leave it out",
             database=migration.source.label,
         )
