@@ -26,8 +26,8 @@ SURELY_A_NAME = 12  # a shorter one may be part of a word
 SHOWN_WIDTH = 110
 # Printed every so often while something takes long: as many as the machine is slow.
 _PROGRESS = re.compile(
-    r"(dumping|hashing|reading every byte): |reading with the database|restoring into a"
-    r"|.*: [\d,]+(, \d+% of the range)?(, about .+ left)?$"
+    r"(dumping|hashing|reading every byte)(: |$)|reading with the database|restoring into a"
+    r"|\d{4}_\w+ .*: [\d,]+(, \d+% of the range)?(, about .+ left)?$"
 )
 _UNIT = r"(?:ns|us|ms|s|min|h|d|days?|hours?|minutes?|seconds?|bytes|[KMGT]i?B|B)"
 _MASKS = (
@@ -113,6 +113,8 @@ def dress(desk: Desk) -> Dress:
             ("db.example.org", url.host),
             ("archive", str(url.username)),
         ]
+    if desk.database.path is not None:
+        names.append(("archive_db", desk.database.path.stem))
     days = (datetime.now(UTC).date() - TODAY_ON_PAGES).days
     return Dress(tuple(pairs), tuple(names), days)
 
@@ -127,14 +129,15 @@ def masked(line: str) -> str:
 def fits(shown: Iterable[str], real: list[str]) -> bool:
     """Whether these lines, with gaps, are those of the run."""
     pattern = ""
-    for line in shown:
+    for line in filter(str.strip, shown):
         if line.strip() == GAP:
             pattern += "(?:.*\n)*?"
         elif line.endswith(GAP):
             pattern += re.escape(masked(line.removesuffix(GAP))) + ".*\n"
         else:
             pattern += re.escape(masked(line)) + "\n"
-    return re.fullmatch(pattern, "".join(f"{masked(line)}\n" for line in real)) is not None
+    lines = [f"{masked(line)}\n" for line in real if line.strip()]
+    return re.fullmatch(pattern, "".join(lines)) is not None
 
 
 def shortened(lines: list[str]) -> list[str]:
