@@ -217,7 +217,9 @@ def _draw(out: Console, report: VerifyReport, repaired: RepairReport | None) -> 
         out.print("the time was over: the next run begins with the rest")
     if repaired is not None:
         if repaired.mended:
-            out.print(f"{count(len(repaired.mended))} copies of dictionaries mended from the other")
+            out.print(
+                f"{count(len(repaired.mended))} copies of dictionaries made anew from the other"
+            )
         out.print(
             f"set aside {count(len(repaired.set_aside))}; of {count(repaired.recorded)} files "
             f"{count(repaired.retried.packed)} packed again from their sources, "

@@ -25,7 +25,16 @@ APPS = {
 }
 # Read only, or write only files that the operator names.
 READERS = {
-    *("doctor", "status", "progress", "exporter", "config show", "plan capacity", "lock show"),
+    *(
+        "doctor",
+        "status",
+        "progress",
+        "exporter",
+        "config show",
+        "plan capacity",
+        "plan compression",
+        "lock show",
+    ),
     *("migrate plan", "migrate status", "migrate sql", "watermark show", "watermark history"),
     *("exceptions list", "backup check", "backup list", "backup restore-plan"),
     *("archive has", "archive get", "archive ls", "archive export"),

@@ -51,7 +51,7 @@ def hits(pattern: re.Pattern[str], text: str) -> list[str]:
 
 
 def messages(path: Path) -> Iterator[str]:
-    """String literals of a module that are no docstrings."""
+    """String literals of a module that are no docstrings and no names, as keys of JSON are."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     docstrings = {
         id(node.value)
@@ -60,7 +60,7 @@ def messages(path: Path) -> Iterator[str]:
     }
     for node in ast.walk(tree):
         is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
-        if is_text and id(node) not in docstrings:
+        if is_text and id(node) not in docstrings and not node.value.isidentifier():
             yield node.value
 
 
