@@ -47,6 +47,17 @@ LogFileOption = Annotated[
 LogFormatOption = Annotated[
     LogFormat | None, typer.Option(help="The form of a log line, instead of logging.format.")
 ]
+JobsOption = Annotated[
+    int | None, typer.Option(min=1, max=256, help="Processes, instead of packer.workers.")
+]
+ShardOption = Annotated[
+    int | None,
+    typer.Option(min=0, help="Number of this sharded worker. Default: database.shard_id."),
+]
+TotalOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Number of sharded workers. Default: database.shards_total."),
+]
 BeginOption = Annotated[
     bool, typer.Option("--yes", "-y", help="Begin an archive even if its shards hold few files.")
 ]
@@ -80,17 +91,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what a cycle would do, change nothing.")
     ] = False,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Processes, instead of packer.workers.")
-    ] = None,
-    shard_id: Annotated[
-        int | None,
-        typer.Option(min=0, help="Number of this sharded worker. Default: database.shard_id."),
-    ] = None,
-    shards_total: Annotated[
-        int | None,
-        typer.Option(min=1, help="Number of sharded workers. Default: database.shards_total."),
-    ] = None,
+    jobs: JobsOption = None,
+    shard_id: ShardOption = None,
+    shards_total: TotalOption = None,
     engine: Annotated[
         EngineName | None,
         typer.Option(help="Processes of this machine or a Dask cluster. Default: packer.engine."),
