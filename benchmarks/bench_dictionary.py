@@ -1,0 +1,263 @@
+"""What dictionaries save and cost: cycles with and without, on documents, sources and noise.
+
+`python -m watermark_orchestrator` from SQLite, each time into an empty archive. Sizes are those of
+the payloads, and of everything in the output: with indexes, manifests and both copies of each
+dictionary. `tar | zstd -3 -T0` and `mksquashfs` read no database, verify and sync nothing; tar
+gives no single file back. Sizes do not depend on the load of the machine; with `--sizes` nothing
+else is measured.
+"""
+
+import argparse
+import json
+import os
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from shutil import rmtree
+
+import yaml
+from bench_whole_cycle import make_project, run_once
+from harness import (
+    Claim,
+    Contest,
+    describe_machine,
+    present_peers,
+    print_claims,
+    print_table,
+    run_shell,
+    scratch_directory,
+)
+
+from des_core.reading.retriever import Retriever, Wanted
+from des_core.shard_io import open_shard
+from des_core.storage.directory import DirectoryStorage
+
+ALONE, TOGETHER = "des-admin: a cycle", "des-admin: with dictionaries"
+TAR, SQUASHFS = "tar piped into zstd -3 -T0", "mksquashfs zstd 3"
+WORDS = ("delivered", "warehouse", "pending", "invoice", "customer", "returned", "express", "gift")
+GETS = 51
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of one output."""
+
+    payloads: int
+    everything: int
+
+
+def json_documents(count: int) -> Iterator[bytes]:
+    """Orders of about 1.3 KiB."""
+    for number in range(count):
+        chance = random.Random(number)
+        items = [
+            {
+                "sku": f"SKU-{chance.randrange(10**6):06d}",
+                "quantity": chance.randrange(1, 9),
+                "unit_price": chance.randrange(10**5) / 100,
+                "description": " ".join(chance.choices(WORDS, k=5)),
+                "status": chance.choice(WORDS),
+            }
+            for _ in range(chance.randrange(6, 12))
+        ]
+        order = {
+            "order_id": chance.getrandbits(48),
+            "customer": {"id": chance.randrange(10**7), "email": f"u{number}@example.org"},
+            "created_at": f"2024-03-01T{chance.randrange(24):02d}:{chance.randrange(60):02d}:00Z",
+            "items": items,
+        }
+        yield json.dumps(order).encode()
+
+
+def phrase_documents(count: int) -> Iterator[bytes]:
+    """Letters of about 8 KiB, of 2,000 phrases that all of them share."""
+    chance = random.Random(1)
+    letters = "eeeettaaooiinnsshhrrdlcum"
+    words = ["".join(chance.choices(letters, k=chance.randint(2, 10))) for _ in range(2000)]
+    phrases = [" ".join(chance.choices(words, k=12)).encode() for _ in range(2000)]
+    for number in range(count):
+        picked = random.Random(number).choices(phrases, k=120)
+        yield b"letter %d\n" % number + b".\n".join(picked)
+
+
+def noise(count: int) -> Iterator[bytes]:
+    """What nothing makes smaller."""
+    for number in range(count):
+        yield random.Random(number).randbytes(4000)
+
+
+def found_files(*patterns: str) -> Callable[[int], Iterator[bytes]]:
+    """Files of this machine, in the order of their names."""
+
+    def read(count: int) -> Iterator[bytes]:
+        paths = sorted(path for pattern in patterns for path in Path("/usr").glob(pattern))
+        found = 0
+        for path in paths:
+            if found < count and path.is_file() and not path.is_symlink():
+                found += 1
+                yield path.read_bytes()
+
+    return read
+
+
+CORPORA: dict[str, tuple[Callable[[int], Iterator[bytes]], int, str]] = {
+    "json": (json_documents, 20_000, ".json"),
+    "phrases": (phrase_documents, 10_000, ".txt"),
+    "sources": (found_files("lib/python3*/**/*.py"), 20_000, ".py"),
+    "documentation": (found_files("share/doc/**/*"), 20_000, ".txt"),
+    "noise": (noise, 2_000, ".bin"),
+}
+
+
+def write_corpus(name: str, place: Path, scale: float) -> list[Path]:
+    make, count, extension = CORPORA[name]
+    place.mkdir()
+    paths = []
+    for number, content in enumerate(make(max(200, int(count * scale)))):
+        path = place / f"{number:06d}{extension}"
+        path.write_bytes(content)
+        paths.append(path)
+    return paths
+
+
+def project(place: Path, paths: list[Path], *, dictionary: bool) -> Path:
+    """An archive to be packed into, with all files on one day."""
+    sizes = [path.stat().st_size for path in paths]
+    config = make_project(place, [str(path) for path in paths], sizes, len(paths))
+    tree = yaml.safe_load(config.read_text())
+    tree["packer"]["compression"] = {"dictionary": dictionary}
+    config.write_text(yaml.safe_dump(tree))
+    return config
+
+
+def sizes_of(output: Path, files: int) -> Sizes:
+    """Of a packed output; raises unless all files are there."""
+    payloads = found = 0
+    for shard in output.glob("*.des"):
+        with open_shard(shard) as reader:
+            for entry in reader.entries():
+                payloads += entry.stored_size
+                found += 1
+    if found != files:
+        raise SystemExit(f"only {found} of {files} files were packed")
+    everything = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
+    dictionaries = sum(path.stat().st_size for path in output.glob("_dictionaries/*"))
+    return Sizes(payloads + dictionaries, everything)
+
+
+def one_get(output: Path, files: int) -> float:
+    """Seconds, the median; each with a reader of its own, as a program has."""
+    taken = []
+    for number in random.Random(1).sample(range(files), min(GETS, files)):
+        started = time.perf_counter()
+        retriever = Retriever(DirectoryStorage(str(output)), 8)
+        wanted = Wanted(f"document-{number:08d}")
+        retriever.read(retriever.find_many([wanted])[wanted])
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
+
+
+def measure(name: str, place: Path, options: argparse.Namespace) -> Iterator[Claim]:
+    paths = write_corpus(name, place / "source", options.scale)
+    sizes, gets = {}, {}
+    for label, dictionary in ((ALONE, False), (TOGETHER, True)):
+        config = project(place / str(dictionary), paths, dictionary=dictionary)
+        run_once(config)
+        output = place / str(dictionary) / "shards"
+        sizes[label], gets[label] = sizes_of(output, len(paths)), one_get(output, len(paths))
+    peers = present_peers("zstd", "mksquashfs")
+    tar = squashfs = 0
+    if "zstd" in peers:
+        run_shell("tar -cf - source | zstd -q -3 -T0 -o out.tar.zst", place)
+        tar = (place / "out.tar.zst").stat().st_size
+    if "mksquashfs" in peers:
+        run_shell(f"{_squash()} > squash.log", place)
+        squashfs = (place / "out.squashfs").stat().st_size
+    content = sum(path.stat().st_size for path in paths)
+    rows = [("payloads, alone", sizes[ALONE].payloads), (ALONE, sizes[ALONE].everything)]
+    rows += [("payloads, with dictionaries", sizes[TOGETHER].payloads)]
+    rows += [(TOGETHER, sizes[TOGETHER].everything), (TAR, tar), (SQUASHFS, squashfs)]
+    print_table(
+        f"{name}: {len(paths):,} files, {content / 1e6:.1f} MB",
+        ["", "bytes", "ratio"],
+        [[label, f"{size:,}", f"{content / size:.2f} ×"] for label, size in rows if size],
+    )
+    yield from size_claims(name, sizes, tar)
+    if not options.sizes:
+        yield Claim(f"{name}: one file back", gets[TOGETHER] / gets[ALONE], 1.5)
+        yield from time_claims(name, place, paths, options.rounds, peers)
+
+
+def size_claims(name: str, sizes: dict[str, Sizes], tar: int) -> Iterator[Claim]:
+    saved = sizes[TOGETHER].payloads / sizes[ALONE].payloads
+    least = {"json": 0.5, "phrases": 0.5, "sources": 0.9}.get(name, 1.01)
+    yield Claim(f"{name}: payloads against those without", saved, least)
+    all_of_it = sizes[TOGETHER].everything / sizes[ALONE].everything
+    yield Claim(f"{name}: everything against that without", all_of_it, 1.01)
+    if tar and name in {"json", "phrases"}:
+        yield Claim(f"{name}: payloads against tar and zstd", sizes[TOGETHER].payloads / tar, 1.25)
+
+
+def time_claims(
+    name: str, place: Path, paths: list[Path], rounds: int, peers: set[str]
+) -> Iterator[Claim]:
+    configs: dict[str, Path] = {}
+
+    def prepare() -> None:
+        for label, dictionary in ((ALONE, False), (TOGETHER, True)):
+            target = place / f"timed-{dictionary}"
+            rmtree(target, ignore_errors=True)
+            configs[label] = project(target, paths, dictionary=dictionary)
+
+    def clean() -> None:
+        run_shell("rm -f out.*", place)
+
+    contestants: dict[str, Callable[[], None]] = {
+        label: partial(_run, configs, label) for label in (ALONE, TOGETHER)
+    }
+    if "zstd" in peers:
+        tar = "tar -cf - source | zstd -q -3 -T0 -o out.tar.zst"
+        contestants[TAR] = partial(run_shell, tar, place)
+    if "mksquashfs" in peers:
+        contestants[SQUASHFS] = partial(run_shell, f"{_squash()} > squash.log", place)
+    contest = Contest(rounds)
+    contest.run(contestants, clean=clean, prepare=prepare)
+    header = ["", "median", "range", "processor", "with dictionaries takes"]
+    print_table(f"{name}: time", header, list(contest.rows(TOGETHER)))
+    if SQUASHFS in contestants:
+        yield Claim(f"{name}: time against mksquashfs", contest.ratio(TOGETHER, SQUASHFS), 0.8)
+    if TAR in contestants:
+        yield Claim(f"{name}: time against tar and zstd", contest.ratio(TOGETHER, TAR), 1.5)
+
+
+def _run(configs: dict[str, Path], label: str) -> None:
+    run_once(configs[label])
+
+
+def _squash() -> str:
+    options = "-comp zstd -Xcompression-level 3 -no-progress -noappend"
+    return f"mksquashfs source out.squashfs {options} -processors {len(os.sched_getaffinity(0))}"
+
+
+def main() -> None:
+    """Print tables and claims of each corpus."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the files, e.g. 0.1")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=CORPORA, help="one corpus")
+    parser.add_argument("--sizes", action="store_true", help="no times")
+    options = parser.parse_args()
+    print(f"## Dictionaries\n\n{describe_machine()}.")
+    claims = []
+    for name in [options.only] if options.only else CORPORA:
+        with scratch_directory("dictionary") as place:
+            claims += measure(name, place, options)
+    print_claims(claims)
+
+
+if __name__ == "__main__":
+    main()
