@@ -51,24 +51,38 @@ class Sizes:
 
 
 def json_documents(count: int) -> Iterator[bytes]:
-    """Orders of about 1.3 KiB."""
+    """Orders of about 1.3 KiB, as a shop's interface gives them."""
     for number in range(count):
         chance = random.Random(number)
-        items = [
+        lines = [
             {
-                "sku": f"SKU-{chance.randrange(10**6):06d}",
+                "sku": f"SKU-{chance.randrange(10**5):05d}",
+                "description": " ".join(chance.choices(WORDS, k=2)),
                 "quantity": chance.randrange(1, 9),
-                "unit_price": chance.randrange(10**5) / 100,
-                "description": " ".join(chance.choices(WORDS, k=5)),
-                "status": chance.choice(WORDS),
+                "unit_price": {"amount": chance.randrange(100, 9999), "currency": "EUR"},
+                "tax_class": chance.choice(("standard", "reduced")),
+                "fulfilment_status": chance.choice(WORDS),
             }
-            for _ in range(chance.randrange(6, 12))
+            for _ in range(chance.randrange(3, 7))
         ]
         order = {
-            "order_id": chance.getrandbits(48),
-            "customer": {"id": chance.randrange(10**7), "email": f"u{number}@example.org"},
+            "schema": "https://schemas.example.org/shop/order/v2.json",
+            "order_id": f"{number:010d}",
             "created_at": f"2024-03-01T{chance.randrange(24):02d}:{chance.randrange(60):02d}:00Z",
-            "items": items,
+            "customer": {
+                "customer_id": chance.randrange(10**6),
+                "email": f"user{chance.randrange(10**6)}@example.org",
+                "locale": chance.choice(("pl-PL", "de-DE", "en-GB")),
+                "marketing_consent": chance.random() < 0.5,
+            },
+            "shipping_address": {
+                "street": f"Example Street {chance.randrange(1, 200)}",
+                "postal_code": f"{chance.randrange(10**5):05d}",
+                "city": chance.choice(("Warszawa", "Berlin", "London", "Gdynia")),
+                "country_code": chance.choice(("PL", "DE", "GB")),
+            },
+            "payment": {"method": chance.choice(("card", "transfer")), "status": "authorised"},
+            "lines": lines,
         }
         yield json.dumps(order).encode()
 
