@@ -193,7 +193,7 @@ def _payload(report: VerifyReport, repaired: RepairReport | None) -> dict[str, o
         "repaired": None
         if repaired is None
         else {
-            "mended": repaired.mended,
+            "restored": repaired.restored,
             "lost": repaired.lost,
             "set_aside": repaired.set_aside,
             "files": repaired.recorded,
@@ -216,10 +216,9 @@ def _draw(out: Console, report: VerifyReport, repaired: RepairReport | None) -> 
     if not report.is_complete:
         out.print("the time was over: the next run begins with the rest")
     if repaired is not None:
-        if repaired.mended:
-            out.print(
-                f"{count(len(repaired.mended))} copies of dictionaries made anew from the other"
-            )
+        if repaired.restored:
+            copies = count(len(repaired.restored))
+            out.print(f"{copies} copies of dictionaries restored from the other")
         out.print(
             f"set aside {count(len(repaired.set_aside))}; of {count(repaired.recorded)} files "
             f"{count(repaired.retried.packed)} packed again from their sources, "

@@ -1,4 +1,4 @@
-"""Dictionaries mended from their other copy, before a shard is looked at that may need them.
+"""Dictionaries restored from their other copy, before a shard is looked at that may need them.
 
 1. The copy is read again: what is sound after all stays.
 2. The other copy is read, and compared with the sha256 of its name. If it is not sound either, both
@@ -23,9 +23,9 @@ from des_core.storage.dictionaries import publish_copy
 from watermark_orchestrator.run import Run
 
 
-def mend_dictionaries(run: Run, findings: Iterable[ShardVerdict]) -> tuple[list[str], list[str]]:
-    """The copies that were mended, and those that could not be."""
-    mended: list[str] = []
+def restore_dictionaries(run: Run, findings: Iterable[ShardVerdict]) -> tuple[list[str], list[str]]:
+    """The copies that were restored, and those that could not be."""
+    restored: list[str] = []
     lost: list[str] = []
     for finding in findings:
         if not is_dictionary_path(finding.shard):
@@ -34,11 +34,11 @@ def mend_dictionaries(run: Run, findings: Iterable[ShardVerdict]) -> tuple[list[
         archive = run.archive
         verdict = verify_one(archive.storage, archive.config, Task(finding.shard, is_known=False))
         if verdict.is_bad:
-            (mended if _mend(run, verdict) else lost).append(finding.shard)
-    return mended, lost
+            (restored if _restore(run, verdict) else lost).append(finding.shard)
+    return restored, lost
 
 
-def _mend(run: Run, verdict: ShardVerdict) -> bool:
+def _restore(run: Run, verdict: ShardVerdict) -> bool:
     storage, path = run.archive.storage, verdict.shard
     try:
         sound = read_copy(storage.open, other_copy(path))
@@ -58,7 +58,7 @@ def _record(run: Run, verdict: ShardVerdict, aside: str | None) -> None:
         forget_damage(tx, [verdict.shard])
         record_event(
             tx,
-            action="dictionary_mended",
+            action="dictionary_restored",
             actor=run.archive.actor,
             now=datetime.now(UTC),
             reason=verdict.problem,

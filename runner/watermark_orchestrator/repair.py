@@ -2,7 +2,7 @@
 
 Order of execution, which is the safety argument:
 
-0. Dictionaries are mended from their other copy (`dictionary_repair`).
+0. Dictionaries are restored from their other copy (`dictionary_repair`).
 1. The shards are read again, under the lock: what is sound after all stays.
 2. They are moved to `_damaged/`, never deleted. From here on readers find no shard instead of a
    bad one, which is no less true.
@@ -40,7 +40,7 @@ from des_core.shard_io.dictionaries import is_dictionary_path
 from des_core.storage.dictionaries import list_dictionaries
 from des_core.storage.manifests import claimed_hashes
 from watermark_orchestrator.archive import Archive
-from watermark_orchestrator.dictionary_repair import mend_dictionaries
+from watermark_orchestrator.dictionary_repair import restore_dictionaries
 from watermark_orchestrator.progress_events import ProgressSink, ignore_progress
 from watermark_orchestrator.rechecking import reconciler_of
 from watermark_orchestrator.retrying import RetryReport, Selection, retry_exceptions
@@ -59,10 +59,10 @@ _TICK = timedelta(microseconds=1)
 class RepairReport:
     """What came of it. `recorded` rows were in the shards set aside; `salvaged` came from those.
 
-    `mended` are copies of dictionaries; of those `lost`, the other copy is not sound either.
+    `restored` are copies of dictionaries; of those `lost`, the other copy is not sound either.
     """
 
-    mended: list[str] = field(default_factory=list)
+    restored: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     set_aside: list[str] = field(default_factory=list)
     recorded: int = 0
@@ -104,7 +104,7 @@ def repair_now(
         run,
         watermark,
     ):
-        report.mended, report.lost = mend_dictionaries(run, found)
+        report.restored, report.lost = restore_dictionaries(run, found)
         shards = [finding for finding in found if not is_dictionary_path(finding.shard)]
         bad = _set_aside(run, shards, report)
         for item in bad:

@@ -115,13 +115,13 @@ def test_lost_and_flipped_copies_are_named_and_mended(
         (f"_dictionaries/{fourth.name}", "damaged"),
     }
     repaired = repair(settings)
-    assert repaired.mended == [f"_dictionaries/{path.name}" for path in (first, fourth)]
+    assert repaired.restored == [f"_dictionaries/{path.name}" for path in (first, fourth)]
     assert (repaired.lost, repaired.set_aside, repaired.recorded) == ([], [], 0)
     assert archive_bytes(tmp_path / "out" / "_dictionaries") == before
     assert (tmp_path / "out" / "_damaged" / fourth.name).read_bytes() == data
     assert verify(settings).is_sound
     actions = database.rows("SELECT action FROM des_archive_event")
-    assert actions.count(("dictionary_mended",)) == 2
+    assert actions.count(("dictionary_restored",)) == 2
     assert second.read_bytes() and third.read_bytes()
 
 

@@ -65,7 +65,7 @@ def test_in_a_bucket_they_are_stored_twice_and_mended(
         assert [(f.shard, str(f.verdict)) for f in report.findings] == [
             (first.removeprefix(f"{OUTPUT}/"), "missing")
         ]
-        assert len(repair_now(archive, report.findings).mended) == 1
+        assert len(repair_now(archive, report.findings).restored) == 1
         for name in list_dictionaries(archive.storage):
             assert load_dictionary(archive.storage, name).name == name
     assert bucket.objects(f"{OUTPUT}/_dictionaries/") == written
