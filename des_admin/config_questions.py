@@ -21,6 +21,7 @@ class Answers:
     config_url: str | None = None
     table: str | None = None
     output_dir: str | None = None
+    source_roots: tuple[str, ...] = ()
     lag_days: int | None = None
 
 
@@ -48,11 +49,17 @@ def _ask(context: Context, answers: Answers) -> Answers:
     url = answers.url or _ask_url(context)
     table = answers.table or ask("Table with one row per file", "files")
     output = answers.output_dir or ask("Directory for the shards", "/mnt/des/output")
+    roots = answers.source_roots
+    while not roots:
+        text = ask("Directories that hold the source files, with commas between them (/: anywhere)")
+        roots = tuple(part.strip() for part in text.split(",") if part.strip())
     lag = answers.lag_days
     while lag is None:
         text = ask("Pack files older than how many days", "7")
         lag = int(text) if text.isascii() and text.isdecimal() else None
-    return replace(answers, url=url, table=table, output_dir=output, lag_days=lag)
+    return replace(
+        answers, url=url, table=table, output_dir=output, source_roots=roots, lag_days=lag
+    )
 
 
 def _ask_url(context: Context) -> str:

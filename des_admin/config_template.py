@@ -45,7 +45,8 @@ packer:
   # scheduler: null
   # scheduler_without_tls: false
   # read_concurrency: 64
-  # source_roots: []                # allowed roots of source files; needed before any is deleted
+  # Where source files lie: nothing outside is packed. As root it must be set; ["/"] is anywhere.
+  @source_roots@
   # adoption_check: all             # or sample: of a shard that a run left, compared with sources
   # scratch_dir: null               # for shards on their way to a bucket; null is TMPDIR
   # big_file_threshold: 10485760
@@ -114,12 +115,18 @@ def render_config(answers: Answers) -> str:
         if answers.config_url is None
         else f"config_db_url: {json.dumps(answers.config_url)}"
     )
+    roots_line = (
+        f"source_roots: {json.dumps(list(answers.source_roots))}"
+        if answers.source_roots
+        else "# source_roots: []"
+    )
     values = {
         "@url@": json.dumps(answers.url),
         "@table@": json.dumps(answers.table),
         "@lag_days@": str(answers.lag_days),
         "@output_dir@": json.dumps(str(answers.output_dir)),
         "@config_line@": config_line,
+        "@source_roots@": roots_line,
         "@skip@": f"[{', '.join(sorted(ALREADY_COMPRESSED))}]",
     }
     text = _TEMPLATE

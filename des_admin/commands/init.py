@@ -15,9 +15,13 @@ from des_core.basics.object_config import is_object_url
 EPILOG = examples(
     "des-admin init",
     "des-admin init --url 'postgresql://archive:${DB_PASSWORD}@db:5432/archive_db' "
-    "--output-dir /mnt/des/output",
+    "--output-dir /mnt/des/output --source-root /mnt/files",
     note="A password never goes into the file or onto the command line: write ${DB_PASSWORD}, "
     "and set that variable, or DB_PASSWORD_FILE, where the program runs.",
+)
+NO_ROOTS = (
+    "packer.source_roots is not set: any file that a row names and the runner may read is packed, "
+    "and as root none; name them: --source-root DIR"
 )
 
 
@@ -42,6 +46,14 @@ def init(
     output_dir: Annotated[
         str | None, typer.Option(metavar="DIR", help="Where the shards go.")
     ] = None,
+    source_root: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where the source files lie: nothing outside is packed. May be repeated; "
+            "/ is anywhere.",
+        ),
+    ] = None,
     lag_days: Annotated[
         int | None, typer.Option(min=0, help="Only files older than this are packed.")
     ] = None,
@@ -63,12 +75,15 @@ def init(
             hint="look at it: des-admin config show; replace it: des-admin init --force",
             file=str(target),
         )
-    answers = ask_missing(context, Answers(url, config_url, table, output_dir, lag_days))
+    roots = tuple(source_root or ())
+    answers = ask_missing(context, Answers(url, config_url, table, output_dir, roots, lag_days))
     text = render_config(answers)
     if check:
         _try_out(context, text, target)
     write_config(target, text)
     load_settings(target, env=context.env if check else _Anything(context.env))
+    if not answers.source_roots:
+        context.warn(NO_ROOTS)
     context.emit(
         "init",
         {"file": target.absolute(), "checked": check},

@@ -26,6 +26,7 @@ database:
   lag_days: 7
 packer:
   output_dir: {directory}/archive
+  source_roots: ["{directory}/source"]
   n_bits: 4
 backup:
   dir: {directory}/backups

@@ -16,12 +16,16 @@ from des_core.database.connections import Database, open_database, wrap_connecti
 from des_core.database_source import SourceDatabaseConfig
 from des_core.ledger.archive_table import require_same_table
 from des_core.packer_planner import PackerConfig
+from des_core.process.logs import get_logger
 from des_core.reading.archive_routing import require_same_routing
 from des_core.rows.reader import SourceReader
 from des_core.rows.share import Share, share_of
 from des_core.settings.config import Settings
+from des_core.sources.roots import has_named_roots, require_named_roots
 from des_core.storage.directory import Storage, open_storage
 from watermark_orchestrator.slices import SliceKind
+
+log = get_logger("archive")
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,17 @@ class CyclePolicy:
 
 @dataclass(frozen=True)
 class Archive:
-    """Everything that a cycle works on. `actor` is who it says moved the watermark."""
+    """Everything that a cycle works on. `actor` is who it says moved the watermark.
+
+    A script's own code says what is read, so only it `may_lack_roots` as root.
+    """
 
     source: SourceReader
     config: Database
     packer_config: PackerConfig
     policy: CyclePolicy
     actor: str = "runner"
+    may_lack_roots: bool = False
 
     @cached_property
     def storage(self) -> Storage:
@@ -81,6 +89,14 @@ class Archive:
                 key="migration.delete_source_files",
             )
         return share
+
+    def require_named_roots(self) -> None:
+        """ConfigError where a job that opens sources is root and no root bounds it."""
+        roots = self.packer_config.source_roots
+        if not self.may_lack_roots:
+            require_named_roots(roots)
+        elif not has_named_roots(roots):
+            log.warning("any_file_of_the_machine_may_be_packed", set="PackerConfig.source_roots")
 
     def require_as_begun(self, *, may_lack_output: bool = False) -> None:
         """ConfigError where the configuration is one of another archive: its table, its routing.
@@ -142,6 +158,7 @@ def archive_from_connections(
         config=config,
         packer_config=packer_config,
         policy=CyclePolicy(),
+        may_lack_roots=True,
     )
 
 

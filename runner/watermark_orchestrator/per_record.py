@@ -32,6 +32,7 @@ from des_core.reading.archive_routing import require_same_routing
 from des_core.records import FileFailure
 from des_core.rows.reader import SourceReader
 from des_core.settings.config import Settings
+from des_core.sources.roots import require_named_roots
 from des_core.storage.directory import Storage, open_storage
 from watermark_orchestrator.archive import for_rows_of
 from watermark_orchestrator.durable_slice import Tally, make_durable
@@ -70,6 +71,7 @@ def pack_per_record(
     Refused while a watermark is in force, here or in the config database: the two ways must not
     work at the same time. LockHeld while anybody else is at work on the archive.
     """
+    require_named_roots(settings.packer.source_roots)
     began = time.monotonic()
     report = PerRecordReport()
     with ExitStack() as stack:

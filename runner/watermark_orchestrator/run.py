@@ -84,6 +84,7 @@ def open_writer(
     may_lack_shards: bool = False,
 ) -> Iterator[tuple[Run, Writer]]:
     """Lock, fence, clean what a dead run left, start the packer. Alone, unless it has a share."""
+    archive.require_named_roots()
     config, storage = archive.config, archive.storage
     archive.require_as_begun(may_lack_output=True)
     state = require_own_output(config, storage, may_lack_shards=may_lack_shards)

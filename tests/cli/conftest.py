@@ -21,6 +21,7 @@ from support.rows.filesdata import FilesTable, FilesTableFactory
 from support.servers.database import TestDatabase
 
 ROOT = Path(__file__).resolve().parents[2]
+ANYWHERE = '  source_roots: ["/"]\n'
 CANARY = "c4n4ry-Pa55"
 
 
@@ -146,9 +147,20 @@ def write_config(
     path = project / "des-admin.yaml"
     path.write_text(
         f"database:\n  url: {json.dumps(url)}\n"
-        f"packer:\n  output_dir: {json.dumps(str(output))}\n  n_bits: 4\n{watermark}{extra}"
+        f"packer:\n  output_dir: {json.dumps(str(output))}\n  n_bits: 4\n"
+        f"{ANYWHERE}{watermark}{extra}"
     )
     return path
+
+
+def name_roots(config: Path, *roots: Path) -> str:
+    """Let sources lie below these directories only; the file's text then."""
+    text = config.read_text()
+    assert ANYWHERE in text
+    named = json.dumps([str(root) for root in roots])
+    text = text.replace(ANYWHERE, f"  source_roots: {named}\n" if roots else "")
+    config.write_text(text)
+    return text
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cli.conftest import CANARY, Archive, Program, write_config
+from cli.conftest import CANARY, Archive, Program, name_roots, write_config
 from support.rows.filesdata import FilesTableFactory, add_odd_row
 from support.servers.database import TestDatabase
 from support.servers.limited_user import limited_name, limited_user
@@ -26,7 +26,7 @@ def test_a_migrated_archive(archive: Archive, program: Program) -> None:
     assert shown["healthy"] is True
     found = problems(shown)
     # Test servers run without fsync; the watermark of 2024 is far behind.
-    usual = {"durability", "transactions", "source roots"}  # the configuration names no roots
+    usual = {"durability", "transactions"}
     assert set(found) <= usual | {"watermark", "exceptions", "backup"}
     assert found["exceptions"]["hint"] == "des-admin exceptions list"
     assert found["backup"]["hint"] == "des-admin backup create"
@@ -110,9 +110,8 @@ def test_rows_without_created_at(program: Program, project: Path, sqlite_archive
 
 def test_source_roots_and_files(program: Program, sqlite_archive: Archive, project: Path) -> None:
     (project / "empty").mkdir()
-    roots = f'  source_roots: ["{project}/empty"]\n'
     path = project / "des-admin.yaml"
-    path.write_text(path.read_text().replace("  n_bits: 4\n", "  n_bits: 4\n" + roots))
+    name_roots(path, project / "empty")
     assert (
         "not mounted"
         in problems(program("doctor", "--output", "json", expect=4).json)["source roots"]["detail"]

@@ -1,6 +1,5 @@
 """Each role with exactly the rights that `sql grants` prints: its work goes, anything else not."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from cli.conftest import Program, write_config
+from cli.conftest import Program, name_roots, write_config
 from cli.test_json_contract import check_document
 from support.crash.truth import check_truth, read_open_exceptions
 from support.rows.filesdata import FilesTable, FilesTableFactory
@@ -52,9 +51,8 @@ class Stage:
     def become(self, role: str | None) -> None:
         """From now on the configuration logs in as this role; None is the superuser."""
         url = self.url(role)
-        roots = f"  source_roots: [{json.dumps(str(self.table.root))}]\n"
         path = write_config(self.project, url, extra="migration: {grace_days: 0}\n")
-        path.write_text(path.read_text().replace("packer:\n", f"packer:\n{roots}"))
+        name_roots(path, self.table.root)
 
     def url(self, role: str | None) -> str:
         url = sa.make_url(self.database.url)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cli.conftest import ROOT, Archive, Program
+from cli.conftest import ROOT, Archive, Program, name_roots
 from des_core.database.connections import open_database
 from des_core.locks.lock import hold_lock
 
@@ -129,9 +129,7 @@ LINES = (
 def test_every_command_prints_what_is_documented(sqlite_archive: Archive, program: Program) -> None:
     *_, packed, lost = sorted(sqlite_archive.table.rows.values(), key=lambda r: r.created_at)
     Path(lost.location).unlink()
-    config = sqlite_archive.project / "des-admin.yaml"
-    roots = f"packer:\n  source_roots: [{sqlite_archive.table.root}]\n"
-    config.write_text(config.read_text().replace("packer:\n", roots))
+    name_roots(sqlite_archive.project / "des-admin.yaml", sqlite_archive.table.root)
     seen = set()
     database = open_database(sqlite_archive.config.url)
     with hold_lock(database, "test"):

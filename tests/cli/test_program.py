@@ -258,10 +258,19 @@ def test_sql_show_refuses_an_unknown_parameter(program: Program) -> None:
 
 def test_init_writes_a_file_that_loads(program: Program, project: Path) -> None:
     url = "postgresql://archive:${DB_PASSWORD}@db:5432/archive_db"
-    program("init", "--url", url, "--output-dir", "/mnt/out", "--no-check")
+    done = program("init", "--url", url, "--output-dir", "/mnt/out", "--no-check")
+    assert "packer.source_roots is not set" in done.err
     keys = program("config", "show", "--output", "json", env={"DB_PASSWORD": CANARY}).json["keys"]
     assert keys["packer.output_dir"]["value"] == "/mnt/out"
     assert (project / "des-admin.yaml").stat().st_mode & 0o777 == 0o640
+
+
+def test_init_writes_the_roots_of_sources(program: Program, project: Path) -> None:
+    line = ["init", "--url", "sqlite:////x.db", "--output-dir", "/mnt/out", "--no-check"]
+    done = program(*line, "--source-root", "/mnt/a", "--source-root", "s3://bucket/in")
+    assert "source_roots" not in done.err
+    keys = program("config", "show", "--output", "json").json["keys"]
+    assert keys["packer.source_roots"]["value"] == ["/mnt/a", "s3://bucket/in"]
 
 
 def test_init_never_replaces_a_file_unasked(program: Program, project: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cli.conftest import CANARY, Archive, Program
+from cli.conftest import CANARY, Archive, Program, name_roots
 from cli.terminal import Terminal
 from support.rows.filesdata import FilesTableFactory
 from support.servers.database import TestDatabase
@@ -124,7 +124,15 @@ def test_init_asks_tries_and_writes(
     files_table(database, rows=3)
     (project / "out").mkdir()
     with Terminal(project, "init", env={"DB_PASSWORD": password_of(database)}) as terminal:
-        answers = [*connection_answers(database), "", str(project / "out"), "x", "9"]
+        answers = [
+            *connection_answers(database),
+            "",
+            str(project / "out"),
+            "",
+            "/mnt/a, /b",
+            "x",
+            "9",
+        ]
         for answer in answers:
             terminal.expect(": ")
             terminal.type(answer + "\n")
@@ -133,6 +141,7 @@ def test_init_asks_tries_and_writes(
     written = yaml.safe_load((project / "des-admin.yaml").read_text())
     assert written["database"]["lag_days"] == 9
     assert written["database"]["table_name"] == "files"
+    assert written["packer"]["source_roots"] == ["/mnt/a", "/b"]
     if database.kind != "sqlite":
         assert "${DB_PASSWORD}" in written["database"]["url"]
         assert password_of(database) not in (project / "des-admin.yaml").read_text()
@@ -154,7 +163,7 @@ def password_of(database: TestDatabase) -> str:
 
 def test_init_leaves_nothing_when_the_trial_fails(project: Path) -> None:
     with Terminal(project, "init", env={"DB_PASSWORD": CANARY}) as terminal:
-        for answer in ["postgresql", "127.0.0.1", "1", "db", "me", "", "", "out", "7"]:
+        for answer in ["postgresql", "127.0.0.1", "1", "db", "me", "", "", "out", "/mnt/a", "7"]:
             terminal.expect(": ")
             terminal.type(answer + "\n")
         assert terminal.end() == 10
@@ -234,8 +243,7 @@ def damage_a_shard(archive: Archive) -> None:
 
 def let_sources_be_deleted(archive: Archive) -> None:
     config = archive.project / "des-admin.yaml"
-    roots = f"packer:\n  source_roots: [{archive.table.root}]\n"
-    text = config.read_text().replace("packer:\n", roots)
+    text = name_roots(config, archive.table.root)
     config.write_text(f"{text}migration:\n  grace_days: 0\n")
 
 

@@ -155,6 +155,7 @@ database:
 packer:
   output_dir: {output}
   n_bits: 4
+  source_roots: ["/"]
 migration:
   archive_age_days: 1
   batch_size: 10

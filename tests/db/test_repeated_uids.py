@@ -166,6 +166,6 @@ def make_settings_for(database: TestDatabase, tmp_path: Path, table: str) -> Set
     return Settings.model_validate(
         {
             "database": {"url": database.url, "table_name": table},
-            "packer": {"output_dir": str(tmp_path)},
+            "packer": {"output_dir": str(tmp_path), "source_roots": ["/"]},
         }
     )

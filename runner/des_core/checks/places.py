@@ -20,7 +20,7 @@ from des_core.rows.amounts import count_waiting
 from des_core.shard_io.dictionaries import DICTIONARIES_DIR, copies_of
 from des_core.sources.files import LocalSources
 from des_core.sources.objects import look_at
-from des_core.sources.roots import SourceFailure
+from des_core.sources.roots import SourceFailure, has_named_roots
 from des_core.storage.dictionaries import list_dictionaries
 from des_core.storage.directory import open_storage
 
@@ -120,11 +120,11 @@ def check_source_roots(patient: Patient) -> Check:
     """The allowed roots can be read."""
     roots = patient.settings.packer.source_roots
     if not roots:
-        return warning(
-            "source roots",
-            "none are configured: whatever a row names is packed, if this user may read it",
-            "set packer.source_roots; [/] allows files anywhere",
-        )
+        hint = 'set packer.source_roots: ["/directory/of/the/files"]; ["/"] says: anywhere'
+        if not has_named_roots(roots):
+            return failed("source roots", "none are named, and root may read any file", hint)
+        text = "none are named: whatever a row names is packed, if this user may read it"
+        return warning("source roots", text, hint)
     for root in (Path(root) for root in roots if not is_object_url(root)):
         if not root.is_dir() or not os.access(root, os.R_OK | os.X_OK):
             return failed(

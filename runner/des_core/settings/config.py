@@ -157,8 +157,9 @@ class PackerSettings(Section):
     """Reads at once for each worker if the sources are slow. Raise it for network file systems and
     object stores."""
     source_roots: tuple[Place, ...] = ()
-    """Directories, or URLs of buckets, below which locations may be opened. It is required before
-    sources may be deleted."""
+    """Directories, or URLs of buckets, below which locations may be opened. It is required if the
+    runner is root, and before sources may be deleted; `["/"]` is the whole machine, without
+    buckets."""
     adoption_check: Literal["all", "sample"] = "all"
     """Of how many files of a shard that the ledger does not know, left by a run that was cut off,
     the source is compared before the shard is recorded."""

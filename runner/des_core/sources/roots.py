@@ -17,7 +17,7 @@ import stat
 import unicodedata
 from collections.abc import Sequence
 
-from des_core.basics.errors import DesError, StorageError
+from des_core.basics.errors import ConfigError, DesError, StorageError
 from des_core.basics.object_config import is_object_url
 from des_core.basics.own_places import EVERYWHERE, OwnPlaces
 from des_core.records import Reason
@@ -36,6 +36,26 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISLNK, "a symlink"),
 )
+
+
+def has_named_roots(roots: Sequence[str]) -> bool:
+    """False where this process may read all files of the machine, and no root bounds that.
+
+    `/` is a name, too: it says that files may lie anywhere.
+    """
+    return bool(roots) or os.geteuid() != 0
+
+
+def require_named_roots(roots: Sequence[str]) -> None:
+    """ConfigError before a row that names /etc/shadow is packed because root may read it."""
+    if not has_named_roots(roots):
+        raise ConfigError(
+            "as root, packer.source_roots must say where source files lie: rows may name any file "
+            "of this machine, and root may read them all",
+            hint='write packer.source_roots: ["/directory/of/the/files"]; ["/"] says that they may '
+            "lie anywhere; or run as a user that may read the sources only",
+            key="packer.source_roots",
+        )
 
 
 class SourceFailure(DesError):

@@ -59,6 +59,7 @@ def bucket_settings(
     section = {
         "output_dir": f"s3://{BUCKET}/{OUTPUT}",
         "scratch_dir": str(scratch),
+        "source_roots": ["/", f"s3://{BUCKET}"],
         "object_store": store,
         **packer,
     }

@@ -20,7 +20,12 @@ def make_settings(
     output_dir.mkdir(parents=True, exist_ok=True)
     tree: dict[str, dict[str, Any]] = {
         "database": {"url": source.url, "page_size": 500},
-        "packer": {"output_dir": str(output_dir), "n_bits": 4, "workers": 1},
+        "packer": {
+            "output_dir": str(output_dir),
+            "n_bits": 4,
+            "workers": 1,
+            "source_roots": ["/"],
+        },
         "watermark": {} if config is None else {"config_db_url": config.url},
     }
     for section, fields in sections.items():
