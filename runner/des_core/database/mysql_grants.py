@@ -15,7 +15,7 @@ from des_core.database.connections import Database
 
 _NAME = r"(?:`(?:[^`]|``)+`|\*)"
 _GRANT = re.compile(rf"GRANT (?P<held>.+?) ON (?P<schema>{_NAME})\.(?P<table>{_NAME}) TO ")
-_COLUMNS = re.compile(r"\([^)]*\)")  # `SELECT (a, b)`: for some columns only
+_COLUMNS = re.compile(r"\([^()]*\)")  # `SELECT (a, b)`: for some columns only
 _EVERYTHING = "ALL PRIVILEGES"
 EVERY_TABLE = "*"
 
