@@ -10,6 +10,8 @@ to an archive is to be slow, and these are the ways in which it could yet deceiv
 3. A batch may kill every worker that tries it: its tasks are then tried one by one, and the files
    of the one that does it become exceptions.
 4. Workers or the scheduler may go away: then the run ends, the watermark where it was.
+5. Somebody else may answer: an answer is JSON that is looked at as any foreign input is, and
+   nothing that comes from the cluster is unpickled here, see `dask_pickles`.
 """
 
 from __future__ import annotations
@@ -26,9 +28,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from des_core.basics.errors import ConfigError, DesError, SchedulerUnreachable, UsageError
-from des_core.packing.dask_task import CODE, RemoteReply, pack_remotely, python_sources
-from des_core.packing.pack_worker import Batch, Reply, WorkerSetup
+from des_core.packing.dask_pickles import refuse_foreign_pickles
+from des_core.packing.dask_task import CODE, pack_remotely, python_sources
+from des_core.packing.pack_worker import Batch, WorkerSetup
 from des_core.packing.poisoned_task import fail_unpacked
+from des_core.packing.remote_answer import BadAnswer, decode_reply
 from des_core.packing.remote_claims import RemoteClaims
 from des_core.packing.tasks import TaskOutcome
 from des_core.storage.directory import open_storage
@@ -100,7 +104,7 @@ class DaskEngine:
         from distributed import KilledWorker
 
         try:
-            reply: RemoteReply = pickle.loads(self._wait_for(future))  # noqa: S301 - our own worker
+            answer = self._wait_for(future)
         except KilledWorker as exc:
             return self._pack_singly(batch, exc)
         except ImportError as exc:
@@ -109,13 +113,17 @@ class DaskEngine:
                 hint="install des-admin's own requirements where the workers run",
                 reason=exc,
             ) from exc
-        answer: Reply = pickle.loads(reply.answer)  # noqa: S301 - the same
-        if answer.error is not None:
-            if isinstance(answer.error, DesError):
-                answer.error.facts.setdefault("worker", reply.worker)
-            raise answer.error
-        self._claims.check(reply.worker, answer.outcomes)
-        return answer.outcomes
+        except (CancelledError, DesError):
+            raise
+        except Exception as exc:
+            raise BadAnswer.of(exc) from exc
+        worker, reply = decode_reply(answer, batch)
+        if reply.error is not None:
+            if isinstance(reply.error, DesError):
+                reply.error.facts.setdefault("worker", worker)
+            raise reply.error
+        self._claims.check(worker, reply.outcomes)
+        return reply.outcomes
 
     def _await_worker(self) -> int:
         deadline = time.monotonic() + FIRST_WORKER_WITHIN_S
@@ -239,10 +247,10 @@ def _write_code(directory: Path) -> Path:
 
 
 def _require_private(scheduler: str) -> None:
-    """What workers answer is unpickled here, so nobody else may answer."""
+    """Whoever reaches a scheduler may run code on its workers, and answer in their place."""
     scheme, _, address = scheduler.rpartition("://")
     host = address.rpartition(":")[0].strip("[]") or address
-    if scheme not in ("", "tcp", "ws"):
+    if scheme.lower() in ("tls", "wss"):
         return
     try:
         is_loopback = ipaddress.ip_address(host).is_loopback
@@ -263,6 +271,7 @@ def _connect(scheduler: str) -> Any:
         from distributed import Client
     except ImportError as exc:
         raise UsageError("the engine dask needs the extra dask", hint=EXTRA_HINT) from exc
+    refuse_foreign_pickles()
     try:
         return Client(scheduler, timeout=CONNECT_TIMEOUT_S, set_as_default=False, name="des-admin")
     except (OSError, TimeoutError) as exc:

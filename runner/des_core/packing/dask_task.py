@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import pickle
 import threading
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +18,6 @@ if TYPE_CHECKING:
     from des_core.packing.pack_worker import BatchPacker, WorkerSetup
 
 _mine = threading.local()
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteReply:
-    """`answer` is a pickled `Reply`; `worker` names the process that gave it."""
-
-    worker: str
-    answer: bytes
 
 
 def python_sources() -> dict[str, bytes]:
@@ -56,22 +47,26 @@ CODE = _digest()
 
 
 def pack_remotely(code: str, message: bytes) -> bytes:
-    """Pack the batch in `message`, a pickled `(WorkerSetup, Batch)`; a pickled `RemoteReply`."""
+    """Pack the batch in `message`, a pickled `(WorkerSetup, Batch)`; the answer is JSON."""
     from distributed import get_worker
 
+    from des_core.packing.pack_worker import Reply
+    from des_core.packing.remote_answer import encode_reply
+
     worker = get_worker()
+    name = str(worker.address)
     if code != CODE:
         from des_core.basics.errors import UsageError
 
-        raise UsageError(
+        error = UsageError(
             "a Dask worker has loaded des-admin's code of another version",
             hint="restart the workers, then run again",
-            worker=worker.address,
         )
+        return encode_reply(name, Reply([], error))
     setup, batch = pickle.loads(message)  # noqa: S301 - our own runner wrote it
     packer = _packer_for(setup)
     _mine.task.begin(worker, worker.get_current_task())
-    return pickle.dumps(RemoteReply(str(worker.address), packer.answer(batch)))
+    return encode_reply(name, packer.answer(batch))
 
 
 def _packer_for(setup: WorkerSetup) -> BatchPacker:

@@ -58,7 +58,7 @@ def main() -> None:
     threading.Thread(target=_listen, args=(inbox, batches), daemon=True).start()
     worker = BatchPacker(setup)
     while True:
-        outbox.write(worker.answer(batches.get()))
+        outbox.write(_as_message(worker.answer(batches.get())))
         outbox.flush()
 
 
@@ -71,14 +71,16 @@ class BatchPacker:
         self._check = check
         self._packer: TaskPacker | None = None
 
-    def answer(self, batch: Batch) -> bytes:
-        """The pickled `Reply`."""
+    def answer(self, batch: Batch) -> Reply:
+        """The outcomes, or what went wrong."""
         try:
             if self._packer is None:
                 self._packer = self._open()
-            return pickle.dumps(Reply(self._packer.pack(batch)))
+            return Reply(self._packer.pack(batch))
         except Exception as exc:
-            return _failure(exc)
+            if not isinstance(exc, DesError):
+                exc.add_note("in a worker:\n" + "".join(traceback.format_exception(exc)))
+            return Reply([], exc)
 
     def close(self) -> None:
         """End its threads."""
@@ -113,12 +115,11 @@ def _receive(inbox: BinaryIO):  # type: ignore[no-untyped-def]
     return pickle.load(inbox)  # noqa: S301 - our own parent wrote it
 
 
-def _failure(exc: Exception) -> bytes:
-    if not isinstance(exc, DesError):
-        exc.add_note("in a worker:\n" + "".join(traceback.format_exception(exc)))
+def _as_message(reply: Reply) -> bytes:
     try:
-        return pickle.dumps(Reply([], exc))
+        return pickle.dumps(reply)
     except (pickle.PicklingError, TypeError, AttributeError):
+        exc = reply.error
         return pickle.dumps(Reply([], DesError(str(exc), worker_error=type(exc).__name__)))
 
 
