@@ -223,3 +223,20 @@ def test_two_thousand_trees(
     """`ROUNDS=50 make soak PYTEST_ARGS='-k two_thousand_trees'`."""
     for seed in range(1, 1 + rounds if is_soak else 3):
         check_grove(make_database("sqlite"), tmp_path / f"grove-{seed}", seed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kind", ["postgres", "mariadb", "mysql"])
+def test_trees_on_servers(
+    kind: str,
+    make_database: Callable[[str], TestDatabase],
+    tmp_path: Path,
+    rounds: int,
+    is_soak: bool,
+) -> None:
+    """`ROUNDS=8 make soak PYTEST_ARGS='-k trees_on_servers'` tries 300 and more on each."""
+    if not is_soak:
+        pytest.skip("each kind has its trees above; more of them under make soak")
+    for seed in range(1, 1 + rounds):
+        check_grove(make_database(kind), tmp_path / f"grove-{seed}", seed)

@@ -1,12 +1,13 @@
 """Roots against other mount namespaces, devices and changing names: with and without openat2."""
 
+import ctypes
 import os
 import shutil
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from des_core.sources import beneath, roots
 from des_core.sources.files import LocalSources
 from des_core.sources.removal import KeptSourceError, SourceRemover
 from des_core.sources.roots import SourceFailure
+
+MS_BIND, MNT_DETACH = 4096, 2
 
 
 @pytest.fixture(params=["openat2", "part by part"], autouse=True)
@@ -141,6 +144,28 @@ def swap_file(place: Path) -> None:
         kept.rename(name)
 
 
+@contextmanager
+def always(change: Callable[[], None]) -> Iterator[list[BaseException]]:
+    """A thread that goes on changing until the end of the block; what it met."""
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def keep_changing() -> None:
+        try:
+            while not stop.is_set():
+                change()
+        except BaseException as exc:
+            failures.append(exc)
+
+    changer = threading.Thread(target=keep_changing)
+    changer.start()
+    try:
+        yield failures
+    finally:
+        stop.set()
+        changer.join()
+
+
 @pytest.mark.parametrize("change", [swap_link, swap_file], ids=lambda f: f.__name__)
 def test_names_that_change_all_the_time(
     place: Path, change: Callable[[Path], None], is_soak: bool
@@ -148,21 +173,9 @@ def test_names_that_change_all_the_time(
     """A minute under `make soak`: nothing outside is read, nothing outside is removed."""
     (place / "outside/file").write_bytes(b"FOREIGN")
     (place / "inside/way").symlink_to("../outside")
-    stop = threading.Event()
-    failures: list[BaseException] = []
-
-    def keep_changing() -> None:
-        try:
-            while not stop.is_set():
-                change(place)
-        except BaseException as exc:
-            failures.append(exc)
-
-    changer = threading.Thread(target=keep_changing)
-    changer.start()
     sources, seen, tries = sources_of(place), set(), 0
-    until = time.monotonic() + (60 if is_soak else 2)
-    try:
+    with always(lambda: change(place)) as failures:
+        until = time.monotonic() + (60 if is_soak else 2)
         while time.monotonic() < until and not failures:
             sources.release()
             with suppress(SourceFailure):
@@ -172,10 +185,53 @@ def test_names_that_change_all_the_time(
                 remover.remove(f"{place}/inside/deep/file", iter([b"FOREIGN"]))
             remover.close()
             tries += 1
-    finally:
-        stop.set()
-        changer.join()
     assert not failures
     assert tries > 50
     assert seen == {b"content"}
     assert (place / "outside/file").read_bytes() == b"FOREIGN"
+
+
+@pytest.fixture
+def mounts(place: Path) -> Iterator[Callable[[], None]]:
+    """Mounts the outside over `deep`, and takes it away again."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    outside, deep = (os.fsencode(place / name) for name in ("outside", "inside/deep"))
+
+    def swap_mount() -> None:
+        if libc.mount(outside, deep, None, MS_BIND, None) != 0:
+            raise OSError(ctypes.get_errno(), "mount")
+        if libc.umount2(deep, MNT_DETACH) != 0:
+            raise OSError(ctypes.get_errno(), "umount")
+
+    try:
+        swap_mount()
+    except OSError as exc:
+        pytest.skip(f"nobody may mount here: {exc}")
+    yield swap_mount
+    while libc.umount2(deep, MNT_DETACH) == 0:
+        pass
+
+
+def test_mounts_that_come_and_go(place: Path, mounts: Callable[[], None], is_soak: bool) -> None:
+    """A mount below a root may be read. What goes is what was compared, not what took its name."""
+    (place / "outside/file").write_bytes(b"FOREIGN")
+    deep = os.open(place / "inside/deep", os.O_PATH)
+    sources, seen, removed = sources_of(place), set(), 0
+    with always(mounts) as failures:
+        until = time.monotonic() + (60 if is_soak else 2)
+        while time.monotonic() < until and not failures:
+            sources.release()
+            with suppress(SourceFailure):
+                seen.add(sources.read(f"{place}/inside/deep/file", 7))
+            remover = SourceRemover([f"{place}/inside"])
+            with suppress(KeptSourceError):
+                removed += remover.remove(f"{place}/inside/deep/file", iter([b"content"]))
+            remover.close()
+            assert (place / "outside/file").read_bytes() == b"FOREIGN"
+            fd = os.open("file", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=deep)
+            os.write(fd, b"content")
+            os.close(fd)
+    os.close(deep)
+    assert not failures
+    assert seen <= {b"content", b"FOREIGN"}
+    assert removed > 10
