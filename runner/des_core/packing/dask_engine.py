@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from des_core.basics.errors import ConfigError, DesError, SchedulerUnreachable, UsageError
-from des_core.packing.dask_pickles import refuse_foreign_pickles
+from des_core.packing.dask_pickles import last_refusal, refuse_foreign_pickles
 from des_core.packing.dask_task import CODE, pack_remotely, python_sources
 from des_core.packing.pack_worker import Batch, WorkerSetup
 from des_core.packing.poisoned_task import fail_unpacked
@@ -160,6 +160,8 @@ class DaskEngine:
         """While waiting: has somebody stopped us, is the scheduler there, are there workers?"""
         if self._is_stopped:
             raise CancelledError
+        if (refusal := last_refusal()) is not None:
+            raise BadAnswer.of(refusal) from refusal
         if self._client.status != "running":
             raise self._gone()
         now = time.monotonic()

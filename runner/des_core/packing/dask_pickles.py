@@ -12,15 +12,20 @@ import builtins
 import io
 import pickle
 import types
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
 _PLAIN = frozenset({"bytes", "bytearray", "memoryview", "str", "int", "float", "bool", "tuple"})
+
 _PLAIN |= {"list", "dict", "set", "frozenset"}
 
 
 class PickleRefused(pickle.UnpicklingError, TypeError):
     """A pickle names something that could run. A TypeError, too: Dask takes it for unreadable."""
+
+
+_refused: deque[PickleRefused] = deque(maxlen=1)
 
 
 class Inert:
@@ -37,6 +42,11 @@ class Inert:
     def __setstate__(self, _state: object) -> None:
         pass
 
+    def _take(self, *_items: object) -> None:
+        pass
+
+    append = extend = add = __setitem__ = _take
+
 
 def _error(kind: Any, content: Any, *_context: object) -> Exception:
     """An error as tblib, which Dask uses, packs it: without its cause and its traceback."""
@@ -52,12 +62,9 @@ def _no_traceback(*_parts: object) -> None:
     return None
 
 
+# Of what the scheduler says about a lost worker, nothing is wanted but that it was lost.
+_INERT_MODULES = frozenset({"collections", "dask", "distributed", "tblib", "weakref"})
 _STAND_INS: dict[tuple[str, str], Any] = {
-    ("distributed.scheduler", "WorkerState"): Inert,
-    ("distributed.core", "Status"): Inert,
-    ("tblib", "Frame"): Inert,
-    ("tblib", "Traceback"): Inert,
-    ("tblib", "Code"): Inert,
     ("tblib.pickling_support", "unpickle_traceback"): _no_traceback,
     ("tblib.pickling_support", "unpickle_exception"): _error,
     ("tblib.pickling_support", "unpickle_exception_with_attrs"): _error,
@@ -74,6 +81,8 @@ class HarmlessUnpickler(pickle.Unpickler):
             return KilledWorker
         if (found := _STAND_INS.get((module, name))) is not None:
             return found
+        if module.partition(".")[0] in _INERT_MODULES:
+            return Inert
         if module == "builtins":
             found = getattr(builtins, name, None)
             if name in _PLAIN or (isinstance(found, type) and issubclass(found, Exception)):
@@ -83,7 +92,16 @@ class HarmlessUnpickler(pickle.Unpickler):
 
 def loads(data: Any, /, *, buffers: Iterable[Any] | None = None, **_: Any) -> Any:
     """In place of `pickle.loads`."""
-    return HarmlessUnpickler(io.BytesIO(data), buffers=buffers).load()
+    try:
+        return HarmlessUnpickler(io.BytesIO(data), buffers=buffers).load()
+    except PickleRefused as exc:
+        _refused.append(exc)
+        raise
+
+
+def last_refusal() -> PickleRefused | None:
+    """Dask's client hears of a message that cannot be read, and waits on for the next one."""
+    return _refused[-1] if _refused else None
 
 
 def refuse_foreign_pickles() -> None:
@@ -91,6 +109,7 @@ def refuse_foreign_pickles() -> None:
     import distributed.client
     import distributed.protocol.pickle
 
+    _refused.clear()
     guarded: Any = types.SimpleNamespace(**{**vars(pickle), "loads": loads})
     for module in (distributed.protocol.pickle, distributed.client):
         vars(module)["pickle"] = guarded
