@@ -13,9 +13,9 @@ from des_admin.deployment.prometheus import (
     render_rule_object,
 )
 from des_admin.deployment.systemd import render_systemd
+from des_admin.deployment.written_secrets import find_written_secret
 from des_core.basics.errors import Refused, UsageError
 from des_core.basics.resources import resource_dir
-from des_core.process.secrets import secrets_of
 
 EXTRAS = "/src[lz4,s3]"  # as the Containerfile installs them
 
@@ -63,8 +63,8 @@ def _containerfile(deployment: Deployment) -> str:
 
 def plan_render(deployment: Deployment, directory: Path) -> RenderPlan:
     """What to write where; Refused where a secret would get into a file."""
+    _refuse_secrets(deployment)
     texts = render_all(deployment)
-    _refuse_secrets(deployment, texts)
     changed = tuple(
         name
         for name, text in texts.items()
@@ -92,15 +92,16 @@ def write_render(plan: RenderPlan, *, force: bool = False) -> None:
             ) from exc
 
 
-def _refuse_secrets(deployment: Deployment, texts: dict[str, str]) -> None:
-    secrets = secrets_of(deployment.settings) - deployment.known_values
-    for name, text in texts.items():
-        if any(secret in text for secret in secrets):
-            raise Refused(
-                "a password stands in the configuration itself; it would get into a config map",
-                hint="write ${DB_PASSWORD} there and keep the password in a secret",
-                file=name,
-            )
+def _refuse_secrets(deployment: Deployment) -> None:
+    where = find_written_secret(
+        deployment.settings, deployment.known_values, deployment.config_text
+    )
+    if where is not None:
+        raise Refused(
+            "a password stands in the configuration itself; it would get into a config map",
+            hint="write ${DB_PASSWORD} there, also in comments, and keep the password in a secret",
+            where=where,
+        )
 
 
 def _warnings(deployment: Deployment) -> tuple[str, ...]:

@@ -26,11 +26,44 @@ def test_no_secret_is_needed_and_none_is_written(make: MakeDeployment, tmp_path:
         assert plan.texts["kubernetes/config/watermark-migration-config.yaml"] == RICH_CONFIG
 
 
+# Not only what is in force is copied: comments and other profiles, too.
+WRITTEN = (
+    f"# url: postgresql://u:{CANARY}@h/d",
+    f"# before: mysql://u:{CANARY}@h/d, since May another",
+    f"profiles: {{other: {{database: {{url: 'postgresql://u:{CANARY}@h/d'}}}}}}",
+    f"# password: {CANARY}",
+    f"#   - DB_PASSWORD={CANARY}",
+    f"# aws_secret_access_key = {CANARY}",
+    f"# push: https://push.example/?token={CANARY}",
+)
+HARMLESS = (
+    "# password: ${METRICS_PASSWORD}",
+    "# password: null",
+    "# url: postgresql://u:***@h/d",
+    "# url: postgresql://u:${DB_PASSWORD}@h/d",
+    "# The password comes from a secret, see the wiki: https://wiki.example/x",
+)
+
+
+@pytest.mark.parametrize("line", HARMLESS)
+def test_a_comment_without_a_password_is_copied(
+    make: MakeDeployment, tmp_path: Path, line: str
+) -> None:
+    plan = plan_render(make(f"{RICH_CONFIG}\n{line}\n"), tmp_path)
+    assert line in plan.texts["kubernetes/watermark-migration-config.yaml"]
+
+
 @pytest.mark.parametrize(
     "text",
     [
         RICH_CONFIG.replace("${DB_PASSWORD}", CANARY),
         RICH_CONFIG.replace("${METRICS_PASSWORD}", CANARY),
+        *(f"{RICH_CONFIG}\n{line}\n" for line in WRITTEN),
+        RICH_CONFIG.replace("${DB_PASSWORD}", "abc"),
+        RICH_CONFIG.replace("${METRICS_PASSWORD}", "a"),
+        RICH_CONFIG.replace("${DB_PASSWORD}", "\\x61bc"),
+        RICH_CONFIG.replace("${DB_PASSWORD}", "${DB_PASSWORD:abc}"),
+        RICH_CONFIG.replace("${DB_PASSWORD}", "q${DB_PASSWORD}"),
     ],
 )
 def test_a_password_in_the_configuration_is_refused(
