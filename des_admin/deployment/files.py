@@ -17,7 +17,8 @@ from des_admin.deployment.written_secrets import find_written_secret
 from des_core.basics.errors import Refused, UsageError
 from des_core.basics.resources import resource_dir
 
-EXTRAS = "/src[lz4,s3]"  # as the Containerfile installs them
+LOCK = "container.lock"  # of the libraries that the Containerfile installs
+LOCK_WITH_DASK = "container-dask.lock"
 
 OPERATOR = "prometheus-operator"
 
@@ -58,7 +59,7 @@ def _containerfile(deployment: Deployment) -> str:
     text = (resource_dir("deploy") / "Containerfile").read_text(encoding="utf-8")
     if deployment.settings.packer.scheduler is None:
         return text
-    return text.replace(EXTRAS, EXTRAS.replace("]", ",dask]"))
+    return text.replace(LOCK, LOCK_WITH_DASK)
 
 
 def plan_render(deployment: Deployment, directory: Path) -> RenderPlan:

@@ -62,7 +62,9 @@ def _markdown_cell(value: object) -> str:
 
 
 def _csv_cell(value: object) -> object:
-    text = "" if value is None else str(value)
+    if not isinstance(value, str):
+        return "" if value is None else str(value)
+    # A carriage return begins a new record for many a reader, and Python's writer does not quote it.
+    text = foreign(value)
     # A spreadsheet would run such a cell as a formula.
-    risky = isinstance(value, str) and text[:1] in {"=", "+", "-", "@", "\t", "\r"}
-    return f"'{text}" if risky else text
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@"} else text

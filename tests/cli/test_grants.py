@@ -30,6 +30,9 @@ FORBIDDEN = {
         "CREATE TABLE mine (id INTEGER)",
     ),
     "exporter": (
+        "SELECT file_location FROM files",
+        "SELECT * FROM files",
+        "SELECT archived FROM files",
         "UPDATE files SET archived = archived",
         "UPDATE des_archive_config SET lag_days = 1",
         "DELETE FROM des_archive_slice",

@@ -345,7 +345,7 @@ def test_the_network_is_open_to_names_and_the_database_only(
 def test_the_image_has_dask_where_it_packs(make: MakeDeployment) -> None:
     assert "dask" not in render_all(make())["Containerfile"]
     with_dask = render_all(make(DASK_CONFIG.format("tcp://dask:8786")))["Containerfile"]
-    assert "/src[lz4,s3,dask]" in with_dask
+    assert "requirements/container-dask.lock" in with_dask
 
 
 def test_the_command_of_the_guide_is_the_command_of_the_pod(make: MakeDeployment) -> None:

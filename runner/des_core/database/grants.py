@@ -84,11 +84,18 @@ def _script(
         "account": _account(account, dialect),
         "files_schema": quote(schema, dialect),
         "files_owner": "" if owner is None else quote(owner, dialect),
+        "counted_columns": _counted_columns(settings.database, dialect),
         "config_schema": quote(_default_schema(settings.config_url), dialect),
     }
     catalog = _GrantCatalog(dialect, settings.database, holes)
     statement = catalog.load("grants", f"{role}_{place}.sql")
     return GrantScript(role, place, dialect, statement.purpose, f"{statement.sql};")
+
+
+def _counted_columns(settings: DatabaseSettings, dialect: Dialect) -> str:
+    """What counts and sums read of `files`: no locations."""
+    names = (settings.uid_column, settings.created_at_column, settings.size_column)
+    return ", ".join(quote(name, dialect) for name in dict.fromkeys(names) if name is not None)
 
 
 def _default_schema(url: str) -> str:
