@@ -69,12 +69,8 @@ def init(
 
     context = Context.of(ctx)
     target = context.options.config or file
-    if target.exists() and not force:
-        raise Refused(
-            "the file is there already: nothing was changed",
-            hint="look at it: des-admin config show; replace it: des-admin init --force",
-            file=str(target),
-        )
+    if not force:
+        _require_absent(target)
     roots = tuple(source_root or ())
     answers = ask_missing(context, Answers(url, config_url, table, output_dir, roots, lag_days))
     text = render_config(answers)
@@ -90,6 +86,15 @@ def init(
         lambda out: out.print(f"written: {target}"),
     )
     context.say("next: des-admin doctor, then: des-admin migrate plan")
+
+
+def _require_absent(target: Path) -> None:
+    if target.exists():
+        raise Refused(
+            "the file is there already: nothing was changed",
+            hint="look at it: des-admin config show; replace it: des-admin init --force",
+            file=str(target),
+        )
 
 
 def _try_out(context: Context, text: str, target: Path) -> None:

@@ -64,7 +64,7 @@ def _markdown_cell(value: object) -> str:
 def _csv_cell(value: object) -> object:
     if not isinstance(value, str):
         return "" if value is None else str(value)
-    # A carriage return begins a new record for many a reader, and Python's writer does not quote it.
+    # A carriage return begins a new record for many readers, and the writer does not quote it.
     text = foreign(value)
     # A spreadsheet would run such a cell as a formula.
     return f"'{text}" if text[:1] in {"=", "+", "-", "@"} else text

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _HOLE = re.compile(r"\{([a-z_]+)\}")
 # The same rule by which SQLAlchemy finds `:name` in a text clause.
 PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
-_ONE_PAGE = re.compile(r" *-- (first|next) page$")
+_ONE_PAGE = re.compile(r"(?<! ) *-- (first|next) page$")
 _TEXT_OF_STEP = re.compile(r"^-- text: step (\w+) of (\S+)$", re.MULTILINE)
 _HEADER = re.compile(r"--\s*(purpose|index|touches):\s*(.*)")
 # What dialects say in other words within texts that are otherwise equal. SQLite compares times as
