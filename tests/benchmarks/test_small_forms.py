@@ -20,11 +20,13 @@ SMALL = {
     "bench_slow_sources": ("--scale=0.05", "--rounds=1", "--delay-ms=1"),
     "bench_one_get": ("--scale=0.02",),
     "bench_progress": ("--scale=0.001", "--rounds=1"),
+    "bench_dictionary": ("--scale=0.01", "--only=json", "--sizes"),
     "bench_start": ("--rounds=1",),
     "bench_shard_cost": ("--files=200",),
     "bench_whole_cycle": ("--files=200", "--rows=500", "--rounds=1"),
 }
 WITHOUT_SERVER = {
+    "bench_dictionary",
     "bench_slow_sources",
     "bench_one_get",
     "bench_shard_cost",

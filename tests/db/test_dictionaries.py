@@ -1,4 +1,4 @@
-"""Dictionaries in a whole archive: the same from whoever packs, mended, and never a wrong byte."""
+"""Dictionaries in a whole archive: the same from whoever packs, restored, never a wrong byte."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from support.servers.database import TestDatabase
 from support.shards.packing import read_archive
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.repair import RepairReport, repair_now
+from watermark_orchestrator.source_deletion import delete_now
 
 PACKER = {"n_bits": 4, "compression": {"dictionary": True}}
 BACK = "UPDATE des_archive_config SET archived_until = '2023-12-30 00:00:00'"
@@ -97,7 +98,7 @@ def test_whoever_packs_makes_the_same_archive(
     assert check_truth(table, database, tmp_path / form) == {}
 
 
-def test_lost_and_flipped_copies_are_named_and_mended(
+def test_lost_and_flipped_copies_are_named_and_restored(
     database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
 ) -> None:
     table, settings = prepared(database, files_table, tmp_path / "out")
@@ -248,3 +249,26 @@ def test_doctor_counts_the_copies(
     assert [status for status, _ in found(off)] == ["warning"]
     shutil.rmtree(tmp_path / "out" / "_dictionaries")
     assert found(off) == []
+
+
+@pytest.mark.sqlite
+def test_without_their_dictionary_no_source_is_deleted(
+    make_database: MakeDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    database = make_database("sqlite")
+    table = filled(database, files_table)
+    settings = make_archive(
+        database,
+        tmp_path / "out",
+        packer={**PACKER, "source_roots": [str(table.root)]},
+        migration={"grace_days": 0},
+    )
+    run_alone(settings)
+    lost, lost_copy, *_ = copies(tmp_path / "out")
+    lost.unlink()
+    lost_copy.unlink()
+    with open_archive(settings) as archive:
+        report = delete_now(archive)
+    left = [uid for uid, row in table.rows.items() if Path(row.location).exists()]
+    assert len(report.damaged) > 1
+    assert len(left) == 242 - report.files >= 100
