@@ -74,3 +74,14 @@ def test_long_outputs_are_cut() -> None:
     assert lines[-1] == "…"
     assert len(lines) == 9
     assert shortened(["word " * 60])[0].endswith("word…")
+
+
+def test_each_decision_has_a_number_of_its_own_and_its_line_in_the_index() -> None:
+    folder = ROOT / "docs" / "adr"
+    pages = sorted(path.name for path in folder.glob("0*.md"))
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    assert len({name[:4] for name in pages}) == len(pages), pages
+    assert re.findall(r"^\| \[\d+\]\((\S+)\)", index, re.M) == pages
+    missing = {f"{number:04}" for number in range(1, int(pages[-1][:4]))} - {n[:4] for n in pages}
+    for number in missing:
+        assert number in index, f"the index explains why there is no {number}"
