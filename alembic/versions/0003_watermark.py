@@ -10,7 +10,7 @@ Statements: sql/<dialect>/migrations/0003_watermark.up.sql and .down.sql.
 """
 
 from des_core.migration.operations.versions import Walk
-from des_core.migration.work.archived_column import COLUMN_BACK
+from des_core.migration.work.archived_column import COLUMN_AS_IT_WAS, COLUMN_BACK
 from des_core.migration.work.archived_flags import WRITE_FLAGS
 from des_core.migration.work.config_row import (
     ADOPT_TABLE,
@@ -37,6 +37,7 @@ DOWN = (
     REQUIRE_KNOWN,
     *COLUMN_BACK,  # begin_flags, add_archived, default_false: only where the column is missing
     WRITE_FLAGS,
+    *COLUMN_AS_IT_WAS,
     BUILD_PACKER_INDEX,
     # One transaction:
     NOTE_RETIREMENT,

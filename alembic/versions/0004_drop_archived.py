@@ -4,7 +4,8 @@ Up: the gate, a trial of the drop, the event; then the index that mentions the c
 column. It depends on the watermark, which alone knows then what is archived.
 
 Down: what will have to be written is remembered, the column comes back (TRUE in every row where the
-database can do that without a rewrite), and the formula is written where it says otherwise.
+database can do that without a rewrite), the formula is written where it says otherwise, and what
+the column had besides (default, comment, grants) is made again.
 Statements: sql/<dialect>/migrations/0004_drop_archived.up.sql and .down.sql.
 """
 
@@ -12,6 +13,7 @@ from des_core.migration.gate.trial import TRY_DROP
 from des_core.migration.operations.versions import Walk
 from des_core.migration.work.archived_column import (
     ASK_GATE,
+    COLUMN_AS_IT_WAS,
     COLUMN_BACK,
     DROP_COLUMN,
     DROP_PACKER_INDEX,
@@ -34,6 +36,7 @@ UP = (
 DOWN = (
     *COLUMN_BACK,  # begin_flags, add_archived, default_false
     WRITE_FLAGS,
+    *COLUMN_AS_IT_WAS,
 )
 
 

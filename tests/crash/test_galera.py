@@ -1,5 +1,7 @@
 """Two nodes of a Galera cluster: each takes writes; conflicts show at COMMIT, as a deadlock."""
 
+import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +9,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from des_core.basics.errors import ExitCode
+from des_core.basics.errors import DatabaseUnreachable, ExitCode, LockHeld
+from des_core.basics.timestamps import parse_stored, to_us
+from des_core.locks.leases import LEASE
 from des_core.migration.apply import downgrade
 from des_core.settings.config import Settings
 from support.crash.truth import check_truth
@@ -15,7 +19,7 @@ from support.program.archive import make_archive
 from support.program.migrating import rows_by_formula
 from support.program.runner import start_runner, write_config
 from support.rows.filesdata import FilesTableFactory, canonical_rows
-from support.servers.database import TestDatabase
+from support.servers.database import TestDatabase, to_microseconds
 from support.servers.galera import GaleraCluster, find_galera
 from support.servers.kinds import database_on, require_mysql, require_server
 from support.servers.mysql import MySqlServer
@@ -78,3 +82,66 @@ def one_round(
     downgrade(settings)
     assert canonical_rows(database) == expected
     return codes
+
+
+def test_down_on_one_node_while_the_other_packs(
+    cluster: GaleraCluster, files_table: FilesTableFactory, tmp_path: Path, rounds: int
+) -> None:
+    first, second = cluster.nodes
+    ended: Counter[str] = Counter()
+    for number in range(max(1, rounds // 10)):
+        if not second.is_running:
+            second.start()
+        place = tmp_path / str(number)
+        place.mkdir()
+        database = database_on(first)
+        ended.update([down_beside_a_run(database, second, files_table, place, number)])
+        first.drop_database(database.name)
+    print(f"\nGalera: {ended.total()} rounds of down beside run, in which {dict(ended)}")
+
+
+def down_beside_a_run(
+    database: TestDatabase,
+    second: MySqlServer,
+    files_table: FilesTableFactory,
+    place: Path,
+    number: int,
+) -> str:
+    """A runner on the second node, `down` on the first; every other time the second is killed."""
+    files_table(database, rows=300, days=60, archived_days=3)
+    settings = make_archive(database, place / "out")
+    runner = start_runner(at(second.url(database.name), settings, place / "b.yaml"))
+    wait_for_slices(database, runner, wanted=number % 7)
+    if number % 2:
+        second.kill9()
+    deadline = time.monotonic() + LEASE.total_seconds() + 100
+    while True:
+        try:
+            downgrade(settings)
+            break
+        except (LockHeld, DatabaseUnreachable):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    _, err = runner.communicate(timeout=200)
+    assert "Traceback" not in err
+    assert runner.returncode != ExitCode.BUG, err
+    assert "des_archive_config" not in database.table_names()
+    # The watermark that went is in the trail; nothing was packed beyond it, and all flags say it.
+    [(went,)] = database.rows(
+        "SELECT from_value FROM des_archive_event WHERE action = 'migrate.down'"
+    )
+    until = to_us(parse_stored(went))
+    assert {row[0] for row in canonical_rows(database) if row[4]} == {
+        row[0] for row in canonical_rows(database) if row[1] <= until
+    }
+    last = to_microseconds(database.value("SELECT MAX(window_end) FROM des_archive_slice"))
+    assert last is None or last <= until
+    return f"the runner ended with {runner.returncode}"
+
+
+def wait_for_slices(database: TestDatabase, runner: subprocess.Popen[str], wanted: int) -> None:
+    """Until it has packed so many, or has ended."""
+    while runner.poll() is None:
+        if int(database.value("SELECT COUNT(*) FROM des_archive_slice")) >= wanted:
+            return
+        time.sleep(0.02)

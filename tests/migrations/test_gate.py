@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from des_core.basics.errors import Refused
+from des_core.checks import examine
 from des_core.ledger.revisions import Direction
 from des_core.migration.apply import make_plan, upgrade
 from des_core.migration.base.migration import MigrationOptions
@@ -281,37 +282,6 @@ def test_a_check_of_the_table_keeps_the_column(seeded: FilesTable) -> None:
     assert "idx_files_created_archived" in index_names(database)
 
 
-def test_what_does_not_come_back_is_said(seeded: FilesTable) -> None:
-    database = seeded.database
-    changes = {
-        "postgres": [
-            "ALTER TABLE files ALTER COLUMN archived DROP NOT NULL",
-            "ALTER TABLE files ALTER COLUMN archived SET DEFAULT NULL",
-            "COMMENT ON COLUMN files.archived IS 'asked for by audit'",
-            "GRANT SELECT (archived) ON files TO PUBLIC",
-            "ALTER TABLE files ALTER COLUMN archived SET STATISTICS 500",
-        ],
-        "mysql": ["ALTER TABLE files MODIFY archived SMALLINT NULL COMMENT 'asked for by audit'"],
-        "sqlite": [],
-    }
-    database.execute_script(changes[database.kind])
-    plan = make_plan(settings_for(database), direction=Direction.UP, options=DROP)
-    [back] = [finding for finding in plan.gate if finding.check == "back"]
-    expected = {
-        "postgres": [
-            "nullability",
-            "asked for by audit",
-            "=r/",
-            "statistics target 500",
-            "default none",
-        ],
-        "mysql": ["type smallint", "nullability", "asked for by audit"],
-        "sqlite": [],
-    }
-    for part in expected[database.kind]:
-        assert part in back.text
-
-
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 @pytest.mark.parametrize("engine", ["MyISAM", "Aria"])
 def test_an_engine_without_transactions_is_refused_in_the_plan(
@@ -321,3 +291,36 @@ def test_an_engine_without_transactions_is_refused_in_the_plan(
     database.execute(f"ALTER TABLE files MODIFY uid VARCHAR(80) NOT NULL, ENGINE={engine}")
     with pytest.raises(Refused, match=f"stored by {engine}"):
         make_plan(settings_for(database), direction=Direction.UP)
+
+
+FIRES = {
+    "postgres": [
+        "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN NEW.size_bytes = 0; RETURN NEW; END'",
+        "CREATE TRIGGER touched BEFORE UPDATE ON files FOR EACH ROW EXECUTE FUNCTION touch()",
+        "CREATE TRIGGER elsewhere BEFORE UPDATE OF size_bytes ON files"
+        " FOR EACH ROW EXECUTE FUNCTION touch()",
+        "CREATE TRIGGER born BEFORE INSERT ON files FOR EACH ROW EXECUTE FUNCTION touch()",
+    ],
+    "mysql": [
+        "CREATE TRIGGER touched BEFORE UPDATE ON files FOR EACH ROW SET NEW.size_bytes = 0",
+        "CREATE TRIGGER born BEFORE INSERT ON files FOR EACH ROW SET NEW.size_bytes = 0",
+    ],
+    "sqlite": [
+        "CREATE TRIGGER touched AFTER UPDATE ON files BEGIN SELECT 1; END",
+        "CREATE TRIGGER born AFTER INSERT ON files BEGIN SELECT 1; END",
+    ],
+}
+
+
+def test_what_fires_when_flags_are_written_is_named(seeded: FilesTable) -> None:
+    database = seeded.database
+    database.execute_script(FIRES[database.kind])
+    settings = settings_for(database)
+    plan = make_plan(settings, direction=Direction.DOWN)
+    [found] = [finding for finding in plan.gate if finding.check == "triggers"]
+    [check] = [check for check in examine(settings) if check.name == "obstacles"]
+    for text in (found.text, check.detail):
+        assert "trigger touched" in text
+        assert "fires trigger born" not in text
+        assert "elsewhere" not in text

@@ -13,6 +13,7 @@ from des_core.checks.check import Check, failed, ok, warning
 from des_core.checks.patient import Patient
 from des_core.ledger.exceptions import count_open
 from des_core.migration.base.seed_plan import Count
+from des_core.migration.gate.checks import find_update_triggers
 from des_core.migration.plan import MOST_ROWS_TO_SCAN
 from des_core.migration.seed.seeding import count_archived_above, count_holes, newest_archived
 from des_core.migration.state.server_traps import (
@@ -83,6 +84,9 @@ def check_obstacles(patient: Patient) -> Check:
     statement = migration.source_catalog.get("migration_obstacles")
     with patient.source.read() as tx:
         found = [f"{row.kind} {row.name}" for row in tx.run(statement, table_values(migration))]
+    triggers = find_update_triggers(migration)
+    if triggers is not None:
+        found.append(triggers.text)
     if found:
         text = f"to think of before a change of the table: {'; '.join(found)}"
         return warning("obstacles", text, "docs/migrations.md says what each of them means")

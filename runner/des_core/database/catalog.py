@@ -55,6 +55,18 @@ _PIECES = {
     "size_number": {Dialect.POSTGRES: "CAST({size_value} AS bigint)", None: "{size_value}"},
     "uid_is": UID_IS,
 }
+# How the column archived is made where nothing is known of an earlier one.
+_NEW_COLUMN = {
+    "archived_type": "boolean NOT NULL",
+    "archived_rest": "",
+    "archived_default": "SET DEFAULT FALSE",
+    "archived_comment": "NULL",
+    "archived_statistics": "-1",
+    "archived_options": "",
+    "archived_privilege": "SELECT",
+    "archived_grantee": "PUBLIC",
+    "archived_grant_option": "",
+}
 CREATED_AT_INDEX = "idx_files_created_at"
 CREATED_ARCHIVED_INDEX = "idx_files_created_archived"
 
@@ -128,6 +140,8 @@ class Catalog:
         created_at = quoted["created_at"]
         return {
             **quoted,
+            **_NEW_COLUMN,
+            "archived_definition": f"{quoted['archived']} BOOLEAN NOT NULL DEFAULT FALSE",
             "files": settings.table.quoted(self.dialect),
             "created_at_index_path": self._beside_files(CREATED_AT_INDEX),
             "created_archived_index_path": self._beside_files(CREATED_ARCHIVED_INDEX),

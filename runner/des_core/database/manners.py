@@ -24,6 +24,8 @@ POSTGRES_ARGUMENTS = {"prepare_threshold": None}
 # as they take, and are bounded by an index. The other limits are on time spent between statements.
 _POSTGRES_SET_ASIDE = (
     (0, "row_security = off"),
+    (0, "DateStyle = ISO"),  # the driver reads no other
+    (0, "client_encoding = 'UTF8'"),  # an older one has no sign for most names
     (0, "statement_timeout = 0"),
     (0, "idle_in_transaction_session_timeout = 0"),
     (17, "transaction_timeout = 0"),
@@ -35,6 +37,8 @@ _MYSQL_FAMILY = {
     "ERROR_FOR_DIVISION_BY_ZERO'",
     "sql_select_limit": "18446744073709551615",
     "sql_safe_updates": "0",
+    "sql_big_selects": "1",
+    "sql_auto_is_null": "0",
     "completion_type": "0",
     "wait_timeout": "28800",
 }

@@ -26,7 +26,12 @@ from des_core.ledger.revisions import (
 from des_core.ledger.slices import is_begun
 from des_core.migration.base.migration import Migration
 from des_core.migration.base.seed_plan import SeedPlan
-from des_core.migration.gate.checks import GateFinding, check_gate, preview_gate
+from des_core.migration.gate.checks import (
+    GateFinding,
+    check_gate,
+    find_update_triggers,
+    preview_gate,
+)
 from des_core.migration.operations.planned import PlannedStatement, list_statements
 from des_core.migration.seed.seeding import plan_seed, require_times
 from des_core.migration.state.blockers import Blocker, find_blockers
@@ -140,7 +145,9 @@ def plan_downgrade(migration: Migration) -> MigrationPlan:
     if revisions and is_cheap:
         require_times(migration)
     statements = list_statements(migration, revisions, Direction.DOWN)
-    return _make_plan(migration, Direction.DOWN, revisions, statements, None, [])
+    triggers = find_update_triggers(migration) if WATERMARK in revisions else None
+    gate = [] if triggers is None else [triggers]
+    return _make_plan(migration, Direction.DOWN, revisions, statements, None, gate)
 
 
 def revisions_up(migration: Migration) -> tuple[Revision, ...]:

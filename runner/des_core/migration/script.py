@@ -133,7 +133,7 @@ def _grouped(
 
 def _presumed(revisions: Sequence[Revision], direction: Direction) -> Mapping[str, Any]:
     if direction is Direction.UP:
-        return _BEFORE_UP
+        return {**_BEFORE_UP, "column_was": None}
     return {**_BEFORE_DOWN, **(_WITHOUT_COLUMN if DROP_ARCHIVED in revisions else {})}
 
 

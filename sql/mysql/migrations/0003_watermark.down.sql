@@ -63,7 +63,7 @@ DELETE FROM des_archive_worker;
 -- lock: row locks on what it changes
 -- group: retirement
 DELETE FROM des_archive_job
-WHERE name IN ('seed', 'rollback_flags', 'compliance_flags');
+WHERE name IN ('seed', 'rollback_flags', 'compliance_flags', 'archived_column');
 
 -- step: retire_watermark
 -- purpose: no watermark any more

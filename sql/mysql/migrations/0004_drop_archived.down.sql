@@ -5,10 +5,10 @@
 -- lie above the watermark, so the tail mends them.
 
 -- step: add_archived
--- purpose: the column, TRUE in every row that is there
+-- purpose: the column as it was, TRUE in every row that is there
 -- lock: metadata lock, exclusive for a moment
 -- cost: catalogue only; uses one of the table's row versions
-ALTER TABLE {files} ADD COLUMN {archived} boolean NOT NULL DEFAULT TRUE, ALGORITHM=INSTANT;
+ALTER TABLE {files} ADD COLUMN {archived} {archived_type} DEFAULT TRUE{archived_rest}, ALGORITHM=INSTANT;
 
 -- step: default_false
 -- purpose: rows that come from here on are not archived
@@ -44,3 +44,9 @@ WHERE e.resolved_at IS NULL AND e.archived <> {files}.{archived};
 UPDATE {files}
 SET {archived} = FALSE{kept_clocks}
 WHERE {archived} AND ({created_at} IS NULL OR {created_at} > :watermark);
+
+-- step: restore_default
+-- purpose: the default that the column had
+-- lock: metadata lock, exclusive for a moment
+-- cost: catalogue only
+ALTER TABLE {files} ALTER COLUMN {archived} {archived_default}, ALGORITHM=INSTANT;

@@ -44,3 +44,45 @@ WHERE e.resolved_at IS NULL AND e.archived <> {files}.{archived}
 UPDATE {files}
 SET {archived} = FALSE
 WHERE {archived} AND ({created_at} IS NULL OR {created_at} > :watermark);
+
+-- step: restore_nullability
+-- purpose: NULL is allowed, as it was
+-- lock: ACCESS EXCLUSIVE, for a moment
+-- cost: catalogue only
+-- group: restore
+ALTER TABLE {files} ALTER COLUMN {archived} DROP NOT NULL;
+
+-- step: restore_default
+-- purpose: the default that the column had
+-- lock: ACCESS EXCLUSIVE, for a moment
+-- cost: catalogue only
+-- group: restore
+ALTER TABLE {files} ALTER COLUMN {archived} {archived_default};
+
+-- step: restore_statistics
+-- purpose: the statistics target that the column had
+-- lock: SHARE UPDATE EXCLUSIVE
+-- cost: catalogue only
+-- group: restore
+ALTER TABLE {files} ALTER COLUMN {archived} SET STATISTICS {archived_statistics};
+
+-- step: restore_options
+-- purpose: the options that the column had
+-- lock: SHARE UPDATE EXCLUSIVE
+-- cost: catalogue only
+-- group: restore
+ALTER TABLE {files} ALTER COLUMN {archived} SET ({archived_options});
+
+-- step: restore_comment
+-- purpose: the comment on the column
+-- lock: SHARE UPDATE EXCLUSIVE
+-- cost: catalogue only
+-- group: restore
+COMMENT ON COLUMN {files}.{archived} IS {archived_comment};
+
+-- step: restore_grants
+-- purpose: what others might do with the column alone
+-- lock: none on rows
+-- cost: catalogue only
+-- group: restore
+GRANT {archived_privilege} ({archived}) ON {files} TO {archived_grantee}{archived_grant_option};

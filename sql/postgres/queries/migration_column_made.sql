@@ -1,34 +1,23 @@
--- purpose: what of the column archived the way back does not make again
+-- purpose: what the column archived is made of, but for its grants
 -- index: none: system views
 -- touches: system views
-WITH place AS (
-    SELECT a.*, pg_get_expr(d.adbin, d.adrelid) AS made_default
-    FROM pg_attribute AS a
-    LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-    WHERE a.attrelid = CAST(:table_name AS regclass) AND a.attname = :column_name
-)
-SELECT 'type' AS kind, format_type(atttypid, atttypmod) AS name
-FROM place
-WHERE atttypid <> CAST('boolean' AS regtype)
-UNION ALL
-SELECT 'nullability', 'NULL is allowed' FROM place WHERE NOT attnotnull
-UNION ALL
-SELECT 'default', COALESCE(made_default, 'none')
-FROM place
-WHERE made_default IS DISTINCT FROM 'false'
-UNION ALL
-SELECT 'comment', col_description(attrelid, attnum)
-FROM place
-WHERE col_description(attrelid, attnum) IS NOT NULL
-UNION ALL
-SELECT 'grants', CAST(attacl AS text) FROM place WHERE attacl IS NOT NULL
-UNION ALL
-SELECT 'statistics target', CAST(attstattarget AS text) FROM place WHERE attstattarget >= 0
-UNION ALL
-SELECT 'options', CAST(attoptions AS text) FROM place WHERE attoptions IS NOT NULL
-UNION ALL
-SELECT 'position', 'it comes back as the last column'
-FROM place
-WHERE EXISTS (SELECT 1 FROM pg_attribute AS a
-              WHERE a.attrelid = place.attrelid AND a.attnum > place.attnum AND NOT a.attisdropped)
-ORDER BY kind;
+SELECT format_type(a.atttypid, a.atttypmod) AS type,
+       NOT a.attnotnull AS is_nullable,
+       pg_get_expr(d.adbin, d.adrelid) AS made_default,
+       col_description(a.attrelid, a.attnum) AS comment,
+       CASE WHEN a.attstattarget >= 0 THEN a.attstattarget END AS statistics,
+       array_to_string(a.attoptions, ', ') AS options,
+       NULL AS after_column,
+       NOT EXISTS (SELECT 1 FROM pg_attribute AS o
+                   WHERE o.attrelid = a.attrelid AND o.attnum > a.attnum
+                     AND NOT o.attisdropped) AS is_last,
+       FALSE AS is_invisible,
+       NULL AS definition,
+       (SELECT string_agg(s.provider, ', ')
+        FROM pg_seclabels AS s
+        WHERE s.objoid = a.attrelid AND s.objsubid = a.attnum
+          AND s.classoid = CAST('pg_class' AS regclass)) AS lost
+FROM pg_attribute AS a
+LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE a.attrelid = CAST(:table_name AS regclass) AND a.attname = :column_name
+  AND NOT a.attisdropped;

@@ -2,7 +2,7 @@
 -- row is written.
 
 -- step: add_archived
--- purpose: the column, FALSE in every row
+-- purpose: the column as it was; FALSE in every row, unless it had another default
 -- lock: the database, for a moment
 -- cost: catalogue only
-ALTER TABLE {files} ADD COLUMN {archived} BOOLEAN NOT NULL DEFAULT FALSE;
+ALTER TABLE {files} ADD COLUMN {archived_definition};

@@ -1,18 +1,18 @@
--- purpose: what of the column archived the way back does not make again
+-- purpose: what the column archived is made of; its definition is cut out of that of the table
 -- index: none: system views
 -- touches: system views
-WITH place AS (
-    SELECT * FROM pragma_table_info(:table_only) WHERE lower(name) = lower(:column_name)
-)
-SELECT 'type' AS kind, type AS name FROM place WHERE upper(type) <> 'BOOLEAN'
-UNION ALL
-SELECT 'nullability', 'NULL is allowed' FROM place WHERE NOT "notnull"
-UNION ALL
-SELECT 'default', COALESCE(dflt_value, 'none')
-FROM place
-WHERE upper(COALESCE(dflt_value, 'none')) NOT IN ('0', 'FALSE')
-UNION ALL
-SELECT 'position', 'it comes back as the last column'
-FROM place
-WHERE EXISTS (SELECT 1 FROM pragma_table_info(:table_only) AS later WHERE later.cid > place.cid)
-ORDER BY kind;
+SELECT c.type AS type,
+       NOT c."notnull" AS is_nullable,
+       c.dflt_value AS made_default,
+       NULL AS comment,
+       NULL AS statistics,
+       NULL AS options,
+       NULL AS after_column,
+       NOT EXISTS (SELECT 1 FROM pragma_table_info(:table_only) AS later
+                   WHERE later.cid > c.cid) AS is_last,
+       FALSE AS is_invisible,
+       (SELECT m.sql FROM sqlite_master AS m
+        WHERE m.type = 'table' AND lower(m.name) = lower(:table_only)) AS definition,
+       NULL AS lost
+FROM pragma_table_info(:table_only) AS c
+WHERE lower(c.name) = lower(:column_name);

@@ -4,6 +4,7 @@
 SELECT m.type AS kind, m.name AS name
 FROM sqlite_master AS m
 WHERE m.type IN ('view', 'trigger')
+  AND (m.type = 'view' OR instr(lower(m.sql), 'update') = 0)
   AND (lower(m.tbl_name) = lower(:table_only) OR instr(lower(m.sql), lower(:table_only)) > 0)
 UNION ALL
 SELECT 'foreign key', m.name

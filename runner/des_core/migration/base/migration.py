@@ -104,6 +104,11 @@ class Migration:
         return self.reader.schema
 
     @property
+    def archived_column(self) -> str:
+        """The name of the column archived, which need not be configured once it is gone."""
+        return self.settings.database.archived_column or "archived"
+
+    @property
     def source_catalog(self) -> Catalog:
         """Statements on `files`."""
         return self.reader.catalog

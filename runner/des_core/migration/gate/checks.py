@@ -27,6 +27,7 @@ from des_core.migration.base.migration import Migration
 from des_core.migration.seed.seeding import count_archived_above, iterate_holes
 from des_core.migration.state.server_traps import find_traps, read_row_versions, server_version
 from des_core.migration.state.tables import find_created_at_index, table_values
+from des_core.migration.steps.column_look import look_at_column
 
 if TYPE_CHECKING:
     from des_core.ledger.exceptions import NewException
@@ -169,7 +170,7 @@ def holes_are_exceptions(migration: Migration) -> GateFinding:
 def nothing_uses_column(migration: Migration) -> GateFinding:
     """Views, triggers, other indexes and the like that mention the column, and sessions."""
     values = table_values(migration) | {
-        "column_name": migration.settings.database.archived_column or "archived",
+        "column_name": migration.archived_column,
         "own_index": CREATED_ARCHIVED_INDEX,
     }
     with migration.source.read() as tx:
@@ -219,24 +220,36 @@ def texts_name_column(migration: Migration) -> GateFinding:
 
 
 def column_can_come_back(migration: Migration) -> GateFinding:
-    """What the way back makes is a boolean, NOT NULL, default FALSE: all else is said before."""
-    found = _find_on_column(migration, "migration_column_made")
-    if not found:
+    """What the way back does not make again is said before the column goes."""
+    was = look_at_column(migration)
+    lost = () if was is None else was.lost
+    if not lost:
         return GateFinding("back", True, "the way back makes the column as it is")
     return GateFinding(
         "back",
         True,
-        "the way back makes boolean NOT NULL DEFAULT FALSE; it does not bring back: "
-        + ", ".join(found),
+        "the way back makes the column as it is, but for: " + ", ".join(lost),
         "write it down: it is yours to set again after des-admin migrate down",
         is_warning=True,
     )
 
 
+def find_update_triggers(migration: Migration) -> GateFinding | None:
+    """What fires when flags are written; it may change other columns, or refuse. None: nothing."""
+    found = _find_on_column(migration, "migration_update_triggers")
+    if not found:
+        return None
+    return GateFinding(
+        "triggers",
+        True,
+        "each row whose flag is written fires " + ", ".join(found),
+        "read what they do: rows keep their other columns only if these leave them alone",
+        is_warning=True,
+    )
+
+
 def _find_on_column(migration: Migration, query: str) -> list[str]:
-    values = table_values(migration) | {
-        "column_name": migration.settings.database.archived_column or "archived"
-    }
+    values = table_values(migration) | {"column_name": migration.archived_column}
     with migration.source.read() as tx:
         statement = migration.source_catalog.get(query)
         return [f"{row.kind} {row.name}" for row in tx.run(statement, values)]

@@ -9,37 +9,22 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
-from functools import cached_property
 
 from des_core.basics.errors import DatabaseUnreachable, DesError, LockHeld, Refused
 from des_core.basics.identifiers import Dialect, TableName
-from des_core.database.catalog import Catalog
 from des_core.database.errors import is_busy
 from des_core.database.transaction import Transaction
-from des_core.ledger.revisions import DROP_ARCHIVED, Branch
+from des_core.ledger.revisions import Branch
 from des_core.migration.base.migration import Migration
 from des_core.migration.operations.kinds import Scene, Work
 from des_core.migration.operations.planned import PlannedStatement
+from des_core.migration.steps.column_look import look_at_column
+from des_core.migration.steps.column_steps import DOWN, UP, ColumnCatalog, restoring_steps
 from des_core.migration.steps.patience import patiently
-from des_core.migration.steps.sql_file import Step, get_step
+from des_core.migration.steps.sql_file import Step, get_step, has_step
 from des_core.migration.steps.statements import run_steps
 
-UP, DOWN = f"{DROP_ARCHIVED.name}.up", f"{DROP_ARCHIVED.name}.down"
 TABLE = "des_archive_trial"
-
-
-class TrialCatalog(Catalog):
-    """The statements on `files`, for an empty table of the same shape."""
-
-    def __init__(self, migration: Migration) -> None:
-        settings = migration.settings.database
-        super().__init__(migration.source.dialect, settings)
-        self._trial = TableName(TABLE, settings.table.schema).quoted(self.dialect)
-        self._real = settings.table.quoted(self.dialect)
-
-    @cached_property
-    def names(self) -> Mapping[str, str]:
-        return {**super().names, "files": self._trial, "model": self._real}
 
 
 def _statements(scene: Scene) -> Iterator[PlannedStatement]:
@@ -48,7 +33,7 @@ def _statements(scene: Scene) -> Iterator[PlannedStatement]:
         for step in _trial_steps(scene):
             yield scene.step(Branch.SOURCE, step)
     elif migration.source.dialect is Dialect.POSTGRES:
-        for step in _there_and_back(migration.source_catalog):
+        for step in _there_and_back(migration):
             yield scene.step(Branch.SOURCE, step)
 
 
@@ -69,7 +54,7 @@ def _try_drop(scene: Scene) -> None:
 
 
 def _try_and_roll_back(scene: Scene) -> None:
-    steps = _there_and_back(scene.migration.source_catalog)
+    steps = _there_and_back(scene.migration)
 
     def work(tx: Transaction) -> None:
         attempt = tx.connection.begin_nested()
@@ -82,18 +67,27 @@ def _try_and_roll_back(scene: Scene) -> None:
     patiently(scene.migration, scene.migration.source, "try_drop", work)
 
 
-def _there_and_back(catalog: Catalog) -> list[Step]:
-    names = ((UP, "drop_archived"), (DOWN, "add_archived"), (DOWN, "default_false"))
-    return [get_step(catalog, file_name, name) for file_name, name in names]
+def _there_and_back(migration: Migration, fill: Mapping[str, str] | None = None) -> list[Step]:
+    """The drop, and all that brings the column back as it is."""
+    was = look_at_column(migration)
+    catalog = ColumnCatalog(migration, was, fill=fill)
+    names = [(UP, "drop_archived"), (DOWN, "add_archived"), (DOWN, "default_false")]
+    names = [(file, name) for file, name in names if has_step(catalog, file, name)]
+    steps = [get_step(catalog, file, name) for file, name in names]
+    return [*steps, *(restoring_steps(migration, was, fill=fill) if was else ())]
 
 
 def _trial_steps(scene: Scene) -> list[Step]:
-    catalog = TrialCatalog(scene.migration)
+    migration = scene.migration
+    table, dialect = migration.settings.database.table, migration.source.dialect
+    trial = TableName(TABLE, table.schema).quoted(dialect)
+    fill = {"files": trial, "model": table.quoted(dialect)}
+    catalog = ColumnCatalog(migration, None, fill=fill)
     remove = get_step(catalog, "table", "remove", folder="trial")
     steps = [remove, get_step(catalog, "table", "create", folder="trial")]
     if scene.facts.has_packer_index:
         steps.append(get_step(catalog, UP, "drop_created_archived_index"))
-    return [*steps, *_there_and_back(catalog), remove]
+    return [*steps, *_there_and_back(migration, fill), remove]
 
 
 def _try_on_empty_table(scene: Scene) -> None:
@@ -114,8 +108,9 @@ def _try_in_memory(scene: Scene) -> None:
             with suppress(sqlite3.Error):  # a virtual table whose module is not here
                 memory.execute(part)
         try:
-            for name in ("drop_created_archived_index", "drop_archived"):
-                memory.execute(get_step(migration.source_catalog, UP, name).statement.sql)
+            index = get_step(migration.source_catalog, UP, "drop_created_archived_index")
+            for step in (index, *_there_and_back(migration)):
+                memory.execute(step.statement.sql)
         except sqlite3.Error as exc:
             raise _refused(migration, str(exc)) from exc
 

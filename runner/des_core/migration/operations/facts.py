@@ -14,6 +14,7 @@ from des_core.database.catalog import CREATED_ARCHIVED_INDEX, CREATED_AT_INDEX
 from des_core.ledger.jobs import JOB_TABLE, SEED_JOB, Job, read_job
 from des_core.migration.base.migration import Migration
 from des_core.migration.seed.adoption import missing_steps
+from des_core.migration.state.column_definition import ColumnDefinition
 from des_core.migration.state.flag_jobs import ROLLBACK_JOB, below_is_true
 from des_core.migration.state.tables import (
     CONFIG_TABLE,
@@ -23,6 +24,7 @@ from des_core.migration.state.tables import (
     has_table,
     read_archived_column,
 )
+from des_core.migration.steps.column_look import look_at_column, read_definition
 from des_core.migration.steps.partitions import is_partitioned
 
 RETIRED_JOB = "retired"
@@ -81,6 +83,11 @@ class Facts:
     def has_column(self) -> bool:
         """Whether `files` has the column archived."""
         return self._ask("has_column", lambda m: read_archived_column(m) is not None)
+
+    @property
+    def column_was(self) -> ColumnDefinition | None:
+        """What the column was made of when it was dropped, as long as it is not there as it was."""
+        return self._ask("column_was", read_definition)
 
     @property
     def rows_read_true(self) -> bool:
@@ -144,10 +151,8 @@ class Facts:
         return job is not None and job.is_unfinished and below_is_true(job)
 
     def _read_default_is_true(self, migration: Migration) -> bool:
-        column = read_archived_column(migration)
-        if column is None or not self.rows_read_true:
-            return False
-        return (column.default or "").strip("'b").lower() in ("1", "true")
+        column = look_at_column(migration) if self.rows_read_true else None
+        return column is not None and column.default == "TRUE"
 
 
 def _read_lacking(migration: Migration) -> tuple[str, ...]:

@@ -23,17 +23,24 @@ from typing import Any
 from des_core.database.transaction import Transaction
 from des_core.ledger.events import record_event
 from des_core.ledger.jobs import forget_job
-from des_core.ledger.revisions import DROP_ARCHIVED, Branch
+from des_core.ledger.revisions import Branch
 from des_core.ledger.watermark import read_watermark
 from des_core.migration.base.migration import Migration
 from des_core.migration.gate.checks import pass_gate
 from des_core.migration.operations.facts import Facts
-from des_core.migration.operations.kinds import Check, Operation, Scene, Sql, Work
+from des_core.migration.operations.kinds import Check, Operation, Scene, Sql, When, Work
 from des_core.migration.operations.planned import PlannedStatement
+from des_core.migration.state.column_definition import COLUMN_JOB
 from des_core.migration.state.flag_jobs import COMPLIANCE_JOB, ROLLBACK_JOB, begin_anew
-from des_core.migration.state.tables import needs_null_pass, read_archived_column
-
-DOWN = f"{DROP_ARCHIVED.name}.down"
+from des_core.migration.state.tables import needs_null_pass
+from des_core.migration.steps.column_look import keep_definition, look_at_column
+from des_core.migration.steps.column_steps import (
+    DOWN,
+    RESTORED,
+    ColumnCatalog,
+    restoring_steps,
+)
+from des_core.migration.steps.sql_file import Step, get_step
 
 
 def read_until(migration: Migration) -> datetime:
@@ -67,6 +74,23 @@ class AddColumn(Sql):
         is_true = DEFAULT_FALSE.is_known(scene)
         return {"has_column": True, "rows_read_true": is_true, "default_is_true": is_true}
 
+    def _steps(self, scene: Scene) -> list[Step]:
+        catalog = ColumnCatalog(scene.migration, scene.facts.column_was)
+        return [get_step(catalog, DOWN, self.name)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restored(Sql):
+    """What the column had besides, made again."""
+
+    of: str | None = DOWN
+    branch: Branch | None = Branch.SOURCE
+    when: When = lambda facts: facts.column_was is not None
+
+    def _steps(self, scene: Scene) -> list[Step]:
+        was = scene.facts.column_was
+        return [] if was is None else list(restoring_steps(scene.migration, was, [self.name]))
+
 
 def hole_reads(scene: Scene) -> Iterator[str]:
     """The statements that look for rows at or below the seed that are not archived."""
@@ -76,7 +100,7 @@ def hole_reads(scene: Scene) -> Iterator[str]:
 
 
 def _note_statements(scene: Scene) -> Iterator[PlannedStatement]:
-    for name in ("job_forget", "event_add"):
+    for name in ("job_write", "job_forget", "event_add"):
         yield scene.query(Branch.CONFIG, name)
 
 
@@ -91,21 +115,22 @@ def _ask_gate(scene: Scene) -> None:
 
 def _note_drop(scene: Scene) -> None:
     migration = scene.migration
-    column = read_archived_column(migration)
-    if column is None:
+    was = look_at_column(migration)
+    if was is None:
         return
 
     def work(tx: Transaction) -> None:
         for name in (COMPLIANCE_JOB, ROLLBACK_JOB):
             forget_job(tx, name)
+        keep_definition(tx, was, migration.now())
         record_event(
             tx,
             action="migrate.drop_archived",
             actor=migration.actor,
             now=migration.now(),
-            from_value=f"{column.type}{'' if column.is_nullable else ' NOT NULL'}",
+            from_value=f"{was.type}{'' if was.is_nullable else ' NOT NULL'}",
             reason=migration.options.reason,
-            details={"backup": migration.backup_named, "default": column.default},
+            details={"backup": migration.backup_named, **was.details()},
         )
 
     migration.write(work)
@@ -161,4 +186,18 @@ DEFAULT_FALSE = Sql(
     makes={"default_is_true": False},
 )
 ADD_COLUMN = AddColumn(name="add_archived", of=DOWN, branch=Branch.SOURCE, when=lacks_column)
+FORGET_COLUMN = Work(
+    name="forget_column",
+    branch=Branch.CONFIG,
+    says="what the column was made of, now that it is there again",
+    when=lambda facts: facts.column_was is not None,
+    makes={"column_was": None},
+    statements=lambda scene: [scene.query(Branch.CONFIG, "job_forget")],
+    act=lambda scene: scene.migration.write(lambda tx: forget_job(tx, COLUMN_JOB)),
+)
 COLUMN_BACK: tuple[Operation, ...] = (BEGIN_FLAGS, ADD_COLUMN, DEFAULT_FALSE)
+# Once the flags are written: until then new rows are not archived, whatever the default was.
+COLUMN_AS_IT_WAS: tuple[Operation, ...] = (
+    *(Restored(name=name) for name in RESTORED),
+    FORGET_COLUMN,
+)
