@@ -191,7 +191,7 @@ def _settings(database: Database, name: str) -> dict[str, str]:
     """What a statement says of the server's settings, in lower case."""
     statement = Catalog(database.dialect).get(name)
     with database.read() as tx:
-        return {str(row.name): str(row.setting).lower() for row in tx.run(statement)}
+        return {str(name): str(setting).lower() for name, setting in map(tuple, tx.run(statement))}
 
 
 def _version(database: Database) -> str:

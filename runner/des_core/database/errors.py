@@ -89,11 +89,19 @@ _DENIED = _Kind(
     frozenset({1142, 1143, 1227, 1370}),
     (),
 )
+_NO_PLACE = _Kind(
+    WrongSchema,
+    "no schema of this user's search_path is there",
+    "name the one with the tables: ALTER ROLE USER SET search_path = SCHEMA",
+    ("3F000",),
+    frozenset(),
+    (),
+)
 _SCHEMA = _Kind(
     WrongSchema,
     "a table or a column is missing",
     "compare the names in the configuration with the database: des-admin doctor",
-    ("42P01", "42703", "3F000"),
+    ("42P01", "42703"),
     frozenset({1054, 1146}),
     ("no such table", "no such column"),
 )
@@ -155,6 +163,7 @@ _KINDS = (
     _IDLE,
     _CONFLICT,
     _DENIED,
+    _NO_PLACE,
     _SCHEMA,
     _ODD_TIME,
     _READ_ONLY,

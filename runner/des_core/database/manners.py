@@ -25,6 +25,7 @@ POSTGRES_ARGUMENTS = {"prepare_threshold": None}
 _POSTGRES_SET_ASIDE = (
     (0, "row_security = off"),
     (0, "DateStyle = ISO"),  # the driver reads no other
+    (0, "quote_all_identifiers = off"),  # types are told by their names
     (0, "client_encoding = 'UTF8'"),  # an older one has no sign for most names
     (0, "statement_timeout = 0"),
     (0, "idle_in_transaction_session_timeout = 0"),

@@ -89,6 +89,7 @@ def plan_upgrade(migration: Migration) -> MigrationPlan:
     """
     revisions = revisions_up(migration)
     if revisions:
+        require_watermark_in_reach(migration)
         require_table_is_able(migration)
     if seed_needs_index(migration, revisions):
         revisions = tuple(r for r in revisions if r.name <= CREATED_AT_INDEX.name)
@@ -126,6 +127,25 @@ def require_table_is_able(migration: Migration) -> None:
             f"files is stored by {row.engine}, which knows no transactions: flags that are half"
             " written could not be taken back",
             hint="move it to InnoDB first, in a quiet hour: ALTER TABLE … ENGINE=InnoDB",
+            table=str(migration.settings.database.table),
+        )
+
+
+def require_watermark_in_reach(migration: Migration) -> None:
+    """Refused where another user's search_path made the tables: here would be a second watermark.
+
+    That a table is not found says only that this user does not see it.
+    """
+    if migration.source.dialect is not Dialect.POSTGRES or not migration.shares_database:
+        return
+    with migration.source.read() as tx:
+        statement = migration.source_catalog.get("migration_elsewhere")
+        row = tx.run(statement, table_values(migration)).first()
+    if row is not None:
+        raise Refused(
+            f"the schema {row.name}, where files is, has a watermark that this user's search_path"
+            " does not reach: a second one would be made",
+            hint=f"ALTER ROLE USER SET search_path = {row.name}; then run the same command again",
             table=str(migration.settings.database.table),
         )
 

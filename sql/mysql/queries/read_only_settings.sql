@@ -1,6 +1,6 @@
 -- purpose: the settings that keep every transaction, or most users, from writing
 -- index: none: system views
 -- touches: system views
-SELECT 'read_only' AS name, @@global.read_only AS setting
-UNION ALL
-SELECT 'innodb_read_only', @@global.innodb_read_only;
+SHOW GLOBAL VARIABLES
+WHERE variable_name IN ('read_only', 'super_read_only', 'innodb_read_only',
+                        'transaction_read_only', 'tx_read_only');
