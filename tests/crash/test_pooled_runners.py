@@ -76,7 +76,7 @@ def test_one_works_and_the_next_goes_on(
     rounds: int,
 ) -> None:
     waits: dict[str, list[float]] = {"of this machine": [], "of another": []}
-    pooler = pooled_postgres("transaction", default_pool_size="4")
+    pooler = pooled_postgres("transaction")
     for number in range(max(2, rounds // 5)):
         place = tmp_path / str(number)
         place.mkdir()
@@ -101,7 +101,7 @@ def one_round(
     """Seconds from the kill to the end of the next run; None where both had ended before."""
     table = files_table(database, 400, days=80, archived_days=2)
     settings = make_archive(database, place / "out")
-    config = write_config(behind(pooler, settings), place / "config.yaml")
+    config = write_config(behind(pooler, settings, direct=False), place / "config.yaml")
     before = shown(pooler, database)
     runners = [start_runner(config) for _ in range(2)]
     killed = kill_the_holder(database, runners)
