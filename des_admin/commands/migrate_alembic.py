@@ -64,7 +64,7 @@ def _run(context: Context, options: Namespace) -> None:
     from alembic.config import CommandLine
     from alembic.util import CommandError
 
-    from des_core.migration.environment import ACTOR, SETTINGS
+    from des_core.migration.environment import ACTOR, SETTINGS, in_alembic_words
     from des_core.migration.operations.versions import alembic_config
 
     options.raiseerr = True
@@ -74,6 +74,7 @@ def _run(context: Context, options: Namespace) -> None:
     try:
         CommandLine(prog="des-admin migrate alembic").run_cmd(config, options)
     except CommandError as exc:
-        if isinstance(exc.__cause__, DesError):
-            raise exc.__cause__ from None
+        if isinstance(refused := exc.__cause__, DesError):
+            refused.hint = refused.hint and in_alembic_words(refused.hint)
+            raise refused from None
         raise UsageError(str(exc), hint="see: des-admin migrate alembic history") from exc

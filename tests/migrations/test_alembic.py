@@ -107,6 +107,19 @@ def test_one_step_back_and_a_partial_way_back_are_understood(
     assert versions(database) == ["0001_ledger"]
 
 
+def test_one_step_back_where_both_branches_have_a_head(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """Alembic calls this ambiguous; here the newest revision goes, and nothing is said of it."""
+    files_table(database, 20, days=2, archived_days=1, files=False)
+    upgrade(settings_for(database))
+    assert versions(database) == ["0002_created_at_index", "0003_watermark"]
+    done = alembic(database, tmp_path, "downgrade", "-1")
+    assert done.returncode == 0, done.stdout
+    assert versions(database) == ["0001_ledger", "0002_created_at_index"]
+    assert "Warning" not in done.stderr
+
+
 def test_below_the_ledger_only_when_asked(
     database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
 ) -> None:

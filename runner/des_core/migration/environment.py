@@ -6,6 +6,7 @@ the heads of both as of one. Refusals leave as Alembic's own error, in one line 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,11 +77,11 @@ def _as_alembic_error() -> Iterator[None]:
     except DesError as exc:
         facts = ", ".join(f"{name}: {value}" for name, value in exc.facts.items())
         parts = [exc.message, *([f"({facts})"] if facts else [])]
-        hint = f" – {_in_alembic_words(exc.hint)}" if exc.hint else ""
+        hint = f" – {in_alembic_words(exc.hint)}" if exc.hint else ""
         raise CommandError(" ".join(" ".join(parts).split()) + hint) from exc
 
 
-def _in_alembic_words(hint: str) -> str:
+def in_alembic_words(hint: str) -> str:
     """The options that have another name here."""
     for option, argument in (("--backup NAME", "-x backup=NAME"), ("--seed-at ", "-x seed_at=")):
         hint = hint.replace(option, argument)
@@ -113,7 +114,10 @@ def shown_heads(heads: frozenset[str]) -> tuple[str, ...]:
 def _steps(context: EnvironmentContext, heads: tuple[str, ...]) -> list[Any]:
     """What the command asks Alembic for, as Alembic's own steps."""
     alembic_context = context.get_context()
-    steps: list[Any] = list(alembic_context.opts["fn"](heads, alembic_context))
+    with warnings.catch_warnings():
+        # Of two heads it would be ambiguous which one `-1` takes back; ours come newest first.
+        warnings.filterwarnings("ignore", "downgrade -1 from multiple heads", UserWarning)
+        steps: list[Any] = list(alembic_context.opts["fn"](heads, alembic_context))
     if any(not hasattr(step, "revision") for step in steps):
         raise UsageError(
             "`alembic stamp` would claim what was not done",
