@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from des_core.basics.errors import ExitCode
+from des_core.records import Reason
 from support.pages.documents import COMMENT
 from support.pages.outputs import Dress, fits, shortened
 
@@ -24,6 +25,16 @@ def exit_codes(path: Path) -> list[int]:
 @pytest.mark.parametrize("path", [RUNBOOK, CARD], ids=lambda path: path.name)
 def test_every_exit_code_has_its_first_step(path: Path) -> None:
     assert exit_codes(path) == [code.value for code in ExitCode]
+
+
+def test_every_reason_has_a_row_that_says_what_to_do() -> None:
+    """A row may name several reasons; docs/metrics.md has the cause of each."""
+    page = (ROOT / "docs" / "runbook" / "alerts.md").read_text(encoding="utf-8")
+    first_cells = re.findall(r"^\| ([^|]+) \|", page, re.M)
+    named = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
+    assert set(Reason) <= named
+    causes = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    assert [reason for reason in Reason if f"`{reason}`" not in causes] == []
 
 
 def test_the_first_alert_is_on_the_first_screen() -> None:
