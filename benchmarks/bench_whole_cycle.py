@@ -54,7 +54,7 @@ def make_project(place: Path, paths: list[str], sizes: list[int], rows: int) -> 
     config = place / "des-admin.yaml"
     tree = {
         "database": {"url": f"sqlite:///{place / 'files.db'}"},
-        "packer": {"output_dir": str(place / "shards")},
+        "packer": {"output_dir": str(place / "shards"), "source_roots": ["/"]},
     }
     config.write_text(yaml.safe_dump(tree))
     des_admin(config, "migrate", "up", "--yes", "--quiet")
