@@ -95,6 +95,7 @@ def spoil_failure(**fields: object) -> Callable[[dict[str, Any]], object]:
         spoil_outcome(files_out=1),
         spoil_outcome(files_present=3),
         spoil_outcome(bigfiles=["../x"]),
+        spoil_outcome(dictionaries=["../x"]),
         spoil_outcome(shards={}),
         spoil_failure(uid="u9"),
         spoil_failure(created_us=7),

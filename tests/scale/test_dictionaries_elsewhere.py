@@ -1,5 +1,6 @@
 """Dictionaries in a bucket, and on the workers of a Dask cluster."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,6 +84,10 @@ def test_a_dask_cluster_packs_with_the_runners_dictionary(
     by_one, by_cluster = (archive_bytes(tmp_path / name) for name in ("here", "there"))
     assert sum(name.startswith("_dictionaries") for name in by_one) == 4
     assert shards_only(by_cluster) == shards_only(by_one)
+    for database in (here, there):
+        slices = database.rows("SELECT versions FROM des_archive_slice")
+        named = [json.loads(versions).get("dictionaries", []) for (versions,) in slices]
+        assert sum(map(len, named)) == 2, "ledger and manifests name them"
 
 
 def make_archive_of(

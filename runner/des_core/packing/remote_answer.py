@@ -18,6 +18,7 @@ from des_core.packing.pack_worker import Reply
 from des_core.packing.row_spool import decode_rows
 from des_core.packing.tasks import ShardTask, TaskOutcome
 from des_core.records import FileFailure, Reason, ShardRecord
+from des_core.shard_io.dictionaries import is_dictionary_name
 from des_core.shard_io.layout import SHA256_HEX
 
 MAX_ANSWER_BYTES = 1 << 28
@@ -80,6 +81,7 @@ def _outcome(tree: Any) -> TaskOutcome:
         bytes_in=_number(tree["bytes_in"]),
         failures=tuple(_failure(item) for item in _list(tree["failures"])),
         bigfiles=tuple(_hash(item) for item in _list(tree["bigfiles"])),
+        dictionaries=tuple(_dictionary(item) for item in _list(tree["dictionaries"])),
     )
     if outcome.files_present > outcome.files_out:
         raise ValueError("more files were there than there are")
@@ -113,6 +115,13 @@ def _shard(tree: Any) -> ShardRecord:
     if said is None or (said.day, said.bucket, said.part) != (shard.day, shard.bucket, shard.part):
         raise ValueError("a shard whose name says another day, bucket or part")
     return shard
+
+
+def _dictionary(value: Any) -> str:
+    name = _text(value)
+    if not is_dictionary_name(name):
+        raise ValueError("not the name of a dictionary")
+    return name
 
 
 def _failure(tree: Any) -> FileFailure:

@@ -13,6 +13,7 @@ from des_core.basics.errors import StorageError
 from des_core.packing.tasks import TaskOutcome
 from des_core.records import Reason, ShardRecord
 from des_core.shard_io.bigfiles import big_file_name
+from des_core.shard_io.dictionaries import copies_of
 from des_core.storage.directory import Storage
 
 
@@ -29,9 +30,10 @@ class RemoteClaims:
         for outcome in outcomes:
             if worker not in self._trusted:
                 self._check_shards(worker, outcome.shards)
-            for sha256 in outcome.bigfiles:
-                if self._is_cheap:
-                    self._expect(worker, big_file_name(sha256))
+            if self._is_cheap:
+                needed = [copies_of(name)[0] for name in outcome.dictionaries]
+                for name in (*map(big_file_name, outcome.bigfiles), *needed):
+                    self._expect(worker, name)
             self._check_missing(worker, outcome)
             if outcome.shards and not self._is_cheap:
                 self._trusted.add(worker)

@@ -105,6 +105,7 @@ FORGED = {
     "shard is a list": {"shards": [[]]},
     "shards are text": {"shards": "none"},
     "big file that climbs": {"bigfiles": ["../../etc/passwd"]},
+    "dictionary that climbs": {"dictionaries": ["../../etc/passwd"]},
     "bits are many": {"n_bits": 60},
     "kind that climbs": {"kind": "../x"},
     "window upside down": {"window_end": "2024-02-01 00:00:00.000000"},
