@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_S = 0.05
-PEER_PACKAGES = {"zstd": "zstd", "mksquashfs": "squashfs-tools", "tar": "tar"}
+PEER_PACKAGES = {"mksquashfs": "squashfs-tools", "borg": "borgbackup"}
 
 
 @dataclass(frozen=True)

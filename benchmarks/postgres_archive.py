@@ -76,7 +76,9 @@ class PostgresArchive:
             connection.autocommit = True
             connection.execute("VACUUM ANALYZE files")
         config = self._place / "template.yaml"
-        self._write_config(config, self._template, self._place)
+        output = self._place / "template"
+        output.mkdir()
+        self._write_config(config, self._template, output)
         if migrated:
             des_admin(config, "migrate", "up", "--yes", "--quiet")
 
@@ -104,7 +106,7 @@ class PostgresArchive:
     def _write_config(self, path: Path, database: str, output: Path) -> None:
         tree = {
             "database": {"url": self.server.url(database)},
-            "packer": {"output_dir": str(output)},
+            "packer": {"output_dir": str(output), "source_roots": [str(self._place / "source")]},
         }
         path.write_text(yaml.safe_dump(tree))
 

@@ -1,0 +1,262 @@
+"""Real corpora: a cycle against backup tools and archivers, with size, time, and one file back.
+
+What each peer does not do. `restic` and `borg` read no database; they chunk and deduplicate, and
+`borg` syncs its repository. `mksquashfs` and SQLite's archive read no database and verify nothing;
+squashfs syncs nothing. `tar` piped into `zstd` reads no database, syncs and verifies nothing, and
+gives one file back only by reading all before it. A cycle reads rows from PostgreSQL, syncs shards
+and ledger, reads back and decodes each entry, and finds a file by its uid and time.
+
+The corpora are those of a Debian machine (documents, Python, pictures, as far as they are there),
+and made-up ones: JSON of about a kilobyte, and mails that quote each other.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from bench_packing import CYCLE, HEADER, SQUASHFS, TAR, Field
+from harness import (
+    Claim,
+    Contest,
+    SourceFile,
+    describe_machine,
+    present_peers,
+    print_claims,
+    print_table,
+    run_shell,
+    scratch_directory,
+)
+from postgres_archive import FIRST_DAY, PostgresArchive, postgres_archive, run_program
+
+RESTIC, BORG, SQLAR = "restic backup", "borg create", "sqlite3 -A"
+PICTURES = (".png", ".jpg", ".jpeg", ".gif")
+TARGETS = {TAR: 1.5, SQUASHFS: 0.8, RESTIC: 1 / 3, BORG: 1 / 3}
+GETS = 5
+SECRET = {**os.environ, "RESTIC_PASSWORD": "benchmark"}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """How a peer makes its archive of `source`, and gives one file back."""
+
+    program: str
+    archive: str
+    pack: str
+    get: str
+    begin: str = "true"
+
+
+PEERS = {
+    TAR: Peer(
+        "zstd",
+        "out.tar.zst",
+        "tar -cf - source | zstd -q -3 -T0 -o out.tar.zst",
+        "zstd -dc out.tar.zst | tar -xOf - 'source/{inner}' >/dev/null",
+    ),
+    SQUASHFS: Peer(
+        "mksquashfs",
+        "out.sqfs",
+        "mksquashfs source out.sqfs -comp zstd -Xcompression-level 3 -quiet -no-progress"
+        " >/dev/null",
+        "unsquashfs -cat out.sqfs '{inner}' >/dev/null",
+    ),
+    RESTIC: Peer(
+        "restic",
+        "out.restic",
+        "restic -q -r out.restic backup source",
+        "restic -q -r out.restic dump latest '/{place}/source/{inner}' >/dev/null",
+        "restic -q -r out.restic init >/dev/null",
+    ),
+    BORG: Peer(
+        "borg",
+        "out.borg",
+        "borg create -C zstd,3 out.borg::one source",
+        "borg extract --stdout out.borg::one 'source/{inner}' >/dev/null",
+        "borg init -e none out.borg",
+    ),
+    SQLAR: Peer(
+        "sqlite3",
+        "out.sqlar",
+        "sqlite3 out.sqlar -A -c source",
+        "sqlite3 out.sqlar -A -x 'source/{inner}'",
+    ),
+}
+
+
+def files_below(root: Path, most: int, endings: tuple[str, ...] = ()) -> Iterator[bytes]:
+    """Contents of regular files in the order of their paths."""
+    found = 0
+    for directory, below, names in os.walk(root):
+        below.sort()
+        for name in sorted(names):
+            path = Path(directory, name)
+            if path.is_symlink() or not path.is_file() or not os.access(path, os.R_OK):
+                continue
+            if endings and path.suffix.lower() not in endings:
+                continue
+            yield path.read_bytes()
+            found += 1
+            if found == most:
+                return
+
+
+def made_up_json(most: int) -> Iterator[bytes]:
+    for number in range(most):
+        chance = random.Random(number)
+        lines = [
+            {"sku": f"S{chance.randrange(10**6)}", "count": chance.randrange(1, 9), "unit": "piece"}
+            for _ in range(chance.randrange(8, 24))
+        ]
+        order = {"order": chance.getrandbits(48), "state": "delivered", "currency": "EUR"}
+        yield json.dumps({**order, "lines": lines}, indent=1).encode()
+
+
+def made_up_mails(most: int) -> Iterator[bytes]:
+    chance = random.Random(7)
+    words = ["".join(chance.choices("etaoinshrdlu", k=chance.randrange(2, 9))) for _ in range(2000)]
+    quoted = ""
+    for number in range(most):
+        text = " ".join(chance.choices(words, k=chance.randrange(40, 400)))
+        head = f"Message-ID: <{chance.getrandbits(64):x}@example.org>\nSubject: order {number}\n\n"
+        mail = head + text + "\n" + "".join(f"> {line}\n" for line in quoted.splitlines()[-12:])
+        quoted = mail
+        yield mail.encode()
+
+
+CORPORA: dict[str, Callable[[int], Iterator[bytes]]] = {
+    "documents": partial(files_below, Path("/usr/share/doc")),
+    "python": partial(files_below, Path("/usr/lib/python3")),
+    "pictures": lambda most: files_below(Path("/usr"), most, PICTURES),
+    "json": made_up_json,
+    "mails": made_up_mails,
+}
+
+
+def write_corpus(contents: Iterator[bytes], root: Path) -> list[SourceFile]:
+    """The same bytes under names of ours, a thousand in each directory."""
+    files = []
+    for number, content in enumerate(contents):
+        directory = root / f"{number // 1000:04d}"
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / f"{number:07d}"
+        path.write_bytes(content)
+        files.append(SourceFile(f"f-{number:07d}", str(path), len(content)))
+    return files
+
+
+class Archives(Field):
+    """A field that also measures, the first time: bytes stored, and the time of one file back."""
+
+    def __init__(self, archive: PostgresArchive, place: Path, files: list[SourceFile]) -> None:
+        super().__init__(archive, place, files)
+        self.sizes: dict[str, int] = {}
+        self.gets: dict[str, float] = {}
+        self._last = CYCLE
+
+    def prepare(self) -> None:
+        super().prepare()
+        for peer in present():
+            self._shell(PEERS[peer].begin)
+
+    def pack(self, name: str) -> None:
+        self._last = name
+        if name == CYCLE:
+            self.run_cycle()
+        else:
+            self._shell(PEERS[name].pack)
+
+    def clean(self) -> None:
+        if self._last not in self.sizes:
+            self.sizes[self._last] = self._stored()
+            self.gets[self._last] = statistics.median(self._get(n) for n in range(GETS))
+        super().clean()
+        run_shell("rm -rf out.*", self.place)
+
+    def _stored(self) -> int:
+        if self._last == CYCLE:
+            stored = Path(self.copy.output) if self.copy else self.place
+        else:
+            stored = self.place / PEERS[self._last].archive
+        return sum(path.stat().st_size for path in (stored, *stored.rglob("*")) if path.is_file())
+
+    def _get(self, number: int) -> float:
+        at = (number + 1) * len(self.files) // (GETS + 1)
+        file = self.files[at]
+        started = time.perf_counter()
+        if self._last == CYCLE and self.copy is not None:
+            moment = FIRST_DAY + timedelta(days=1) / (len(self.files) + 1) * (at + 1)
+            options = ["--created-at", moment.isoformat(), "--to", str(self.place / "one")]
+            place = ["--output-dir", str(self.copy.output), "--force"]
+            run_program("des_admin.retriever_cli", "get", file.uid, *options, *place)
+        else:
+            inner = str(Path(file.path).relative_to(self.place / "source"))
+            place_name = str(self.place).lstrip("/")
+            self._shell(PEERS[self._last].get.format(inner=inner, place=place_name))
+        return time.perf_counter() - started
+
+    def _shell(self, command: str) -> None:
+        subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command], cwd=self.place, env=SECRET, check=True
+        )
+
+
+def present() -> list[str]:
+    """The peers that are installed."""
+    return [name for name, peer in PEERS.items() if shutil.which(peer.program)]
+
+
+def compare(name: str, most: int, rounds: int) -> list[Claim]:
+    """One corpus: its table, and what became of the claims."""
+    with scratch_directory(name) as place, postgres_archive(place) as archive:
+        files = write_corpus(CORPORA[name](most), place / "source")
+        if not files:
+            print(f"no files here for {name}")
+            return []
+        archive.fill(files)
+        field, contest = Archives(archive, place, files), Contest(rounds)
+        contestants = {each: partial(field.pack, each) for each in (CYCLE, *present())}
+        contest.run(contestants, field.clean, field.prepare, archive.processor_s)
+    content = sum(file.size for file in files)
+    rows = [
+        [*row, f"{field.sizes[row[0]] / content:.3f}", f"{field.gets[row[0]]:.2f} s"]
+        for row in contest.rows(CYCLE)
+    ]
+    seconds = contest.median(CYCLE)
+    speed = f"{len(files) / seconds:,.0f} files/s"
+    title = f"{name}: {len(files):,} files, {content / 1e6:,.0f} MB; {speed}"
+    print_table(title, [*HEADER, "stored", "one file back"], rows)
+    return [
+        Claim(f"{name}: time of {peer}", contest.ratio(CYCLE, peer), target)
+        for peer, target in TARGETS.items()
+        if peer in contest.times
+    ]
+
+
+def main() -> None:
+    """Print a table for each corpus, then the claims."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--most", type=int, default=20_000, help="files of a corpus, at most")
+    parser.add_argument("--only", choices=sorted(CORPORA))
+    options = parser.parse_args()
+    print(f"## Corpora\n\n{describe_machine()}; medians of {options.rounds}, warm cache.")
+    present_peers("tar", *(peer.program for peer in PEERS.values()))
+    claims: list[Claim] = []
+    for name in CORPORA:
+        if options.only in (None, name):
+            claims += compare(name, options.most, options.rounds)
+    print_claims(claims)
+
+
+if __name__ == "__main__":
+    main()
