@@ -33,7 +33,6 @@ from harness import (
     present_peers,
     print_claims,
     print_table,
-    run_shell,
     scratch_directory,
 )
 from postgres_archive import FIRST_DAY, PostgresArchive, postgres_archive, run_program
@@ -74,7 +73,7 @@ PEERS = {
         "restic",
         "out.restic",
         "restic -q -r out.restic backup source",
-        "restic -q -r out.restic dump latest '/{place}/source/{inner}' >/dev/null",
+        "restic -q -r out.restic dump latest '/source/{inner}' >/dev/null",
         "restic -q -r out.restic init >/dev/null",
     ),
     BORG: Peer(
@@ -180,7 +179,6 @@ class Archives(Field):
             self.sizes[self._last] = self._stored()
             self.gets[self._last] = statistics.median(self._get(n) for n in range(GETS))
         super().clean()
-        run_shell("rm -rf out.*", self.place)
 
     def _stored(self) -> int:
         if self._last == CYCLE:
@@ -200,8 +198,7 @@ class Archives(Field):
             run_program("des_admin.retriever_cli", "get", file.uid, *options, *place)
         else:
             inner = str(Path(file.path).relative_to(self.place / "source"))
-            place_name = str(self.place).lstrip("/")
-            self._shell(PEERS[self._last].get.format(inner=inner, place=place_name))
+            self._shell(PEERS[self._last].get.format(inner=inner))
         return time.perf_counter() - started
 
     def _shell(self, command: str) -> None:

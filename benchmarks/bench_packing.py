@@ -59,7 +59,7 @@ class Field:
 
     def clean(self) -> None:
         self._stack.close()
-        run_shell("rm -f out.*", self.place)
+        run_shell("rm -rf out.*", self.place)
 
     def run_cycle(self) -> None:
         if self.copy is None:
