@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from des_admin.context import Context
 from des_admin.render.activity import Work, watch_work
-from des_admin.render.values import count, utc
+from des_admin.render.values import utc
+from des_core.basics.wording import numbered
 
 if TYPE_CHECKING:
     from des_core.ledger.exception_edits import ExceptionFilter
@@ -67,7 +68,7 @@ class _Narrator:
         if event.kind == "reconnecting":
             self.context.warn(f"cannot go on, trying again: {event.message}")
         elif event.kind == "retry_started":
-            self.work.tell(f"trying {count(event.files_total)} exceptions again")
+            self.work.tell(f"trying {numbered(event.files_total, 'exception')} again")
         elif event.kind == "slice_started" and event.window is not None:
             self.work.tell(f"packing up to {utc(event.window.end)}")
         elif event.kind == "files_packed":

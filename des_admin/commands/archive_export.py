@@ -21,6 +21,7 @@ from des_admin.commands.archive_files import FILE_MODE, file_name_of, write_file
 from des_admin.context import Context
 from des_core.basics.errors import CheckFailed, DamagedShard, DesError, Refused, UsageError
 from des_core.basics.routing import parse_shard_name
+from des_core.basics.wording import numbered
 from des_core.reading.retriever import Retriever, StoredFile
 
 # An entry up to this size is decoded as a whole before its tar header is written.
@@ -105,7 +106,9 @@ def export_to_directory(
             "damaged": exported.damaged,
             "refused": exported.refused,
         },
-        lambda out: out.print(f"{exported.files:,} files of {len(shards):,} shards are in {to}"),
+        lambda out: out.print(
+            f"{numbered(exported.files, 'file')} of {numbered(len(shards), 'shard')}: in {to}"
+        ),
     )
     exported.raise_first()
 
@@ -131,7 +134,7 @@ def export_as_tar(context: Context, retriever: Retriever, shards: list[str]) -> 
         out.write(_member(INCOMPLETE, size=1).tobuf(tarfile.PAX_FORMAT))
         raise exported.damage
     tar.close()
-    context.say(f"{exported.files:,} files of {len(shards):,} shards")
+    context.say(f"{numbered(exported.files, 'file')} of {numbered(len(shards), 'shard')}")
 
 
 def _files(retriever: Retriever, shards: list[str], exported: Exported) -> Iterator[_Entry]:

@@ -11,8 +11,9 @@ from des_admin.commands.backup import DirectoryOption, WhichOption, app
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import Column, print_table
-from des_admin.render.values import numbered, size, utc
+from des_admin.render.values import size, utc
 from des_core.basics.errors import CheckFailed, UsageError
+from des_core.basics.wording import numbered
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -12,6 +12,7 @@ import typer
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_core.basics.errors import UsageError
+from des_core.basics.wording import numbered
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +25,7 @@ def register(root: typer.Typer) -> None:
         epilog=examples(
             "des-admin demo",
             "des-admin demo --keep",
-            note="Takes less than a minute and some 200 MB of disk. Touches nothing of yours: it "
+            note="Takes about a minute and some 200 MB of disk. Touches nothing of yours: it "
             "works in a directory of its own, on SQLite, and reads no configuration.",
         )
     )(demo)
@@ -86,7 +87,9 @@ def _finish(context: Context, played: Played, *, is_kept: bool) -> None:
         out.print("The whole way, there and back", style="bold cyan")
         for step in played.steps:
             out.print(f"  {step.seconds:5.1f} s  {step.command}")
-        out.print(f"  {played.duration_s:5.1f} s  in all, the making of {played.files:,} files too")
+        out.print(
+            f"  {played.duration_s:5.1f} s  in all, and {numbered(played.files, 'file')} made"
+        )
         out.print()
         out.print("Where to look next", style="bold cyan")
         if is_kept:

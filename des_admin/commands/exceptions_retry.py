@@ -15,8 +15,9 @@ from des_admin.commands.exceptions import (
 )
 from des_admin.context import Context
 from des_admin.help_text import examples
-from des_admin.render.values import count, numbered
+from des_admin.render.values import count
 from des_core.basics.errors import ExitCode
+from des_core.basics.wording import numbered
 
 if TYPE_CHECKING:
     from des_core.ledger.exception_edits import ExceptionFilter

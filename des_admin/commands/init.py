@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from des_admin.context import Context
 from des_admin.help_text import examples
-from des_core.basics.errors import ConfigError, Refused
+from des_core.basics.errors import ConfigError, DesError, Refused
 from des_core.basics.object_config import is_object_url
+
+if TYPE_CHECKING:
+    from des_admin.config_questions import Answers, Questions
 
 EPILOG = examples(
     "des-admin init",
@@ -63,7 +66,7 @@ def init(
     ] = True,
 ) -> None:
     """Write a configuration file. On a terminal it asks for what no option says."""
-    from des_admin.config_questions import Answers, ask_missing
+    from des_admin.config_questions import Answers, Questions
     from des_admin.config_template import render_config, write_config
     from des_core.settings.config_file import load_settings
 
@@ -72,27 +75,45 @@ def init(
     if not force:
         _require_absent(target)
     roots = tuple(source_root or ())
-    answers = ask_missing(context, Answers(url, config_url, table, output_dir, roots, lag_days))
-    text = render_config(answers)
-    if check:
-        _try_out(context, text, target)
-    write_config(target, text)
+    questions = Questions(context, Answers(url, config_url, table, output_dir, roots, lag_days))
+    answers, check = _tried(context, questions, target, check=check)
+    write_config(target, render_config(answers))
     load_settings(target, env=context.env if check else _Anything(context.env))
     if not answers.source_roots:
         context.warn(NO_ROOTS)
     context.emit(
         "init",
         {"file": target.absolute(), "checked": check},
-        lambda out: out.print(f"written: {target}"),
+        lambda out: out.print(f"written: {target}{'' if check else ', untried'}"),
     )
     context.say("next: des-admin doctor, then: des-admin migrate plan")
+
+
+def _tried(
+    context: Context, questions: Questions, target: Path, *, check: bool
+) -> tuple[Answers, bool]:
+    """The answers, asked again where they fail, and whether they were tried in the end."""
+    from des_admin.config_template import render_config
+
+    answers = questions.answers()
+    while check:
+        try:
+            _try_out(context, render_config(answers), target)
+            break
+        except DesError as exc:
+            if not (questions.are_asked and context.prompts.somebody_is_there):
+                raise
+            check = not questions.write_untried(str(exc))
+            if check:
+                answers = questions.answers()
+    return answers, check
 
 
 def _require_absent(target: Path) -> None:
     if target.exists():
         raise Refused(
             "the file is there already: nothing was changed",
-            hint="look at it: des-admin config show; replace it: des-admin init --force",
+            hint="read it, or replace it: des-admin init --force",
             file=str(target),
         )
 

@@ -12,6 +12,7 @@ from des_admin.help_text import examples
 from des_admin.render.tables import Column, print_facts, print_table
 from des_admin.render.values import count, utc
 from des_core.basics.errors import CheckFailed
+from des_core.basics.wording import numbered
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,7 +66,7 @@ def rebuild(
     if plan.slices and not dry_run:
         if not context.wants_json:
             _draw(context.talk, plan)
-        context.prompts.confirm(f"Add {plan.shards:,} shards to the ledger?", yes=yes)
+        context.prompts.confirm(f"Add {numbered(plan.shards, 'shard')} to the ledger?", yes=yes)
         execute_rebuild(config, plan, actor=context.actor, run_id=uuid4().hex)
         done = True
     context.emit("ledger-rebuild", _payload(plan, done=done), lambda out: _draw(out, plan))
@@ -154,8 +155,8 @@ def _draw(out: Console, plan: RebuildPlan) -> None:
     print_facts(
         out,
         [
-            ("in the ledger", f"{count(plan.known)} shards"),
-            ("to add", f"{count(plan.shards)} shards with {count(plan.files)} files"),
+            ("in the ledger", f"{numbered(plan.known, 'shard')}"),
+            ("to add", f"{numbered(plan.shards, 'shard')} with {numbered(plan.files, 'file')}"),
             ("in manifests, not there", count(len(plan.missing))),
             ("windows reach to", utc(plan.manifests_end)),
         ],

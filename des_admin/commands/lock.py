@@ -9,7 +9,8 @@ import typer
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import Column, print_table
-from des_admin.render.values import numbered, utc
+from des_admin.render.values import utc
+from des_core.basics.wording import numbered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from des_admin.context import Context
 from des_admin.render.plan import print_plan, summary
-from des_admin.render.values import count, duration, numbered
+from des_admin.render.values import count, duration
 from des_core.basics.errors import UsageError
+from des_core.basics.wording import numbered
 from des_core.ledger.revisions import Direction
 
 if TYPE_CHECKING:

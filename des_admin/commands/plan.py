@@ -12,6 +12,7 @@ from des_admin.help_text import examples
 from des_admin.render.tables import print_facts
 from des_admin.render.values import count, duration, share, size
 from des_core.basics.object_config import is_object_url
+from des_core.basics.wording import numbered
 
 if TYPE_CHECKING:
     from des_core.progress.capacity import Capacity, Prices
@@ -183,7 +184,7 @@ def facts(found: Capacity, prices: Prices) -> list[tuple[str, object]]:
         ("database", f"{count(round(found.rows_read_per_s))} rows/s read while packing"),
         (
             "ledger",
-            f"{count(found.ledger_rows_per_day)} rows a day, "
+            f"{numbered(found.ledger_rows_per_day, 'row')} a day, "
             f"{size(found.ledger_bytes_per_year)} a year",
         ),
         (

@@ -68,6 +68,7 @@ def progress(
 ) -> None:
     """Show watermark, target, what waits, what is archived, exceptions, rates and time left."""
     from des_core.ledger.archive_table import require_same_table
+    from des_core.ledger.retired import require_not_retired
     from des_core.rows.reader import SourceReader
 
     context = Context.of(ctx)
@@ -75,6 +76,7 @@ def progress(
     if watch and form is Format.HTML:
         raise UsageError("--watch shows a report again and again: not with --format html")
     source = SourceReader(context.source, context.settings.database)
+    require_not_retired(context.config_database)
     require_same_table(context.source, context.settings.database.table, context.config_database)
     report = _Report(context, source, form, exact=exact, daily=daily, days=days)
     if watch:

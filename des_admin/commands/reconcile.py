@@ -11,8 +11,9 @@ import typer
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import Column, print_table
-from des_admin.render.values import count, numbered, utc
+from des_admin.render.values import count, utc
 from des_core.basics.errors import CheckFailed, ExitCode, UsageError
+from des_core.basics.wording import numbered, one_or_many
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -104,9 +105,10 @@ def _judge(report: RecheckReport, recorded: int, accepted: int) -> None:
     late, gone = report.late - recorded, report.gone - accepted
     problems = []
     if late > 0:
-        problems.append(f"{late:,} rows below the watermark were never packed")
+        problems.append(f"{numbered(late, 'row')} below the watermark never packed")
     if gone > 0:
-        problems.append(f"{gone:,} rows that the ledger accounts for are gone from the table")
+        are = one_or_many(gone, "is", "are")
+        problems.append(f"{numbered(gone, 'row')} of the ledger {are} gone from the table")
     if not problems:
         return
     hint = "des-admin reconcile --record makes them exceptions; then: des-admin run"
@@ -148,7 +150,7 @@ def _compare(context: Context, request: _Request) -> tuple[RecheckReport, int, i
             recorded = rechecking.record_late(archive, report, stop=stop)
         if request.accept_because and report.gone:
             context.prompts.confirm(
-                f"Accept that {numbered(report.gone, 'row')} are gone from files?", yes=request.yes
+                f"Accept as gone from files: {numbered(report.gone, 'row')}?", yes=request.yes
             )
             accepted = rechecking.accept_gone(
                 archive, report, actor=context.actor, reason=request.accept_because
@@ -191,7 +193,7 @@ def _emit(context: Context, report: RecheckReport, recorded: int, accepted: int)
         if recorded:
             out.print(f"{count(recorded)} late rows are exceptions now; next: des-admin run")
         elif accepted:
-            out.print(f"accepted: {count(accepted)} rows are gone")
+            out.print(f"accepted: {numbered(accepted, 'row')} gone")
         else:
             _draw(out, report)
 

@@ -12,8 +12,9 @@ from des_admin.help_text import examples
 from des_admin.options import seconds
 from des_admin.render.json import plain
 from des_admin.render.tables import print_facts
-from des_admin.render.values import count, duration, numbered, size, utc
+from des_admin.render.values import count, duration, size, utc
 from des_core.basics.errors import ExitCode
+from des_core.basics.wording import numbered
 
 if TYPE_CHECKING:
     from watermark_orchestrator.cycle import CyclePlan, CycleReport
@@ -190,7 +191,7 @@ def plan_facts(plan: CyclePlan) -> list[tuple[str, object]]:
     window = plan.window
     facts: list[tuple[str, object]] = [
         ("window", f"after {utc(window.start)}, up to {utc(window.end)}"),
-        ("lag", f"{plan.lag_days} days"),
+        ("lag", numbered(plan.lag_days, "day")),
         ("slices", count(plan.slices)),
         ("files", f"{count(plan.pending.files)}, {size(plan.pending.size_bytes)}"),
     ]
@@ -202,8 +203,9 @@ def plan_facts(plan: CyclePlan) -> list[tuple[str, object]]:
     if plan.held_back_by is not None:
         facts.append(("held back", f"by a transaction open since {utc(plan.held_back_by)}"))
     if plan.hidden_sessions:
-        words = "are hidden from this user (grant pg_read_all_stats or PROCESS)"
-        facts.append(("caution", f"{count(plan.hidden_sessions)} sessions {words}"))
+        hidden = numbered(plan.hidden_sessions, "session")
+        words = f"hidden from this user: {hidden} (grant pg_read_all_stats or PROCESS)"
+        facts.append(("caution", words))
     return facts
 
 
@@ -212,7 +214,7 @@ def report_facts(report: CycleReport) -> list[tuple[str, object]]:
     rate = round(report.files_out / report.duration_s) if report.duration_s > 0 else 0
     facts: list[tuple[str, object]] = [
         ("watermark", utc(report.watermark)),
-        ("packed", f"{count(report.files_out)} files in {numbered(report.slices, 'slice')}"),
+        ("packed", f"{numbered(report.files_out, 'file')} in {numbered(report.slices, 'slice')}"),
         (
             "shards",
             f"{count(report.shards)}, {size(report.bytes_out)} for {size(report.bytes_in)}",

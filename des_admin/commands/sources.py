@@ -11,6 +11,7 @@ from des_admin.help_text import examples
 from des_admin.render.tables import print_facts
 from des_admin.render.values import count, size, utc
 from des_core.basics.errors import DamagedData
+from des_core.basics.wording import numbered
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -124,8 +125,8 @@ def _emit(context: Context, plan: DeletionPlan, report: DeletionReport, *, dry_r
     def draw(out: Console) -> None:
         verb = "would delete" if dry_run else "deleted"
         out.print(
-            f"{verb} {count(report.files)} sources, {size(report.size_bytes)}, "
-            f"of {count(report.shards)} shards; {count(report.gone)} were gone already"
+            f"{verb} {numbered(report.files, 'source')}, {size(report.size_bytes)}, "
+            f"of {numbered(report.shards, 'shard')}; {count(report.gone)} were gone already"
         )
         for reason, files in sorted(report.kept.items()):
             out.print(f"kept {count(files)}: {reason}")

@@ -9,7 +9,8 @@ import typer
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import print_facts
-from des_admin.render.values import count, duration, utc
+from des_admin.render.values import duration, utc
+from des_core.basics.wording import numbered
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +31,7 @@ def register(root: typer.Typer) -> None:
 def status(ctx: typer.Context) -> None:
     """Say in a few lines how it stands, and what to do next."""
     from des_core.ledger.archive_table import require_same_table
+    from des_core.ledger.retired import require_not_retired
     from des_core.locks.lock import lock_holder
     from des_core.progress.now import read_progress
     from des_core.rows.reader import SourceReader
@@ -37,6 +39,7 @@ def status(ctx: typer.Context) -> None:
     context = Context.of(ctx)
     config, settings = context.config_database, context.settings
     source = SourceReader(context.source, settings.database)
+    require_not_retired(config)
     require_same_table(context.source, settings.database.table, config)
     progress = read_progress(config, source)
     holder = lock_holder(config)
@@ -65,8 +68,8 @@ def _draw(out: Console, progress: Progress, holder: str | None) -> None:
     facts = [
         ("archived until", utc(progress.watermark.archived_until)),
         ("behind", standing(progress)),
-        ("waiting", f"{count(progress.pending.files)} files"),
-        ("not packed", f"{count(progress.not_packed)} files (des-admin exceptions list)"),
+        ("waiting", f"{numbered(progress.pending.files, 'file')}"),
+        ("not packed", f"{numbered(progress.not_packed, 'file')} (des-admin exceptions list)"),
         ("last packed", since),
         ("at work", holder or "nobody"),
     ]

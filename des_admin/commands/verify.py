@@ -14,8 +14,9 @@ import typer
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import Column, print_table
-from des_admin.render.values import count, numbered, size
+from des_admin.render.values import count, size
 from des_core.basics.errors import CheckFailed, DamagedData, UsageError
+from des_core.basics.wording import numbered
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -210,8 +211,9 @@ def _draw(out: Console, report: VerifyReport, repaired: RepairReport | None) -> 
         columns = [Column("shard", wraps=False), Column("verdict", wraps=False), Column("problem")]
         print_table(out, columns, [(f.shard, f.verdict, f.problem) for f in shown])
     out.print(
-        f"{count(report.shards)} shards, {count(report.files)} files, {size(report.size_bytes)} "
-        f"read; {count(len(report.findings))} not sound; {count(report.extra)} not in the ledger"
+        f"{numbered(report.shards, 'shard')}, {numbered(report.files, 'file')}, "
+        f"{size(report.size_bytes)} read; {count(len(report.findings))} not sound; "
+        f"{count(report.extra)} not in the ledger"
     )
     if not report.is_complete:
         out.print("the time was over: the next run begins with the rest")
@@ -220,10 +222,10 @@ def _draw(out: Console, report: VerifyReport, repaired: RepairReport | None) -> 
             copies = count(len(repaired.restored))
             out.print(f"{copies} copies of dictionaries restored from the other")
         out.print(
-            f"set aside {count(len(repaired.set_aside))}; of {count(repaired.recorded)} files "
+            f"set aside {count(len(repaired.set_aside))}; of {numbered(repaired.recorded, 'file')} "
             f"{count(repaired.retried.packed)} packed again from their sources, "
             f"{count(repaired.salvaged)} from the damaged shards, "
-            f"{count(repaired.still_open)} are open exceptions"
+            f"{numbered(repaired.still_open, 'exception')} open"
         )
 
 

@@ -11,6 +11,7 @@ from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import print_facts
 from des_admin.render.values import behind_words, utc_and_local
+from des_core.basics.wording import numbered
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,6 +67,7 @@ def register(root: typer.Typer) -> None:
 def show(ctx: typer.Context) -> None:
     """Show the watermark, the target of the next cycle, and the pending files."""
     from des_core.ledger.provenance import read_provenance
+    from des_core.ledger.retired import require_not_retired
     from des_core.ledger.watermark import compute_target, read_watermark
     from des_core.locks.lock import lock_holder
     from des_core.progress.health import judge
@@ -73,6 +75,7 @@ def show(ctx: typer.Context) -> None:
 
     context = Context.of(ctx)
     config = context.config_database
+    require_not_retired(config)
     with config.read() as tx:
         now_is = read_watermark(tx)
         found = read_provenance(tx, now_is)
@@ -97,7 +100,7 @@ def show(ctx: typer.Context) -> None:
     def draw(out: Console) -> None:
         facts = [
             ("archived until", utc_and_local(now_is.archived_until)),
-            ("lag", f"{now_is.lag_days} days"),
+            ("lag", numbered(now_is.lag_days, "day")),
             ("target", utc_and_local(target)),
             ("behind", behind_words(now_is.archived_until, target)),
             ("last updated", utc_and_local(now_is.last_updated)),

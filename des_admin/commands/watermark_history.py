@@ -10,6 +10,7 @@ from des_admin.context import Context
 from des_admin.render.tables import Column, print_table
 from des_admin.render.values import count, utc
 from des_core.basics.errors import ExitCode
+from des_core.basics.wording import numbered, one_or_many
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,8 +74,9 @@ def _draw_history(
         return
     if chain.broken_at is None:
         out.print(
-            f"the trail holds: {count(chain.events)} events, every seal fits, "
-            f"and so do {count(chain.heads)} heads that are kept elsewhere"
+            f"the trail holds: {numbered(chain.events, 'event')}, every seal fits, "
+            f"and so {one_or_many(chain.heads, 'does', 'do')} "
+            f"{numbered(chain.heads, 'head')} kept elsewhere"
         )
     else:
         out.print(f"the trail is broken at event {chain.broken_at}: {chain.problem}", style="red")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from des_admin.context import Context
 from des_admin.render.tables import print_facts
 from des_admin.render.values import count, size, utc
+from des_core.basics.wording import numbered
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,7 +56,7 @@ def lag_facts(plan: LagPlan) -> list[tuple[str, object]]:
     """The plan in words."""
     words = "wait for later" if plan.lag_days > plan.before.lag_days else "may be packed now"
     return [
-        ("lag", f"{plan.before.lag_days} → {plan.lag_days} days"),
+        ("lag", f"{plan.before.lag_days} → {numbered(plan.lag_days, 'day')}"),
         ("target", f"{utc(plan.target_before)} → {utc(plan.target_after)}"),
         ("files", f"{count(plan.files.files)} ({size(plan.files.size_bytes)}) {words}"),
     ]

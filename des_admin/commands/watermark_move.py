@@ -10,6 +10,7 @@ from des_admin.context import Context
 from des_admin.render.tables import print_facts
 from des_admin.render.values import count, duration, size, utc, utc_and_local
 from des_core.basics.errors import UsageError
+from des_core.basics.wording import numbered
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -163,7 +164,7 @@ def move_facts(plan: MovePlan) -> list[tuple[str, object]]:
     """The plan in words."""
     from des_core.ledger.watermark_edits import MoveKind
 
-    files = f"{count(plan.files.files)} files, {size(plan.files.size_bytes)}"
+    files = f"{numbered(plan.files.files, 'file')}, {size(plan.files.size_bytes)}"
     facts: list[tuple[str, object]] = [
         ("from", utc_and_local(plan.came_from)),
         ("to", utc_and_local(plan.to)),

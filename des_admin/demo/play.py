@@ -12,6 +12,7 @@ from des_admin.demo import material
 from des_admin.demo.proof import Proof, prove, read_truth
 from des_admin.demo.stage import Stage, Step
 from des_core.basics.errors import DamagedData
+from des_core.basics.wording import numbered
 from des_core.settings.config_file import load_settings
 
 if TYPE_CHECKING:
@@ -60,8 +61,9 @@ def play(stage: Stage, now: datetime, files: int = material.FILES) -> Played:
     stage.chapter("10. The proof", "Every row against the formula, every archived byte compared.")
     proof = prove(settings, truth, by_uid)
     stage.context.say(
-        f"{proof.rows:,} rows checked: {proof.archived:,} archived and byte-equal in a shard, "
-        f"{proof.exceptions:,} open exceptions, the rest waits; the formula holds for every row",
+        f"{numbered(proof.rows, 'row')} checked: {proof.archived:,} archived and byte-equal in a "
+        f"shard, {numbered(proof.exceptions, 'open exception')}, the rest waits; "
+        f"the formula holds for every row",
         style="green",
     )
     return Played(stage.directory, len(everything), proof, stage.steps, time.monotonic() - began)
@@ -69,7 +71,7 @@ def play(stage: Stage, now: datetime, files: int = material.FILES) -> Played:
 
 def _set_up(stage: Stage, now: datetime, files: int) -> Settings:
     stage.chapter(
-        f"1. An application with {files:,} files",
+        f"1. An application with {numbered(files, 'file')}",
         f"In {stage.directory}: a table `files`, its files over {material.DAYS} days, a config.",
     )
     directory = stage.directory
@@ -127,7 +129,11 @@ def _read_back(stage: Stage, files: list[material.DemoFile]) -> None:
     if (stage.directory / "restored.bin").read_bytes() != wanted.path.read_bytes():
         raise DamagedData("the file that came back is another one", uid=wanted.uid)
     stage.context.say(f"{wanted.size_bytes:,} bytes, equal to the original", style="green")
-    stage.chapter("7. Verify every shard", "And who changed what, so far.")
+    stage.chapter(
+        "7. Verify every shard",
+        "Those not in the ledger are of the old way, which keeps none; they are read all the same.",
+        "And who changed what, so far.",
+    )
     stage.run("des-admin verify")
     stage.run("des-admin watermark history --check")
 

@@ -16,6 +16,7 @@ from des_admin.deployment.systemd import render_systemd
 from des_admin.deployment.written_secrets import find_written_secret
 from des_core.basics.errors import Refused, UsageError
 from des_core.basics.resources import resource_dir
+from des_core.basics.wording import numbered
 
 LOCK = "container.lock"  # of the libraries that the Containerfile installs
 LOCK_WITH_DASK = "container-dask.lock"
@@ -78,7 +79,7 @@ def write_render(plan: RenderPlan, *, force: bool = False) -> None:
     """Write the files of a plan; Refused where others are there, unless `force`."""
     if plan.changed and not force:
         raise Refused(
-            f"{len(plan.changed)} files are there already and differ; nothing was written",
+            f"{numbered(len(plan.changed), 'file')} there already, which differ: nothing written",
             hint="look at them with --dry-run, then use --force or another --to",
             first=str(plan.directory / plan.changed[0]),
         )

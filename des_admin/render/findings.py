@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from des_admin.render.values import count, foreign, numbered
+from des_admin.render.values import foreign
+from des_core.basics.wording import numbered
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -93,6 +94,10 @@ def _steps(problems: Iterable[Check]) -> list[tuple[str, str]]:
 
 def _totals(found: Sequence[Check], *, everything: bool) -> str:
     statuses = [str(check.status) for check in found]
-    parts = [f"{count(statuses.count(name))} {name}" for name in ORDER if name in statuses]
+    parts = [
+        numbered(statuses.count(name), name, "" if name == "warning" else name)
+        for name in ORDER
+        if name in statuses
+    ]
     rest = "" if everything or not {"ok", "skipped"} & set(statuses) else "; --all shows every one"
     return ", ".join(parts) + rest

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from des_admin.render.tables import Column, print_facts, print_table
 from des_admin.render.values import count, utc
+from des_core.basics.wording import numbered
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,7 +39,7 @@ def _status_facts(status: MigrationStatus) -> Iterator[tuple[str, object]]:
         yield "watermark", "none"
     else:
         yield "watermark", utc(watermark.archived_until)
-        yield "lag", f"{watermark.lag_days} days"
+        yield "lag", numbered(watermark.lag_days, "day")
         yield "changed", f"{utc(watermark.last_updated)} by {watermark.updated_by or '–'}"
         yield "seed", utc(status.seed)
     files = sum(reason.files for reason in status.exceptions)
@@ -47,6 +48,6 @@ def _status_facts(status: MigrationStatus) -> Iterator[tuple[str, object]]:
     yield "column archived", "there" if status.has_archived_column else "gone"
     yield "index on created_at", status.created_at_index or "none"
     if status.rollback is not None and status.rollback.state == "running":
-        rows = count(status.rollback.rows_done)
-        yield "rollback", f"unfinished, {rows} flags written: run des-admin migrate down again"
+        flags = numbered(status.rollback.rows_done, "flag")
+        yield "rollback", f"unfinished, {flags} written: run des-admin migrate down again"
     yield "at work", status.lock_holder or "nobody"

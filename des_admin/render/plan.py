@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from des_admin.render.tables import Column, print_facts, print_table
-from des_admin.render.values import count, duration, numbered, size, utc
+from des_admin.render.values import count, duration, size, utc
+from des_core.basics.wording import numbered, one_or_many
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from des_core.migration.base.seed_plan import SeedPlan
+    from des_core.migration.base.seed_plan import Count, SeedPlan
     from des_core.migration.operations.planned import PlannedStatement
     from des_core.migration.plan import MigrationPlan
 
@@ -118,15 +119,19 @@ def _facts(plan: MigrationPlan) -> Iterator[tuple[str, object]]:
             yield "advice", f"{plan.shards.advice}; nobody can change it later"
 
 
+def _rows(count: Count) -> str:
+    return f"{count} {one_or_many(count.rows, 'row', 'rows')}"
+
+
 def _seed_facts(seed: SeedPlan) -> Iterator[tuple[str, object]]:
     yield "watermark starts at", f"{utc(seed.archived_until)}, from {ORIGINS[seed.origin]}"
     yield "rows from, to", f"{utc(seed.oldest_row)}, {utc(seed.newest_row)}"
-    yield "lag", f"{seed.lag_days} days"
-    yield "captured as exceptions", f"{seed.holes} rows below it that are not archived"
+    yield "lag", numbered(seed.lag_days, "day")
+    yield "captured as exceptions", f"{_rows(seed.holes)} below it not archived"
     if seed.repacked.rows:
-        yield "packed again", f"{seed.repacked} rows above it that are marked archived"
+        yield "packed again", f"{_rows(seed.repacked)} above it marked archived"
     if seed.unseen.rows:
-        yield "never seen", f"{seed.unseen} rows without created_at: no window can see them"
+        yield "never seen", f"{_rows(seed.unseen)} without created_at, which no window sees"
     for note in seed.notes:
         yield "note", note
 

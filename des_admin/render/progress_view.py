@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING
 
 from des_admin.render.json import plain
 from des_admin.render.sections import Section
-from des_admin.render.tables import Column
+from des_admin.render.tables import FACT_COLUMNS, Column
 from des_admin.render.values import (
     bar,
     behind_words,
     count,
     duration,
-    numbered,
     share,
     size,
     utc,
     utc_and_local,
+    utc_minute,
 )
+from des_core.basics.wording import numbered
 
 if TYPE_CHECKING:
     from des_core.progress.health import Remark
     from des_core.progress.now import DayProgress, Progress
     from des_core.rows.amounts import Amount
 
-FACT_COLUMNS = (Column("what", wraps=False, style="bold"), Column("value"))
 BAR_WIDTH = 20
 DAY_FIELDS = ("day", "files", "content_bytes", "shard_bytes", "shards")
 
@@ -126,7 +126,7 @@ def _facts(progress: Progress) -> list[tuple[str, object]]:
     done, total = progress.archived.files, progress.total
     facts: list[tuple[str, object]] = [
         ("archived until", utc_and_local(mark.archived_until)),
-        ("target", f"{utc(progress.target)} (lag {mark.lag_days} days)"),
+        ("target", f"{utc(progress.target)} (lag {numbered(mark.lag_days, 'day')})"),
         ("behind", standing(progress)),
         ("waiting", _amount(progress.pending)),
     ]
@@ -139,8 +139,8 @@ def _facts(progress: Progress) -> list[tuple[str, object]]:
     facts.append(
         (
             "packed by us",
-            f"{count(packed.files)} files, {size(packed.content_bytes)} in "
-            f"{size(packed.shard_bytes)} of shards, {count(packed.slices)} slices",
+            f"{numbered(packed.files, 'file')}, {size(packed.content_bytes)} in "
+            f"{size(packed.shard_bytes)} of shards, {numbered(packed.slices, 'slice')}",
         )
     )
     facts.append(("last slice", utc_and_local(packed.last_finished)))
@@ -233,7 +233,7 @@ def _amount(amount: Amount) -> str:
     about = "" if amount.precision == "exact" else "about "
     note = "" if amount.precision == "exact" else " (estimated; --exact counts)"
     sizes = "" if amount.size_bytes is None else f", {size(amount.size_bytes)}"
-    return f"{about}{count(amount.files)} files{sizes}{note}"
+    return f"{about}{numbered(amount.files, 'file')}{sizes}{note}"
 
 
 def exceptions_section(progress: Progress) -> Section:
@@ -257,16 +257,16 @@ def cycles_section(progress: Progress) -> Section:
     )
     rows = [
         (
-            f"{cycle.finished_at:%m-%d %H:%M}",
+            utc_minute(cycle.finished_at),
             duration(cycle.finished_at - cycle.started_at),
-            "–" if cycle.window_end is None else f"{cycle.window_end:%Y-%m-%d %H:%M}",
+            utc_minute(cycle.window_end),
             count(cycle.files),
             count(cycle.files_failed),
             size(cycle.content_bytes),
         )
         for cycle in progress.last_cycles
     ]
-    return Section("Last cycles (UTC)", columns, rows)
+    return Section("Last cycles", columns, rows)
 
 
 def _slice_json(record: object) -> dict[str, object]:

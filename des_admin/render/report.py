@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from des_admin.render import charts
 from des_admin.render.charts import Chart, Series, byte_scale, draw, files_unit, thin
-from des_admin.render.progress_view import FACT_COLUMNS, day_section, progress_sections
+from des_admin.render.progress_view import day_section, progress_sections
 from des_admin.render.sections import Section
-from des_admin.render.values import duration, foreign, numbered, share, utc
+from des_admin.render.tables import FACT_COLUMNS
+from des_admin.render.values import duration, foreign, share, utc
+from des_core.basics.wording import numbered
 
 if TYPE_CHECKING:
     from des_core.progress.history import HistoryDay

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,9 +14,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-# What lies between two columns, and how narrow a column of text may become.
-GAP = 3
-READABLE = 12
+GAP = 3  # what lies between two columns
+INDENT = 2  # of a value that is too wide to stand beside its name
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Column:
     style: str = ""
 
 
+# A table of these may be shown as a list of facts.
+FACT_COLUMNS = (Column("what", wraps=False, style="bold"), Column("value"))
 Row = Sequence[object]
 
 
@@ -36,19 +38,30 @@ def print_table(
 ) -> None:
     """Print rows; every cell is foreign text, so nothing in it is obeyed.
 
-    On a terminal too narrow for the columns, each row becomes a list of facts instead.
+    Cells wrap between words, never inside one: on a terminal too narrow for the words, each row
+    becomes a list of facts instead.
     """
     cells = [[_cell(value) for value in row] for row in rows]
-    if console.is_terminal and _least_width(columns, cells) > console.width:
-        _print_records(console, columns, cells, title)
+    widths = _fit(columns, cells, console.width) if console.is_terminal else None
+    if console.is_terminal and widths is None:
+        if title:
+            console.print(title, style="bold")
+        if columns is FACT_COLUMNS:
+            print_facts(console, [(name.plain, value) for name, value in cells])
+        else:
+            _print_records(console, columns, cells)
     else:
-        _print(console, build_table(columns, cells, title=title))
+        _print(console, build_table(columns, cells, title=title, widths=widths))
 
 
 def build_table(
-    columns: Sequence[Column], rows: Iterable[Row], *, title: str | None = None
+    columns: Sequence[Column],
+    rows: Iterable[Row],
+    *,
+    title: str | None = None,
+    widths: Sequence[int] | None = None,
 ) -> Table:
-    """The table as rich draws it."""
+    """The table as rich draws it, with columns of these widths if they are given."""
     from rich import box
     from rich.table import Table
 
@@ -60,9 +73,10 @@ def build_table(
         pad_edge=False,
         show_edge=False,
     )
-    for column in columns:
+    for place, column in enumerate(columns):
         table.add_column(
             column.title,
+            width=None if widths is None else widths[place],
             justify="right" if column.numeric else "left",
             no_wrap=column.numeric or not column.wraps,
             overflow="fold",
@@ -73,24 +87,38 @@ def build_table(
     return table
 
 
-def _least_width(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> int:
-    """The width below which wrapping would leave single letters under each other."""
-    width = GAP * (len(columns) - 1)
-    for place, column in enumerate(columns):
-        widest = max((row[place].cell_len for row in rows), default=0)
-        keeps_whole = column.numeric or not column.wraps
-        width += max(len(column.title), widest if keeps_whole else min(widest, READABLE))
-    return width
+def _fit(columns: Sequence[Column], rows: Sequence[Sequence[Text]], room: int) -> list[int] | None:
+    """Widths that fit into the room, the widest columns narrowed first; None where none would."""
+    cells = [[row[place] for row in rows] for place in range(len(columns))]
+    widths = [
+        max([len(column.title), *(cell.cell_len for cell in texts)])
+        for column, texts in zip(columns, cells, strict=True)
+    ]
+    least = [
+        width if column.numeric or not column.wraps else max(map(_longest_word, texts), default=0)
+        for column, texts, width in zip(columns, cells, widths, strict=True)
+    ]
+    least = [max(low, len(column.title)) for low, column in zip(least, columns, strict=True)]
+    room -= GAP * (len(columns) - 1)
+    if sum(least) > room:
+        return None
+    while sum(widths) > room:
+        place = max(range(len(widths)), key=lambda n: (widths[n] > least[n], widths[n]))
+        widths[place] -= 1
+    return widths
+
+
+def _longest_word(cell: Text) -> int:
+    from rich.cells import cell_len
+
+    return max((cell_len(word) for word in cell.plain.split()), default=0)
 
 
 def _print_records(
     console: Console,
     columns: Sequence[Column],
     rows: Sequence[Sequence[Text]],
-    title: str | None,
 ) -> None:
-    if title:
-        console.print(title, style="bold")
     for number, row in enumerate(rows):
         if number:
             console.print()
@@ -99,15 +127,46 @@ def _print_records(
 
 
 def print_facts(console: Console, facts: Iterable[tuple[str, object]]) -> None:
-    """Two columns: what, and its value."""
-    from rich.table import Table
+    """Two columns: what, and its value, which goes below its name where a word needs the room.
 
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in facts:
-        table.add_row(name, _cell(value))
-    _print(console, table)
+    A word wider than the terminal is left to it, so that it can be copied in one piece.
+    """
+    from rich.text import Text
+
+    pairs = [(name, _cell(value)) for name, value in facts]
+    beside = max((len(name) for name, _ in pairs), default=0) + 2
+    for name, cell in pairs:
+        room = console.width - beside
+        is_wide = console.is_terminal and _longest_word(cell) > room
+        margin = INDENT if is_wide else beside
+        lines = [cell]
+        if console.is_terminal:
+            lines = _between_words(cell, console.width - margin)
+        first = Text()
+        first.append(name, style="bold")
+        if is_wide:
+            console.print(first, soft_wrap=True)
+        else:
+            first.append(" " * (beside - len(name)))
+            first.append_text(lines.pop(0) if lines else Text(""))
+            first.rstrip()
+            console.print(first, soft_wrap=True)
+        for line in lines:
+            line.rstrip()
+            console.print(Text(" " * margin).append_text(line), soft_wrap=True)
+
+
+def _between_words(text: Text, room: int) -> list[Text]:
+    """The lines of a text, which no word is wider than, unless it is wider than the room."""
+    from rich.cells import cell_len
+
+    breaks, used = [], 0
+    for match in re.finditer(r"(\s*)(\S+)", text.plain):
+        if used and used + cell_len(match[0]) > room:
+            breaks.append(match.start(2))
+            used = 0
+        used += cell_len(match[0] if used else match[2])
+    return list(text.divide(breaks))
 
 
 def _print(console: Console, table: Table) -> None:

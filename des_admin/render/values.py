@@ -14,11 +14,6 @@ def count(value: int | None) -> str:
     return "–" if value is None else f"{value:,}"
 
 
-def numbered(value: int, noun: str) -> str:
-    """`1 slice`, `1,234 slices`."""
-    return f"{count(value)} {noun}{'' if value == 1 else 's'}"
-
-
 def size(value_bytes: int | None) -> str:
     """`1.4 GiB`, with at most one decimal."""
     if value_bytes is None:
@@ -60,10 +55,13 @@ def behind_words(position: datetime, target: datetime) -> str:
 
 
 def utc(moment: datetime | None) -> str:
-    """`2024-11-01 00:00:00 UTC`; microseconds only where there are any."""
-    if moment is None:
-        return "–"
-    return format_utc(moment).replace("T", " ").replace("Z", " UTC")
+    """`2024-11-01T00:00:00Z`, as commands take it; microseconds only where there are any."""
+    return "–" if moment is None else format_utc(moment)
+
+
+def utc_minute(moment: datetime | None) -> str:
+    """The same to the minute, `2024-11-01T00:00Z`, for narrow tables."""
+    return "–" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
 
 
 def utc_and_local(moment: datetime | None) -> str:
@@ -73,7 +71,7 @@ def utc_and_local(moment: datetime | None) -> str:
     local = moment.astimezone()
     if local.utcoffset() == moment.astimezone(UTC).utcoffset():
         return utc(moment)
-    return f"{utc(moment)} ({local:%Y-%m-%d %H:%M:%S %Z})"
+    return f"{utc(moment)} ({local:%Y-%m-%dT%H:%M:%S %Z})"
 
 
 def foreign(text: object) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from des_admin.render.sections import draw_sections
 from des_admin.render.tables import print_facts
 from des_admin.render.values import count, foreign, utc
+from des_core.basics.wording import numbered
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -107,7 +108,7 @@ class WatchScreen:
         yield "packed a look", f"{sparkline(steps)} {count(steps[-1]) if steps else '–'}"
         yield "backlog", f"{sparkline(self.waiting)} {count(self.waiting[-1])}"
         if len(speeds) > 1:
-            yield "last cycles", f"{sparkline(speeds)} {count(speeds[-1])} files"
+            yield "last cycles", f"{sparkline(speeds)} {numbered(speeds[-1], 'file')}"
 
 
 class Keys:

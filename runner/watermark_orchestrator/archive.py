@@ -15,6 +15,7 @@ from des_core.basics.own_places import require_apart
 from des_core.database.connections import Database, open_database, wrap_connection
 from des_core.database_source import SourceDatabaseConfig
 from des_core.ledger.archive_table import require_same_table
+from des_core.ledger.retired import require_not_retired
 from des_core.packer_planner import PackerConfig
 from des_core.process.logs import get_logger
 from des_core.reading.archive_routing import require_same_routing
@@ -103,6 +104,7 @@ class Archive:
 
         An output that is not there yet has no manifests; the ledger is asked all the same.
         """
+        require_not_retired(self.config)
         require_same_table(self.source.database, self.source.settings.table, self.config)
         place = self.packer_config.output_dir
         is_absent = may_lack_output and not is_object_url(place) and not Path(place).is_dir()

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from des_core.basics.errors import TooManyFailures
+from des_core.basics.wording import numbered
 from des_core.ledger.slices import SliceRecord
 from des_core.records import FileFailure
 from watermark_orchestrator.archive import CyclePolicy
@@ -44,12 +45,14 @@ class Brake:
         whole = self.failed + failed
         is_whole_slice = failed == rows and self.in_a_row > 0
         if failed > self.policy.max_failures:
-            raise _too_many(f"{failed:,} of {rows:,} files of a slice", failures[-1])
+            raise _too_many(f"{failed:,} of {numbered(rows, 'file')} of a slice", failures[-1])
         if whole >= RATIO_COUNTS_FROM and whole > ratio * (self.tried + rows):
-            tried = f"{whole:,} of {self.tried + rows:,} files since the cycle began"
+            tried = f"{whole:,} of {numbered(self.tried + rows, 'file')} since the cycle began"
             raise _too_many(tried, failures[-1])
         if ratio < 1 and failed and is_whole_slice and self.in_a_row + failed >= IN_A_ROW:
-            raise _too_many(f"{self.in_a_row + failed:,} files one after another", failures[-1])
+            raise _too_many(
+                f"{numbered(self.in_a_row + failed, 'file')} one after another", failures[-1]
+            )
 
     def add(self, rows: int, failed: int) -> None:
         """A slice was packed, and what failed became exceptions."""

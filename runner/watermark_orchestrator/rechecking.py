@@ -18,6 +18,7 @@ from itertools import chain, islice
 
 from des_core.basics.errors import Refused
 from des_core.basics.timestamps import floor_day, from_us
+from des_core.basics.wording import numbered
 from des_core.database.transaction import Transaction
 from des_core.ledger.archive_identity import require_own_output
 from des_core.ledger.events import record_event
@@ -247,7 +248,7 @@ def _record_day(run: Run, writer: Writer, reconciler: Reconciler, count: DayCoun
     late = list(islice(chain.from_iterable(reconciler.find_late(count.scope)), limit + 1))
     if len(late) > limit:
         raise Refused(
-            f"a day has more than {limit:,} rows that no shard and no exception knows",
+            f"a day has more than {numbered(limit, 'row')} that no shard and no exception knows",
             hint="is packer.output_dir the right one? If so many rows are late, pack the day "
             "again: des-admin watermark rewind; or raise migration.max_captured",
             day=count.scope.day,

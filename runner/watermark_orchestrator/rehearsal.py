@@ -25,6 +25,7 @@ from pydantic import SecretStr
 from des_core.backup.identity import Target, open_target
 from des_core.basics.errors import DesError, WrongSchema
 from des_core.basics.identifiers import Dialect
+from des_core.basics.wording import numbered
 from des_core.ledger.exceptions import iterate_open
 from des_core.ledger.watermark import read_watermark
 from des_core.migration.apply import downgrade, upgrade
@@ -77,7 +78,7 @@ def _play(settings: Settings, before: list[Row]) -> Iterator[Act]:
     def remember() -> str:
         with open_migration(settings) as migration:
             expected.update(_formula(migration, before))
-        return f"{sum(expected.values()):,} rows will be archived"
+        return f"{numbered(sum(expected.values()), 'row')} will be archived"
 
     acts: tuple[tuple[str, Callable[[], str]], ...] = (
         ("up", lambda: ", ".join(upgrade(settings).revisions)),
@@ -112,7 +113,7 @@ def _pack(settings: Settings) -> str:
     with open_archive(settings, actor="rehearsal") as archive:
         report = run_cycle(archive)
     failed = f", {report.files_failed:,} could not be packed" if report.files_failed else ""
-    return f"{report.files_out:,} files packed{failed}"
+    return f"{numbered(report.files_out, 'file')} packed{failed}"
 
 
 def _formula(migration: Migration, rows: list[Row]) -> dict[Any, bool]:
@@ -145,12 +146,12 @@ def _compare(settings: Settings, before: list[Row], expected: dict[Any, bool]) -
                 wrong.append(str(key[0])[:80])
     if wrong or len(after) != len(before):
         raise DesError(
-            f"{len(wrong):,} of {len(before):,} rows are not what they should be",
+            f"{len(wrong):,} of {numbered(len(before), 'row')} are not what they should be",
             hint="do not migrate; keep what this printed, and report it",
             rows_after=f"{len(after):,}",
             examples=", ".join(wrong[:SHOWN]) or None,
         )
-    return f"{len(before):,} rows are as they were, and archived says what the watermark said"
+    return f"{numbered(len(before), 'row')} as before, and archived says what the watermark said"
 
 
 def _key(migration: Migration, row: Row) -> tuple[str, datetime]:
@@ -180,8 +181,8 @@ def _scratch_settings(settings: Settings, scratch: Target, output: str) -> Setti
 
 def _describe(sample: Sample, scratch: Target) -> str:
     place = "a scratch file" if scratch.dialect is Dialect.SQLITE else scratch.url.database
-    days = f" of {sample.days} days" if sample.days else " of blocks chosen at random"
-    return f"{sample.rows:,} rows{days} in {place}"
+    days = f" of {numbered(sample.days, 'day')}" if sample.days else " of blocks chosen at random"
+    return f"{numbered(sample.rows, 'row')}{days} in {place}"
 
 
 @contextmanager

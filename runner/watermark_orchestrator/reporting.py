@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from des_core.basics.timestamps import format_utc
+from des_core.basics.wording import numbered
 from watermark_orchestrator.cycle import CyclePlan, CycleReport
 from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink
 
@@ -29,8 +30,8 @@ def describe_plan(plan: CyclePlan) -> str:
         lines.append(f"held back by a transaction open since {format_utc(plan.held_back_by)}")
     if plan.hidden_sessions:
         lines.append(
-            f"{plan.hidden_sessions} sessions are hidden from this user; an open transaction "
-            "among them would not be seen (grant pg_read_all_stats, or PROCESS)"
+            f"hidden from this user: {numbered(plan.hidden_sessions, 'session')}; an open "
+            "transaction among them would not be seen (grant pg_read_all_stats, or PROCESS)"
         )
     return "\n".join(lines)
 
@@ -40,23 +41,27 @@ def describe_report(report: CycleReport) -> str:
     rate = report.files_out / report.duration_s if report.duration_s > 0 else 0.0
     retried = report.retried
     parts = [
-        f"packed {report.files_out} files in {report.slices} slices and {report.shards} shards",
+        f"packed {numbered(report.files_out, 'file')} in {numbered(report.slices, 'slice')} "
+        f"and {numbered(report.shards, 'shard')}",
         f"{report.bytes_in} bytes in, {report.bytes_out} out",
         f"{report.duration_s:.1f} s, {rate:.0f} files/s",
     ]
     if report.files_present:
-        parts.append(f"{report.files_present} were packed before")
+        parts.append(f"{report.files_present} packed before")
     if report.files_failed:
-        parts.append(f"{report.files_failed} new exceptions: des-admin exceptions list")
+        parts.append(f"{numbered(report.files_failed, 'new exception')}: des-admin exceptions list")
     if report.late:
-        parts.append(f"{report.late} late rows found")
+        parts.append(f"{numbered(report.late, 'late row')} found")
     if retried.tried:
         parts.append(
-            f"{retried.tried} exceptions tried again, {retried.packed} packed, "
+            f"{numbered(retried.tried, 'exception')} tried again, {retried.packed} packed, "
             f"{retried.failed} still open"
         )
     if report.deleted.shards:
-        parts.append(f"{report.deleted.files} sources deleted, {report.deleted.kept.total()} kept")
+        parts.append(
+            f"{numbered(report.deleted.files, 'source')} deleted, "
+            f"{report.deleted.kept.total()} kept"
+        )
     if report.worker is not None and report.packed_until is not None:
         parts.append(f"worker {report.worker} packed until {format_utc(report.packed_until)}")
     if report.watermark is not None:

@@ -105,7 +105,7 @@ def test_rows_without_created_at(program: Program, project: Path, sqlite_archive
     source.execute("CREATE INDEX idx_new ON files (created_at)")
     source.execute("UPDATE files SET created_at = NULL WHERE rowid = 1")
     found = problems(program("doctor", "--output", "json", expect=4).json)
-    assert "1 rows have no created_at" in found["created_at"]["detail"]
+    assert "1 row has no created_at" in found["created_at"]["detail"]
 
 
 def test_source_roots_and_files(program: Program, sqlite_archive: Archive, project: Path) -> None:

@@ -1,7 +1,10 @@
-"""The command that a finding names is taken by the program, in the very state that names it."""
+"""The command that a finding or an error names is taken, in the very state that names it.
+
+In each state every ordinary command is typed; what it says on stderr is followed as what `doctor`
+and `progress` say. `tests/docs/test_hints.py` walks all texts of the code, said in a state or not.
+"""
 
 import re
-import shlex
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,8 +16,9 @@ from cli.conftest import Archive, Program
 from cli.test_night_memory import damaged_shard
 from cli.test_night_rows import delete_day
 from cli.test_night_watermark import move_by_sql
+from support.pages.hints import commands_in
 
-COMMAND = re.compile(r"des-admin ((?:[\w./:-]+ ?)+)")
+ANSWER = re.compile(r"hint: add (--yes|--confirm \d+) to confirm")
 # What a person fills in, and what answers the questions of a command.
 FILLED = {"TEXT": "because", "TIME": "2024-01-03", "USER": "somebody", "NAME": "x"}
 ANSWERS = {
@@ -26,9 +30,10 @@ ANSWERS = {
     "reconcile": ["--yes"],
     "exceptions retry": ["--yes"],
     "backup create": ["--dir", "backups"],
+    "init": ["--url", "sqlite:///archive.db", "--output-dir", "output", "--no-check"],
 }
 # A check that finds what it is asked about has not been refused.
-FINDS = {"doctor", "verify", "reconcile", "ledger output"}
+FINDS = {"doctor", "verify", "reconcile", "ledger output", "backup check"}
 
 
 def moved_forward(archive: Archive, _: Program) -> None:
@@ -78,27 +83,90 @@ def nothing_done_yet(archive: Archive, _: Program) -> None:
     """After the cutover: no cycle, no backup, exceptions of the seed."""
 
 
+def before_the_cutover(archive: Archive, program: Program) -> None:
+    program("migrate", "down", "--yes")
+    for name in ("des_archive_event", "des_archive_outcome"):
+        archive.config.execute(f"DELETE FROM {name}")
+
+
+def after_a_rollback(_: Archive, program: Program) -> None:
+    program("run")
+    program("migrate", "down", "--yes")
+
+
+def a_lock_of_another_machine(archive: Archive, program: Program) -> None:
+    program("run")
+    archive.config.execute(
+        "UPDATE des_archive_lease SET purpose = 'run', token = 'another', host = 'node2',"
+        " pid = 4711, process = 'elsewhere', acquired_at = datetime('now', '-3 minutes'),"
+        " heartbeat_at = datetime('now'), expires_at = datetime('now', '+10 minutes')"
+        " WHERE name = 'writer'"
+    )
+
+
+def no_configuration(archive: Archive, _: Program) -> None:
+    (archive.project / "des-admin.yaml").rename(archive.project / "another.yaml")
+
+
+def an_unknown_key(archive: Archive, _: Program) -> None:
+    path = archive.project / "des-admin.yaml"
+    path.write_text(path.read_text() + "loging:\n  format: json\n")
+
+
+def an_output_that_is_not_there(archive: Archive, program: Program) -> None:
+    program("run")
+    (archive.project / "output").rename(archive.project / "away")
+
+
 STATES: list[Callable[[Archive, Program], None]] = [
     *(moved_forward, moved_back, in_the_future, beyond_the_target, a_damaged_shard),
     *(an_output_elsewhere, rows_that_are_gone, sources_that_are_gone, nothing_done_yet),
+    *(before_the_cutover, after_a_rollback, a_lock_of_another_machine, no_configuration),
+    *(an_unknown_key, an_output_that_is_not_there),
 ]
+# What is typed at night. None of them is meant to fail; where one does, it says what to do.
+TYPED = (
+    *("run", "watermark show", "exceptions retry --yes", "verify", "reconcile", "get nobody"),
+    *("migrate up --yes", "migrate up --drop-archived --yes", "backup check", "compliance sync"),
+    *("watermark advance 1d --yes", "sources delete --dry-run", "init"),
+)
 
 
 def commands_of(hint: str) -> list[list[str]]:
     """Every command of ours in a hint, with its blanks filled in."""
-    found = []
-    for match in COMMAND.finditer(hint):
-        words = [FILLED.get(word, word) for word in shlex.split(match[1].strip().rstrip(".:"))]
-        found.append(words)
-    return found
+    return [[FILLED.get(word, word) for word in words] for words in commands_in(hint)]
 
 
 def hints_of(program: Program) -> set[str]:
-    checks = program("doctor", "--output", "json", expect=None).json["checks"]
-    bad = {c["hint"] for c in checks if c["status"] in {"failed", "warning"} and c["hint"]}
+    """What doctor and progress advise; nothing where they cannot say anything."""
+    checks = program("doctor", "--output", "json", expect=None)
+    found = checks.json["checks"] if checks.out else []
+    bad = {c["hint"] for c in found if c["status"] in {"failed", "warning"} and c["hint"]}
     shown = program("progress", "--output", "json", expect=None)
     health = shown.json["health"] if shown.code == 0 else []
     return bad | {remark["hint"] for remark in health}
+
+
+class Kept:
+    """The archive as it stands: every file of it, to try one command after another on it."""
+
+    def __init__(self, archive: Archive) -> None:
+        databases = {archive.config.path, archive.source.path} - {None}
+        self._files = [Path(path) for path in databases]
+        self._project = archive.project
+        self._copy = archive.project.parent / "kept"
+        shutil.copytree(self._project, self._copy, symlinks=True)
+        for number, path in enumerate(self._files):
+            if not path.is_relative_to(self._project):
+                shutil.copy(path, f"{self._copy}.{number}")
+
+    def restore(self) -> None:
+        for path in self._project.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.copytree(self._copy, self._project, symlinks=True, dirs_exist_ok=True)
+        for number, path in enumerate(self._files):
+            if not path.is_relative_to(self._project):
+                shutil.copy(f"{self._copy}.{number}", path)
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
@@ -106,22 +174,28 @@ def test_no_hint_is_refused(
     sqlite_archive: Archive, program: Program, state: Callable[[Archive, Program], None]
 ) -> None:
     state(sqlite_archive, program)
-    kept, output = sqlite_archive.project.parent / "kept", sqlite_archive.project / "output"
-    assert sqlite_archive.config.path is not None
-    for hint in sorted(hints_of(program)):
+    kept = Kept(sqlite_archive)
+    hints = sorted(hints_of(program))
+    for line in TYPED:
+        kept.restore()
+        done = program(*line.split(), "--output", "json", expect=None)
+        if done.code not in (0, 3) and done.err.lstrip().startswith("{"):
+            hints.append(done.error["hint"] or "")
+    for hint in dict.fromkeys(hints):
+        kept.restore()
         for words in commands_of(hint):
-            shutil.copy(sqlite_archive.config.path, kept)
-            shutil.copytree(output, f"{kept}.output")
             _require_taken(program, hint, words)
-            shutil.copy(kept, Path(sqlite_archive.config.path))
-            shutil.rmtree(output)
-            Path(f"{kept}.output").rename(output)
 
 
 def _require_taken(program: Program, hint: str, words: list[str]) -> None:
+    """It does what it says, or finds what it looks for; a question is answered as it tells how."""
     name = next((n for n in ANSWERS if words[: len(n.split())] == n.split()), None)
-    done = program(*words, *(ANSWERS[name] if name else []), expect=None)
-    said = f"{hint!r}: {' '.join(words)} ended with {done.code}:\n{done.out}\n{done.err}"
+    line = [*words, *(ANSWERS[name] if name else [])]
+    done = program(*line, expect=None)
+    while (asked := ANSWER.search(done.err)) is not None:
+        line += asked[1].split()
+        done = program(*line, expect=None)
+    said = f"{hint!r}: {' '.join(line)} ended with {done.code}:\n{done.out}\n{done.err}"
     is_finding = any(words[: len(n.split())] == n.split() for n in FINDS)
     allowed = {0, 3} | ({4, 20} if is_finding else set())
     assert done.code in allowed, said

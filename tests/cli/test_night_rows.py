@@ -30,7 +30,7 @@ def test_a_deleted_day_is_told_with_a_line_of_its_own(packed: Archive, program: 
     day = date(2024, 1, 9)
     gone = delete_day(packed, day)
     done = program("reconcile", expect=4)
-    assert f"{gone} rows that the ledger accounts for are gone" in done.err
+    assert f"{gone} rows of the ledger are gone from the table" in done.err
     [line] = [line for line in done.out.splitlines() if line.startswith(day.isoformat())]
     assert line.split()[-1] == str(gone)
     assert "the last reconcile refused" in program("progress").out
@@ -59,7 +59,7 @@ def test_deleted_on_purpose_is_no_news_any_more(packed: Archive, program: Progra
     gone = delete_day(packed, date(2024, 1, 9))
     program("reconcile", "--accept-gone", "--yes", expect=2)
     done = program("reconcile", "--accept-gone", "--reason", "ticket 12", "--yes")
-    assert f"accepted: {gone} rows are gone" in done.out
+    assert f"accepted: {gone} rows gone" in done.out
     action, *_, reason, _ = packed.events()[-1]
     assert (action, reason) == ("gone rows accepted", "ticket 12")
     program("reconcile")

@@ -161,14 +161,54 @@ def password_of(database: TestDatabase) -> str:
     return match[1] if match else "unused"
 
 
-def test_init_leaves_nothing_when_the_trial_fails(project: Path) -> None:
+NOWHERE = ["postgres", "127.0.0.1", "1", "db", "me", "", "", "out", "/mnt/a", "7"]
+
+
+def answer(terminal: Terminal, *answers: str) -> None:
+    for text in answers:
+        terminal.expect(": ")
+        terminal.type(text + "\n")
+
+
+def test_init_leaves_nothing_where_nobody_answers_again(project: Path) -> None:
     with Terminal(project, "init", env={"DB_PASSWORD": CANARY}) as terminal:
-        for answer in ["postgresql", "127.0.0.1", "1", "db", "me", "", "", "out", "/mnt/a", "7"]:
-            terminal.expect(": ")
-            terminal.type(answer + "\n")
-        assert terminal.end() == 10
+        answer(terminal, *NOWHERE)
+        terminal.expect("Answer again, or w")
+        terminal.type(CTRL_C)
+        assert terminal.end() == 130
     assert CANARY not in terminal.text
     assert not any(project.iterdir())
+
+
+def test_init_writes_what_it_has_where_it_is_told_to(project: Path) -> None:
+    with Terminal(project, "init", env={"DB_PASSWORD": CANARY}) as terminal:
+        answer(terminal, *NOWHERE)
+        terminal.expect("Answer again, or w")
+        terminal.type("w\n")
+        assert terminal.end() == 0, terminal.text
+    assert "untried" in terminal.text
+    assert CANARY not in terminal.text
+    written = yaml.safe_load((project / "des-admin.yaml").read_text())
+    assert written["database"]["url"] == "postgresql://me:${DB_PASSWORD}@127.0.0.1:1/db"
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_init_keeps_answers_after_a_mistake(
+    project: Path, database: TestDatabase, files_table: FilesTableFactory
+) -> None:
+    """Only the port was wrong: nothing else is typed again, also not the number of days."""
+    files_table(database, rows=3)
+    _, host, port, name, user, variable = connection_answers(database)
+    with Terminal(project, "init", env={"DB_PASSWORD": password_of(database)}) as terminal:
+        answer(terminal, "mongodb", "pg", host, "five", "1", name, user, variable)
+        answer(terminal, "", str(project / "out"), "/mnt/a", "9")
+        terminal.expect("Answer again, or w")
+        answer(terminal, "", "", "", port, *[""] * 7)
+        assert terminal.end() == 0, terminal.text
+    written = yaml.safe_load((project / "des-admin.yaml").read_text())
+    assert f"@{host}:{port}/" in written["database"]["url"]
+    assert written["database"]["lag_days"] == 9
+    assert written["packer"]["output_dir"] == str(project / "out")
 
 
 @pytest.mark.parametrize("columns", [80, 160, 30])
@@ -176,10 +216,26 @@ def test_screens_fit_the_terminal(columns: int, sqlite_archive: Archive) -> None
     for line in ("watermark show", "progress", "exceptions list", "doctor", "watermark history"):
         with Terminal(sqlite_archive.project, *line.split(), columns=columns) as terminal:
             assert terminal.end() == 0, terminal.text
-        widest = max(len(row) for row in plain(terminal.text).splitlines())
+        rows = plain(terminal.text).splitlines()
+        # A word that is wider than the screen, as a path, is one piece, so that it can be copied.
+        widest = max(len(row) for row in rows if not any(len(w) > columns - 2 for w in row.split()))
         # The next command is one line, so that it can be copied.
         limit = columns if line != "doctor" else max(columns, 100)
         assert widest <= limit, f"{line}\n{plain(terminal.text)}"
+
+
+@pytest.mark.parametrize("columns", [80, 60])
+def test_no_screen_breaks_a_word(columns: int, sqlite_archive: Archive, program: Program) -> None:
+    """What is piped has every word whole; so has the terminal, wherever the word fits a line."""
+    for line in ("watermark history", "exceptions list -o wide", "migrate plan --down", "doctor"):
+        piped = program(*line.split())
+        with Terminal(sqlite_archive.project, *line.split(), columns=columns) as terminal:
+            assert terminal.end() == 0
+        shown = set(plain(terminal.text).split())
+        words = {word for word in (piped.out + piped.err).split() if 5 < len(word) < columns - 2}
+        lasting = {word for word in words if line == "watermark history" or word.isalpha()}
+        assert lasting <= shown, f"{line}\n{plain(terminal.text)}"
+        assert len(lasting) >= 3
 
 
 def test_colours_and_their_absence(sqlite_archive: Archive) -> None:

@@ -25,7 +25,7 @@ def test_show(archive: Archive, program: Program) -> None:
     assert shown["lag_days"] == 7
     assert shown["lock_holder"] is None
     assert datetime.fromisoformat(shown["target"]) < datetime.now(UTC)
-    assert "2024-01-06 22:48:00.150461 UTC" in program("watermark", "show").out
+    assert "2024-01-06T22:48:00.150461Z" in program("watermark", "show").out
 
 
 def test_rewind_replays_and_closes_what_would_flip(archive: Archive, program: Program) -> None:
@@ -37,7 +37,7 @@ def test_rewind_replays_and_closes_what_would_flip(archive: Archive, program: Pr
     assert plan["exceptions_closed"] == flipped > 0
     assert position(program) == SEED
     done = program("watermark", "rewind", "2024-01-01", "--yes", "--reason", "shards lost")
-    assert "moved: 2024-01-06 22:48:00.150461 UTC → 2024-01-01 00:00:00 UTC" in done.out
+    assert "moved: 2024-01-06T22:48:00.150461Z → 2024-01-01T00:00:00Z" in done.out
     assert "become plainly pending" in done.err
     assert position(program) == "2024-01-01T00:00:00Z"
     assert set(archive.exceptions()) == holes - replayed
@@ -196,3 +196,19 @@ def test_a_history_that_was_cut_says_so(sqlite_archive: Archive, program: Progra
     program("watermark", "lag", "8", "--yes")
     assert "only the newest 1 are shown" in program("watermark", "history", "--limit", "1").err
     assert program("watermark", "history").err == ""
+
+
+def test_after_a_rollback_every_screen_says_by_whom_and_when(
+    archive: Archive, program: Program
+) -> None:
+    program("migrate", "down", "--yes")
+    [(at, actor)] = archive.config.rows(
+        "SELECT at, actor FROM des_archive_event WHERE action = 'migrate.down'"
+    )
+    day = str(at)[:10]
+    for line in ("progress", "status", "watermark show", "run"):
+        done = program(*line.split(), expect=12)
+        assert f"rolled back at {day}T" in done.err, line
+        assert f"by {actor}" in done.err, line
+        assert "des-admin migrate plan" in done.err, line
+    assert program("migrate", "plan").code == 0

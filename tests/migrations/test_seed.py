@@ -113,7 +113,7 @@ def test_a_row_of_a_far_off_time_is_named_and_keeps_nothing_from_going(
     plan = make_plan(settings, direction=Direction.UP, options=drop)
     [above] = [finding for finding in plan.gate if finding.check == "above"]
     assert above.is_warning
-    assert "1 rows that are marked archived lie in the future" in above.text
+    assert "marked archived in the future: 1 row;" in above.text
     upgrade(settings, options=drop)
     downgrade(settings)
     flags = {row[0]: row[4] for row in canonical_rows(database)}

@@ -9,6 +9,7 @@ from des_core.backup.presence import CLOCK_TOLERANCE
 from des_core.backup.record import latest_good_backup
 from des_core.backup.store import left_behind
 from des_core.basics.timestamps import format_utc
+from des_core.basics.wording import numbered, one_or_many
 from des_core.checks.check import Check, failed, ok, warning
 from des_core.checks.patient import Patient
 from des_core.ledger.archive_table import require_same_table
@@ -53,16 +54,18 @@ def _check_position(patient: Patient, at: str) -> Check:
     mark = patient.watermark
     behind = patient.target - mark.archived_until
     if behind > FAR_BEHIND:
-        return warning("watermark", f"{at} is {behind.days} days behind", "des-admin run --dry-run")
+        return warning(
+            "watermark", f"{at} is {numbered(behind.days, 'day')} behind", "des-admin run --dry-run"
+        )
     configured = patient.settings.database.lag_days
     if configured != mark.lag_days:
         return warning(
             "watermark",
-            f"{at}, lag {mark.lag_days} days; database.lag_days says {configured}, "
+            f"{at}, lag {numbered(mark.lag_days, 'day')}; database.lag_days says {configured}, "
             "and does not count",
             f"set database.lag_days to {mark.lag_days}; or: des-admin watermark lag {configured}",
         )
-    return ok("watermark", f"{at}, lag {mark.lag_days} days")
+    return ok("watermark", f"{at}, lag {numbered(mark.lag_days, 'day')}")
 
 
 def check_memory(patient: Patient) -> list[Check]:
@@ -116,10 +119,14 @@ def check_runner(patient: Patient) -> Check:
     waiting = count_waiting(patient.reader, patient.watermark.archived_until, patient.target)
     files = waiting.files or 0
     about = "" if waiting.precision == "exact" else "about "
+    pending = f"{about}{numbered(files, 'file')} {one_or_many(files, 'waits', 'wait')}"
     if not newest:
-        return ok("runner", f"has not packed anything yet; {about}{files:,} files wait")
+        return ok(
+            "runner",
+            f"has not packed anything yet; {pending}",
+        )
     finished = newest[0].record.finished_at
-    detail = f"last slice {format_utc(finished)}; {about}{files:,} files wait"
+    detail = f"last slice {format_utc(finished)}; {pending}"
     if files and patient.clock.now - finished > SILENT:
         return warning("runner", detail, "is it scheduled? try: des-admin run")
     return ok("runner", detail)
@@ -168,5 +175,8 @@ def check_trail(patient: Patient) -> Check:
             f"event {chain.broken_at}: {chain.problem}",
             "des-admin watermark history --check",
         )
-    text = f"{chain.events:,} events, every seal fits, and so do {chain.heads:,} kept heads"
+    text = (
+        f"{numbered(chain.events, 'event')}, every seal fits; "
+        f"{numbered(chain.heads, 'kept head')} {one_or_many(chain.heads, 'fits', 'fit')}"
+    )
     return ok("audit trail", text)

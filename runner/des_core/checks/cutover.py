@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from des_core.basics.timestamps import format_utc
+from des_core.basics.wording import numbered, one_or_many
 from des_core.checks.check import Check, failed, ok, warning
 from des_core.checks.patient import Patient
 from des_core.ledger.exceptions import count_open
@@ -120,7 +121,8 @@ def check_old_packer(patient: Patient) -> Check:
     if count.rows:
         return warning(
             "old packer",
-            f"{count} rows above the watermark {format_utc(mark)} are marked archived: "
+            f"marked archived above the watermark {format_utc(mark)}: {count} "
+            f"{one_or_many(count.rows, 'row', 'rows')}; "
             "the per-record packer still writes, or wrote until lately",
             "stop it; these rows are packed again, which does no harm: des-admin run",
         )
@@ -161,7 +163,9 @@ def _reasons_against(numbers: Numbers) -> list[str]:
 def _facts(numbers: Numbers) -> str:
     holes = "holes not counted before the cutover: des-admin migrate plan does"
     if numbers.holes is not None:
-        holes = f"{numbers.holes} holes below the newest archived row"
+        noun = one_or_many(numbers.holes.rows, "hole", "holes")
+        holes = f"{numbers.holes} {noun} below the newest archived row"
     return (
-        f"about {numbers.rows:,} rows, {holes}, {numbers.late:,} late, {numbers.failing:,} failing"
+        f"about {numbered(numbers.rows, 'row')}, {holes}, {numbers.late:,} late, "
+        f"{numbers.failing:,} failing"
     )

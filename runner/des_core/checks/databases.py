@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import format_utc
+from des_core.basics.wording import numbered, one_or_many
 from des_core.checks.check import Check, failed, ok, skipped, warning
 from des_core.checks.patient import Patient
 from des_core.database.catalog import Catalog
@@ -95,8 +96,8 @@ def check_times(patient: Patient) -> Check:
     if patient.source.dialect is not Dialect.SQLITE:
         rows, example = count_odd_times(patient.source, patient.reader.catalog, COUNTED)
         if rows:
-            found = f"{rows}{_or_more(rows)} rows"
-            text = f"{found} hold what is no time of the years 1 to 9999, like {example!r}"
+            holds = one_or_many(rows, "row holds", "rows hold")
+            text = f"{rows}{_or_more(rows)} {holds} no time of the years 1 to 9999: {example!r}"
             return failed("created_at", text, "des-admin sql show migration_odd_created_at")
     return ok("created_at", words)
 
@@ -110,7 +111,8 @@ def _find_nulls(patient: Patient) -> Check | None:
         return None
     return failed(
         "created_at",
-        f"{files}{_or_more(files)} rows have no created_at: no window will ever see them",
+        f"{files}{_or_more(files)} {one_or_many(files, 'row has', 'rows have')} no created_at: "
+        "no window will ever see it",
         "des-admin sql show migration_null_created_at",
     )
 
@@ -146,8 +148,8 @@ def check_transactions(patient: Patient) -> Check:
     if clock.hidden_sessions:
         return warning(
             "transactions",
-            f"{clock.hidden_sessions} sessions are hidden from this user: an open transaction "
-            "among them would not be seen",
+            f"hidden from this user: {numbered(clock.hidden_sessions, 'session')}; an open "
+            "transaction among them would not be seen",
             "grant pg_read_all_stats (PostgreSQL) or PROCESS (MySQL, MariaDB)",
         )
     oldest = clock.oldest_transaction

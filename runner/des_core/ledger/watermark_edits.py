@@ -16,6 +16,7 @@ from enum import StrEnum
 
 from des_core.basics.errors import FenceLost, Refused
 from des_core.basics.timestamps import format_utc, from_us
+from des_core.basics.wording import numbered
 from des_core.database.connections import Database
 from des_core.database.transaction import Transaction
 from des_core.ledger.archive_table import require_same_table
@@ -152,7 +153,7 @@ def _plan(
     files = source.stats(start, end)
     if kind is MoveKind.FORWARD and not forget and files.files > max_captured:
         raise Refused(
-            f"{files.files:,} files would be skipped, more than can be recorded as exceptions",
+            f"{numbered(files.files, 'file')} skipped: more than can be recorded as exceptions",
             hint="pack them instead: des-admin run; or raise migration.max_captured; or give them "
             "up without a trace: --forget",
             limit=max_captured,

@@ -26,6 +26,7 @@ from des_core.backup.foreign.answer import (
 )
 from des_core.basics.errors import DamagedData, UsageError
 from des_core.basics.identifiers import Dialect, quote
+from des_core.basics.wording import numbered
 
 TOOL = Tool.MYDUMPER
 TAIL_BYTES = 64
@@ -184,7 +185,9 @@ class _Dump:
             if not start <= datetime.fromtimestamp(path.stat().st_mtime, UTC) <= end
         ]
         if strays:
-            message = f"{len(strays):,} files were not written during the dump, as {strays[0]}"
+            message = (
+                f"{numbered(len(strays), 'file')} were not written during the dump, as {strays[0]}"
+            )
             hint = "copy dumps with their times: rsync -a, cp -a; or make another one"
             yield unknown(Level.L2, "other_time", message, hint)
 
@@ -192,10 +195,11 @@ class _Dump:
         expected = self.counted.get(table)
         if expected is not None:
             if rows != expected:
-                message = f"{table}: {rows:,} rows are in the files, its metadata says {expected:,}"
+                found = numbered(rows, "row")
+                message = f"{table}: {found} in the files, its metadata says {expected:,}"
                 yield error(Level.L2, "missing_rows", message, again(TOOL))
         elif self.wanted.count_until is None:
-            message = f"{table}: {rows:,} rows; whether those are all was not compared"
+            message = f"{table}: {numbered(rows, 'row')}; whether those are all was not compared"
             hint = "check where the database can be asked, or dump with mydumper 0.12 or later"
             yield unknown(Level.L2, "rows_unknown", message, hint)
         else:
@@ -209,12 +213,13 @@ class _Dump:
         least = count_until(start - TIME_TOLERANCE)
         most = count_until((self.backup.finished_at or start) + TIME_TOLERANCE)
         if rows < least:
-            message = f"{table}: {rows:,} rows in the files, {least:,} in the database before it"
+            found = numbered(rows, "row")
+            message = f"{table}: {found} in the files, {least:,} in the database before it"
             yield error(Level.L2, "missing_rows", message, again(TOOL))
         elif not least == most == rows:
             message = (
-                f"{table}: {rows:,} rows in the files, {least:,} to {most:,} in the database at "
-                "the time: so many could be missing"
+                f"{table}: {numbered(rows, 'row')} in the files, {least:,} to {most:,} in the "
+                "database at the time: so many could be missing"
             )
             hint = "mydumper 0.12 or later counts what it writes; or: des-admin backup create"
             yield unknown(Level.L2, "rows_unknown", message, hint)

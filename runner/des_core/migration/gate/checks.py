@@ -15,6 +15,7 @@ from des_core.backup.identity import Target
 from des_core.basics.errors import Refused
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import format_utc
+from des_core.basics.wording import one_or_many
 from des_core.database.catalog import CREATED_ARCHIVED_INDEX
 from des_core.database.mysql_grants import EVERY_TABLE, default_schema, find_missing, read_grants
 from des_core.database.stored_time import to_stored
@@ -130,8 +131,8 @@ def nothing_archived_above(migration: Migration) -> GateFinding:
         return GateFinding(
             "above",
             True,
-            f"{count} rows that are marked archived lie in the future: their flag goes with the"
-            " column, and they are packed again when the watermark comes to them",
+            f"marked archived in the future: {count} {one_or_many(count.rows, 'row', 'rows')}; the "
+            "flag goes with the column, and the file is packed again when its time comes",
             "correct their created_at, if it is wrong",
             is_warning=True,
         )
@@ -139,7 +140,8 @@ def nothing_archived_above(migration: Migration) -> GateFinding:
         return GateFinding(
             "above",
             False,
-            f"{count} rows above the watermark {format_utc(watermark)} are marked archived",
+            f"marked archived above the watermark {format_utc(watermark)}: {count} "
+            f"{one_or_many(count.rows, 'row', 'rows')}",
             "stop the per-record packer; see: des-admin doctor",
         )
     return GateFinding("above", True, "nothing above the watermark is marked archived")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from des_core.basics.errors import FenceLost, UsageError, WrongSchema
 from des_core.basics.timestamps import format_utc
+from des_core.basics.wording import numbered
 from des_core.database.catalog import config_statement
 from des_core.database.stored_time import to_stored
 from des_core.database.transaction import Transaction
@@ -67,7 +68,7 @@ def _seed(scene: Scene) -> None:
     plan = migration.seed_plan or plan_seed(migration)
     captured = write_seed(migration, plan, fence=next_fence(migration))
     until = format_utc(plan.archived_until)
-    scene.tell("seed", f"watermark {until}, {captured:,} exceptions captured")
+    scene.tell("seed", f"watermark {until}, {numbered(captured, 'exception')} captured")
 
 
 def _list_seed(scene: Scene) -> Iterator[PlannedStatement]:
