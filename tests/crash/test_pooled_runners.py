@@ -39,6 +39,7 @@ SETTINGS = (
     "maintenance_work_mem",
 )
 STARTING_S = 20.0
+ELSEWHERE = "UPDATE des_archive_lease SET host = 'elsewhere', process = 'x 1' WHERE pid = :pid"
 
 
 def shown(pooler: PgBouncer, database: TestDatabase) -> list[list[Any]]:
@@ -53,14 +54,21 @@ def shown(pooler: PgBouncer, database: TestDatabase) -> list[list[Any]]:
     return found
 
 
-def kill_the_holder(database: TestDatabase, runners: list[subprocess.Popen[str]]) -> float | None:
-    """-9 to the one that holds the lease; when, or None where both had ended before."""
+def kill_the_holder(
+    database: TestDatabase, runners: list[subprocess.Popen[str]], *, is_elsewhere: bool
+) -> float | None:
+    """-9 to the one that holds the lease; when, or None where both had ended before.
+
+    `is_elsewhere`: just before, its lease says that it is of another machine.
+    """
     pids = {runner.pid: runner for runner in runners}
     deadline = time.monotonic() + STARTING_S
     while time.monotonic() < deadline and any(runner.poll() is None for runner in runners):
         held = database.rows("SELECT pid FROM des_archive_lease WHERE token <> ''")
         for (pid,) in held:
             if pid in pids and pids[pid].poll() is None:
+                if is_elsewhere:
+                    database.execute(ELSEWHERE, {"pid": pid})
                 os.kill(pid, signal.SIGKILL)
                 return time.monotonic()
         time.sleep(0.005)
@@ -104,14 +112,10 @@ def one_round(
     config = write_config(behind(pooler, settings, direct=False), place / "config.yaml")
     before = shown(pooler, database)
     runners = [start_runner(config) for _ in range(2)]
-    killed = kill_the_holder(database, runners)
+    killed = kill_the_holder(database, runners, is_elsewhere=is_elsewhere)
     said = [runner.communicate(timeout=200)[1] for runner in runners]
     codes = {runner.returncode for runner in runners}
     assert codes <= {ExitCode.DONE, ExitCode.LOCKED, -signal.SIGKILL}, said
-    if is_elsewhere:
-        database.execute(
-            "UPDATE des_archive_lease SET host = 'elsewhere', process = 'x 1' WHERE token <> ''"
-        )
     while (ended := run_runner(config)).returncode == ExitCode.LOCKED:
         assert killed is not None, ended.stderr
         assert time.monotonic() - killed < LEASE.total_seconds() + STARTING_S, ended.stderr
