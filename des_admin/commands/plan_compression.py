@@ -55,8 +55,10 @@ def compression(
     from des_core.process.processors import usable_processors
     from des_core.progress.capacity import Rates
     from des_core.rows.reader import SourceReader
+    from des_core.sources.roots import require_named_roots
 
     context = Context.of(ctx)
+    require_named_roots(context.settings.packer.source_roots)
     source = SourceReader(context.source, context.settings.database)
     config = context.settings.packer_config
     file_s = Rates().file_s if file_us is None else file_us / 1e6

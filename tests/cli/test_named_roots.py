@@ -12,6 +12,7 @@ JOBS = (
     "run --mode continuous",
     "exceptions retry --yes",
     "sources delete --yes",
+    "plan compression",
 )
 IS_ROOT = os.geteuid() == 0
 
