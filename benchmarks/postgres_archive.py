@@ -77,7 +77,7 @@ class PostgresArchive:
             connection.execute("VACUUM ANALYZE files")
         config = self._place / "template.yaml"
         output = self._place / "template"
-        output.mkdir()
+        output.mkdir(exist_ok=True)
         self._write_config(config, self._template, output)
         if migrated:
             des_admin(config, "migrate", "up", "--yes", "--quiet")

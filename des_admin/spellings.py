@@ -58,6 +58,5 @@ def _is_command(words: Sequence[str], path: tuple[str, ...]) -> bool:
 
 
 def _filters_by_reason(words: Sequence[str]) -> bool:
-    """`--reason` chose exceptions before it said why: with --because, or with no other choice."""
-    names = {word.partition("=")[0] for word in words}
-    return "--because" in names or not names & {"--only", "--uid"}
+    """`--reason` chose exceptions as long as --because said why."""
+    return "--because" in {word.partition("=")[0] for word in words}

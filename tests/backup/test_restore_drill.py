@@ -56,7 +56,7 @@ def answer(desk: Desk, command: str) -> Any:
 
 def view(desk: Desk) -> dict[str, Any]:
     """Everything that must be the same before the loss and after the restore."""
-    progress = answer(desk, "des-admin progress")
+    progress = answer(desk, "des-admin progress --exact")
     return {
         "progress": {key: progress[key] for key in progress.keys() - DEPENDS_ON_NOW},
         "verify": answer(desk, "des-admin verify"),

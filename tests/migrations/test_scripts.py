@@ -34,13 +34,21 @@ def run_scripts(
 
 
 def schema_of(database: TestDatabase) -> dict[str, Any]:
-    """Columns and indexes of every table, as the server describes them."""
+    """Columns and indexes of every table, as the server describes them.
+
+    0 and FALSE are one default: a script cannot know in which words SQLite kept it.
+    """
     found = {}
     with database.session() as session:
         inspector = sa.inspect(session)
         for table in sorted(set(inspector.get_table_names()) - {"des_archive_lease"}):
             columns = [
-                (column["name"], str(column["type"]), column["nullable"], column["default"])
+                (
+                    column["name"],
+                    str(column["type"]),
+                    column["nullable"],
+                    "FALSE" if column["default"] == "0" else column["default"],
+                )
                 for column in inspector.get_columns(table)
             ]
             indexes = sorted(
