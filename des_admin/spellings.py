@@ -58,5 +58,12 @@ def _is_command(words: Sequence[str], path: tuple[str, ...]) -> bool:
 
 
 def _filters_by_reason(words: Sequence[str]) -> bool:
-    """`--reason` chose exceptions as long as --because said why."""
-    return "--because" in {word.partition("=")[0] for word in words}
+    """`--reason` chose exceptions before it said why: beside --because, or if it is a reason."""
+    names = {word.partition("=")[0] for word in words}
+    if "--because" in names or names & {"--only", "--uid"}:
+        return "--because" in names
+    from des_core.metrics.definitions import CAUSE_OF_REASON
+
+    return any(
+        word.partition("=")[2] in CAUSE_OF_REASON or word in CAUSE_OF_REASON for word in words
+    )
