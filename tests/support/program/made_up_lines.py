@@ -103,7 +103,12 @@ class Maker:
     def _good_tree(self, env: dict[str, str]) -> dict[str, Any]:
         tree: dict[str, Any] = {
             "database": {"url": self._url(), "page_size": 50},
-            "packer": {"output_dir": self.output, "n_bits": 4, "workers": 1},
+            "packer": {
+                "output_dir": self.output,
+                "n_bits": 4,
+                "workers": 1,
+                "source_roots": ["/"],
+            },
             "metrics": {
                 "username": "u",
                 "password": CANARY,

@@ -34,7 +34,7 @@ def settings_for(
     url = None if config is None else config.url
     return Settings(
         database=DatabaseSettings(url=database.url, **fields),
-        packer=PackerSettings(output_dir="/nowhere"),
+        packer=PackerSettings(output_dir="/nowhere", source_roots=["/"]),
         watermark=WatermarkSettings(config_db_url=url, **(watermark or {})),
         migration=MigrationSettings(**(migration or {})),
     )
