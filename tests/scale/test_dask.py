@@ -307,7 +307,7 @@ def test_what_cannot_work_is_said_at_once(
         pack_rows(corpus.rows, tmp_path / "a", scheduler=nobody.address)
     assert error.value.exit_code == 10
     with pytest.raises(UsageError, match="not the address"):
-        pack_rows(corpus.rows, tmp_path / "a", scheduler="http://somewhere")
+        pack_rows(corpus.rows, tmp_path / "a", scheduler="http://127.0.0.1:8786")
     monkeypatch.setattr("des_core.packing.dask_engine.CONNECT_TIMEOUT_S", 30)
     with dask_cluster(tmp_path / "dask", 0) as empty:
         with pytest.raises(SchedulerUnreachable, match="no workers") as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.objects.server import ObjectServer
-from support.objects.table import OUTPUT, bucket_settings, fetch_archive, odd_places
+from support.objects.table import BUCKET, OUTPUT, bucket_settings, fetch_archive, odd_places
 from support.program.scale import run_alone
 from support.rows.odd import CONTENT, fill, make_rows
 from support.rows.odd_proof import check
@@ -50,11 +50,13 @@ def test_odd_rows_become_exceptions_and_hold_nobody_back(
         bucket.url,
         object_store={"retry_for": 0.5},
         migration={"max_failures": 10_000, "max_failure_ratio": 0.9},
+        source_roots=["/", f"s3://{BUCKET}", "s3://absent"],
     )
     report = run_alone(settings)
     assert report.has_new_exceptions
     reasons = check(rows, database, packed_uids(bucket, tmp_path / "first"))
-    assert set(reasons) >= {"bad_uid", "bad_location", "missing", "unreadable", "size_mismatch"}
+    expected = {"bad_uid", "bad_location", "missing", "unreadable", "size_mismatch"}
+    assert set(reasons) >= expected | {"outside_roots"}
     database.execute("UPDATE des_archive_exception SET next_attempt = NULL")
     again = run_alone(settings)
     assert (again.retried.packed, again.retried.gone, again.late) == (0, 0, 0)
