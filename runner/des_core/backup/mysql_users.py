@@ -62,13 +62,13 @@ def _accounts(tx: Transaction, *, is_mariadb: bool) -> Iterator[tuple[str, bool]
 
 def _creation(tx: Transaction, account: str, is_role: bool) -> str:
     if is_role:
-        return _of(account, "restore_role").sql
+        return _of(account, "restore_account", kind="ROLE").sql
     made = str(tx.run(_of(account, "show_user")).scalar_one())
-    return _of(made.removeprefix("CREATE USER "), "restore_user").sql
+    return _of(made.removeprefix("CREATE USER "), "restore_account").sql
 
 
-def _of(account: str, name: str) -> Statement:
-    return BackupCatalog(Dialect.MYSQL, account=account).backup(name)
+def _of(account: str, name: str, *, kind: str = "USER") -> Statement:
+    return BackupCatalog(Dialect.MYSQL, account=account, account_kind=kind).backup(name)
 
 
 def _grants(tx: Transaction, account: str, database: str) -> Iterator[str]:

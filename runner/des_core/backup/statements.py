@@ -32,6 +32,7 @@ class BackupCatalog(Catalog):
         schema: str = "public",
         encoding: str = "UTF8",
         account: str = "",
+        account_kind: str = "",
         locale: DatabaseLocale | None = None,
     ) -> None:
         super().__init__(dialect, settings)
@@ -42,6 +43,7 @@ class BackupCatalog(Catalog):
             "schema": quote(schema, dialect),
             "encoding": quote(encoding, dialect),
             "account": account,
+            "account_kind": account_kind,
             "defaults": _defaults(locale),
         }
 

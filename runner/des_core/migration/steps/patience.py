@@ -91,8 +91,12 @@ def patiently(
 
 
 def set_lock_timeout(tx: Transaction, timeout_s: float, *, in_transaction: bool) -> None:
-    """Bound how long the next statements of this connection wait for a lock."""
-    name = "migration_lock_timeout" if in_transaction else "migration_lock_timeout_session"
+    """Bound how long the next statements of this connection wait for a lock.
+
+    Only PostgreSQL sets that for a transaction alone.
+    """
+    is_of_session = tx.dialect is Dialect.POSTGRES and not in_transaction
+    name = "migration_lock_timeout_session" if is_of_session else "migration_lock_timeout"
     values = {"timeout_ms": round(timeout_s * 1000), "timeout_s": max(1, math.ceil(timeout_s))}
     tx.run(name, values)
 
