@@ -189,13 +189,14 @@ def test_the_command(
     config = tmp_path / "config.yaml"
     config.write_text(
         f"database:\n  url: '{database.url}'\npacker:\n  output_dir: '{tmp_path / 'out'}'\n"
+        "  source_roots: ['/']\n"
     )
     done = run_here(
         "--config", str(config), "doctor", "--all", "--rehearse", "--rehearse-rows", "9"
     )
     lines = [line for line in done.stdout.splitlines() if "rehearse:" in line]
     assert len(lines) == len(ACTS)
-    assert "rows are as they were" in done.stdout
+    assert "54 rows as before" in done.stdout
 
 
 def _interrupted(_migration: Any) -> Any:

@@ -35,6 +35,8 @@ _DEFAULTS = {
     "null": "",
     "null::boolean": "",
 }
+# How SQLite may quote a name: what begins it, and what ends it.
+QUOTES = {'"': '"', "`": "`", "[": "]", "'": "'"}
 _OPTION = re.compile(r"[a-z_]+ ?= ?-?[0-9.]+")
 
 
@@ -134,14 +136,21 @@ def _made_in(memory: sqlite3.Connection, migration: Migration) -> list[Any]:
     return [row[name] for name in ("type", "is_nullable", "made_default")]
 
 
+def _first_word(part: str) -> str:
+    """The name that a definition begins with, without its quotes."""
+    if part[:1] in QUOTES:
+        return part[1:].partition(QUOTES[part[0]])[0].lower()
+    return part.split(maxsplit=1)[0].lower() if part else ""
+
+
 def _removed(whole: str, rest: str, column: str) -> str | None:
     """The part of `whole` that `rest` lacks, so that it begins with the name."""
     length = len(whole) - len(rest)
-    name = re.compile(rf"[\"`\[']?{re.escape(column)}\b", re.IGNORECASE)
+    name = column.lower()
     for start in range(len(rest) + 1):
         if whole[:start] + whole[start + length :] == rest:
             part = whole[start : start + length].strip(", \t\r\n")
-            if name.match(part):
+            if _first_word(part) == name:
                 return part
     return None
 
