@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +153,14 @@ def dropped(life: Life) -> None:
     upgrade(life.settings, options=DROP)
 
 
-def work_as_one_of_two(life: Life) -> None:
-    shared = {"shards_total": 2, "shard_id": 0}
+def shared_out(life: Life) -> None:
+    """Among three workers, of whom one has packed."""
+    cut_over(life)
+    work_as_one_of(3, life)
+
+
+def work_as_one_of(workers: int, life: Life) -> None:
+    shared = {"shards_total": workers, "shard_id": 0}
     database = life.settings.database.model_copy(update=shared)
     with open_archive(life.settings.model_copy(update={"database": database})) as archive:
         run_cycle(archive)
@@ -161,9 +168,9 @@ def work_as_one_of_two(life: Life) -> None:
 
 def moved_by_sql(life: Life) -> None:
     packed(life)
+    zone = "+00" if life.database.kind == "postgres" else ""
     life.database.execute(
-        "UPDATE des_archive_config SET archived_until = '2024-01-02 00:00:00'"
-        + ("+00" if life.database.kind == "postgres" else "")
+        f"UPDATE des_archive_config SET archived_until = '2024-01-02 00:00:00{zone}'"
     )
 
 
@@ -205,7 +212,8 @@ def alembic(direction: str, revision: str) -> Callable[[Life], None]:
 
 JOBS = {
     "cycle": Job(cut_over, on_archive(run_cycle), ("run",)),
-    "static worker": Job(cut_over, work_as_one_of_two, ("run worker", "workers begin")),
+    "static worker": Job(cut_over, partial(work_as_one_of, 2), ("run worker",)),
+    "another layout": Job(shared_out, partial(work_as_one_of, 2), ("run worker", "workers begin")),
     "late rows in a cycle": Job(with_late_row, on_archive(run_cycle), ("run",)),
     "retry": Job(mended, lambda life: life.do(life.retry), ("exceptions retry",)),
     "reconcile": Job(with_late_row, lambda life: life.do(life.reconcile), ("reconcile",)),
