@@ -27,7 +27,7 @@ _IMPATIENT = {
 # What the lease guards, but for when a shard was last read.
 GUARDED = re.compile(
     r"(INSERT INTO|UPDATE|DELETE FROM|ALTER TABLE|CREATE\W+TABLE|CREATE\W+INDEX|DROP\W+\w+)\W+"
-    r"(IF\W+(NOT\W+)?EXISTS\W+)?(des_archive_(config|slice|shard|exception|worker)|files|idx_files)"
+    r"(IF\W+(NOT\W+)?EXISTS\W+)?(des_archive_(config|slice|shard|exception|worker|job)|files|idx_files)"
     r"(?!.*SET verified_at)",
     re.IGNORECASE | re.DOTALL,
 )
