@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from des_core.basics.errors import DamagedShard, DesError, FenceLost, LockHeld
+from des_core.basics.errors import DamagedShard, DesError, FenceLost, LockHeld, Refused
 from des_core.database.connections import Database, open_database
 from des_core.locks.leases import LEASE, read_lease_row
 from des_core.locks.lock import find_holders, hold_lock, lock_holder
@@ -262,3 +262,20 @@ def test_a_long_reader_delays_heartbeats_and_breaks_nothing(
 def expire(database: TestDatabase) -> None:
     """As after a minute without a heartbeat."""
     database.execute("UPDATE des_archive_lease SET expires_at = acquired_at")
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_who_stands_still_while_taking_it_is_not_waited_for(
+    database: TestDatabase, config: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is stopped between its first change of the row and its commit."""
+    monkeypatch.setattr("des_core.locks.leases.LONGEST_WAIT_MS", 300)
+    with hold_lock(config, "first"):
+        pass
+    with database.session() as stopped:
+        stopped.exec_driver_sql("UPDATE des_archive_lease SET beat = beat + 1")
+        with pytest.raises(Refused, match="gave up waiting for a lock"), hold_lock(config, "run"):
+            pass
+        stopped.rollback()
+    with hold_lock(config, "run"):
+        assert lock_holder(config) is not None

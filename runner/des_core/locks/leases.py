@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 
 from des_core.basics.errors import TransactionConflict
+from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import format_utc
 from des_core.database.stored_time import from_stored
 from des_core.database.transaction import Transaction
@@ -102,6 +103,10 @@ class Holder:
         )
 
 
+# Taking a lease takes milliseconds.
+LONGEST_WAIT_MS = 10_000
+
+
 def worker_lease(worker: int) -> str:
     """The name of a static worker's lease."""
     return f"worker-{worker}"
@@ -124,6 +129,7 @@ def take_lease(tx: Transaction, lease: Lease) -> list[Holder]:
     in_the_way = [holder for holder in held if not holder.gives_way]
     if in_the_way:
         return in_the_way
+    _bound_wait(tx)
     if TRAIL not in rows:
         keep_row(tx, TRAIL, None, now)
     for name in dict.fromkeys((WRITER, *(holder.lease.name for holder in held), lease.name)):
@@ -134,6 +140,15 @@ def take_lease(tx: Transaction, lease: Lease) -> list[Holder]:
     values |= {"host": lease.process.host, "process": lease.process.mark}
     tx.run("lease_take", {**values, "pid": lease.process.pid, **_times(now)})
     return []
+
+
+def _bound_wait(tx: Transaction) -> None:
+    """Whoever stands still in the middle of taking a lease is not waited for without end.
+
+    MySQL and SQLite bound the wait for a row by themselves; PostgreSQL does not.
+    """
+    if tx.dialect is Dialect.POSTGRES:
+        tx.run("migration_lock_timeout", {"timeout_ms": LONGEST_WAIT_MS})
 
 
 def keep_row(tx: Transaction, name: str, row: Any, now: datetime) -> None:
