@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from des_core.basics.errors import WrongSchema
 from des_core.ledger.revisions import Direction
 from des_core.migration.apply import downgrade, make_plan, upgrade
 from des_core.migration.base.migration import MigrationOptions, Notice
@@ -218,3 +219,24 @@ def test_what_does_not_come_back_is_said_before_it_goes(
     upgrade(settings, options=DROP)
     downgrade(settings)
     assert len(flags(database)) == 10
+
+
+@pytest.mark.parametrize("database", ["sqlite", "mariadb", "mysql"], indirect=True)
+@pytest.mark.parametrize("column", ["archived", "size_bytes"])
+def test_a_column_in_other_letters_is_not_taken_for_gone(
+    database: TestDatabase, files_table: FilesTableFactory, column: str
+) -> None:
+    files_table(database, 30, days=3, archived_days=1, files=False)
+    for old, new in ((column, "meanwhile"), ("meanwhile", column.upper())):
+        database.execute(f"ALTER TABLE files RENAME COLUMN {old} TO {new}")
+    with pytest.raises(WrongSchema, match=f"{column} is spelled {column.upper()}"):
+        upgrade(settings_for(database))
+    assert "des_archive_config" not in database.table_names()
+    upgrade(
+        settings_for(
+            database,
+            **{
+                {"archived": "archived_column", "size_bytes": "size_column"}[column]: column.upper()
+            },
+        )
+    )

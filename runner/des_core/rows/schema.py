@@ -173,6 +173,8 @@ def inspect_source(database: Database, settings: DatabaseSettings) -> SourceSche
         _require_column(columns, key, name, settings)
     if settings.size_column not in (None, "size_bytes"):
         _require_column(columns, "size_column", str(settings.size_column), settings)
+    _refuse_other_case(columns, "archived_column", settings.archived_column, database.dialect)
+    _refuse_other_case(columns, "size_column", settings.size_column, database.dialect)
     _require_text(columns[settings.location_column], database.dialect)
     zone = settings.zone
     kind = _created_at_kind(columns[settings.created_at_column], database.dialect)
@@ -299,6 +301,20 @@ def _require_column(
         hint=(f"did you mean {near[0]}? " if near else "") + NAMES_HINT.format(key=key),
         columns=", ".join(columns),
     )
+
+
+def _refuse_other_case(
+    columns: dict[str, ReflectedColumn], key: str, name: str | None, dialect: Dialect
+) -> None:
+    """A column that may be missing is not missing where only its letters differ."""
+    if name is None or name in columns or dialect is Dialect.POSTGRES:
+        return
+    for other in columns:
+        if other.lower() == name.lower():
+            raise WrongSchema(
+                f"the column {name} is spelled {other} in the table",
+                hint=f"write it so: database.{key}: {other}",
+            )
 
 
 def _require_text(location: ReflectedColumn, dialect: Dialect) -> None:
