@@ -30,6 +30,8 @@ LEASE = timedelta(seconds=60)
 HEARTBEAT_S = 10.0
 # Heartbeats may fail for a while; after so many seconds somebody should look.
 LATE_AFTER = timedelta(seconds=3 * HEARTBEAT_S)
+# How long to wait for others who have changed a row of the table and do not commit.
+LONGEST_WAIT_MS = 10_000
 WRITER = "writer"
 # Nobody holds it: transactions that record an event change it first, so that none forks the chain.
 TRAIL = "trail"
@@ -103,10 +105,6 @@ class Holder:
         )
 
 
-# Taking a lease takes milliseconds.
-LONGEST_WAIT_MS = 10_000
-
-
 def worker_lease(worker: int) -> str:
     """The name of a static worker's lease."""
     return f"worker-{worker}"
@@ -143,7 +141,7 @@ def take_lease(tx: Transaction, lease: Lease) -> list[Holder]:
 
 
 def _bound_wait(tx: Transaction) -> None:
-    """Whoever stands still in the middle of taking a lease is not waited for without end.
+    """Whoever stands still with a row of the table is not waited for without end.
 
     MySQL and SQLite bound the wait for a row by themselves; PostgreSQL does not.
     """
@@ -185,6 +183,7 @@ def end_lease(tx: Transaction, lease: Lease, now: datetime) -> bool:
 
 def serialize(tx: Transaction, name: str) -> None:
     """Let transactions that do so with one name come one after another, until each has ended."""
+    _bound_wait(tx)
     if tx.run("lease_lock", {"name": name}).rowcount:
         return
     try:
