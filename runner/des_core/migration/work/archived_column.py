@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from des_core.basics.errors import WrongSchema
 from des_core.database.transaction import Transaction
 from des_core.ledger.events import record_event
 from des_core.ledger.jobs import forget_job
@@ -117,7 +118,12 @@ def _note_drop(scene: Scene) -> None:
     migration = scene.migration
     was = look_at_column(migration)
     if was is None:
-        return
+        raise WrongSchema(
+            "the catalogue does not say what the column archived is made of, so nobody could make "
+            "it again; it stays",
+            hint="see what this user may read of the catalogue: des-admin doctor",
+            column=migration.archived_column,
+        )
 
     def work(tx: Transaction) -> None:
         for name in (COMPLIANCE_JOB, ROLLBACK_JOB):
