@@ -100,6 +100,11 @@ def server_version(database: Database) -> tuple[tuple[int, ...], bool]:
     return tuple(part for part in info if isinstance(part, int)), is_mariadb
 
 
+def _keeps_column(text: str) -> Trap:
+    hint = "keep the column: des-admin migrate up without --drop-archived"
+    return Trap(text, hint, keeps_column=True)
+
+
 def _postgres(version: _Version) -> list[Trap]:
     if version < (11,):
         text = "before PostgreSQL 11 the column comes back by rewriting the table"
@@ -113,26 +118,14 @@ def _postgres(version: _Version) -> list[Trap]:
 def _sqlite(version: _Version) -> list[Trap]:
     if version < (3, 35):
         text = "SQLite before 3.35 cannot drop a column"
-        return [
-            Trap(
-                text,
-                "keep the column: des-admin migrate up without --drop-archived",
-                keeps_column=True,
-            )
-        ]
+        return [_keeps_column(text)]
     return []
 
 
 def _mariadb(version: _Version) -> list[Trap]:
     if version < (10, 4):
         text = "MariaDB before 10.4 drops no column without copying the table"
-        return [
-            Trap(
-                text,
-                "keep the column: des-admin migrate up without --drop-archived",
-                keeps_column=True,
-            )
-        ]
+        return [_keeps_column(text)]
     return []
 
 
@@ -143,13 +136,7 @@ def _mysql(version: _Version) -> list[Trap]:
         traps.append(Trap(text, "rehearse first: des-admin doctor --rehearse"))
     if version < (8, 0, 29):
         text = "MySQL before 8.0.29 drops no column without copying the table"
-        traps.append(
-            Trap(
-                text,
-                "keep the column: des-admin migrate up without --drop-archived",
-                keeps_column=True,
-            )
-        )
+        traps.append(_keeps_column(text))
     if version[:3] == (8, 0, 29):
         text = "MySQL 8.0.29 may fail to recover from a crash after an instant change"
         traps.append(Trap(text, "update to 8.0.30 or later first", refuses=True))
