@@ -8,6 +8,7 @@ import typer
 
 from des_admin.backup_session import BackupSession, Place, Which
 from des_admin.commands.backup import DirectoryOption, WhichOption, app
+from des_admin.commands.shared_options import DryRunOption, YesOption
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import Column, print_table
@@ -57,10 +58,8 @@ def prune(
     keep_weekly: Annotated[
         int, typer.Option(min=0, metavar="N", help="The newest good one of each of N weeks.")
     ] = 0,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the plan, change nothing.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
 ) -> None:
     """Remove old backups; of each database the newest good ones stay."""
     from des_core.backup.prune import KeepRules, execute_prune

@@ -13,6 +13,7 @@ from des_admin.commands.exceptions import (
     exception_filter,
     require_known_reasons,
 )
+from des_admin.commands.shared_options import YesOption
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.values import count
@@ -36,7 +37,7 @@ def retry(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show how many would be tried, change nothing.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesOption = False,
 ) -> None:
     """Try to pack exceptions again now, without waiting for their turn.
 

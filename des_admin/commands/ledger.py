@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import typer
 
+from des_admin.commands.shared_options import ReasonOption, YesOption
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import Column, print_facts, print_table
@@ -41,7 +42,7 @@ def rebuild(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be added, change nothing.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesOption = False,
 ) -> None:
     """Add to the ledger what lies in the archive and is missing there."""
     from des_admin.render.activity import watch_work
@@ -94,10 +95,8 @@ def output(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="With --adopt: compare only, change nothing.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    reason: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Why; goes into the audit trail.")
-    ] = None,
+    yes: YesOption = False,
+    reason: ReasonOption = None,
 ) -> None:
     """Compare the mark of the output, and its newest shards, with those that the ledger knows."""
     from des_core.ledger.archive_identity import adopt_output, look_at_output

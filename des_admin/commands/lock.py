@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from des_admin.commands.shared_options import ReasonOption, YesOption
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import Column, print_table
@@ -58,10 +59,8 @@ def break_lock(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the holders, change nothing.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    reason: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Why; goes into the audit trail.")
-    ] = None,
+    yes: YesOption = False,
+    reason: ReasonOption = None,
 ) -> None:
     """Take the lock away from whoever holds it."""
     from des_core.ledger.lock_edits import end_leases

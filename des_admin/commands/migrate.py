@@ -8,6 +8,7 @@ import typer
 
 from des_admin.commands.compliance import LagOption, LimitOption, LoadOption, SleepOption
 from des_admin.commands.migrate_request import MigrateRequest
+from des_admin.commands.shared_options import DryRunOption, ReasonOption, YesOption
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.migration import print_status
@@ -46,9 +47,6 @@ PurgeOption = Annotated[
     bool,
     typer.Option("--purge", help="Irreversible: also drop ledger, exceptions and audit trail."),
 ]
-ReasonOption = Annotated[
-    str | None, typer.Option(metavar="TEXT", help="Why; goes into the audit trail.")
-]
 JobsOption = Annotated[
     int,
     typer.Option(
@@ -59,8 +57,6 @@ JobsOption = Annotated[
         help="Sessions that write flags at once: faster, with more load on others.",
     ),
 ]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan, change nothing.")]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 PlanOption = Annotated[
     str | None,
     typer.Option("--plan", metavar="HASH", help="Only if the plan still has this hash."),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from des_admin.commands.shared_options import YesOption
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import Column, print_table
@@ -66,7 +67,7 @@ def reconcile(
         bool,
         typer.Option("--dry-run", help="With --record or --accept-gone: show, change nothing."),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesOption = False,
 ) -> None:
     """Find rows below the watermark that no shard and no exception knows.
 

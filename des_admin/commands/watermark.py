@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from des_admin.commands.shared_options import DryRunOption, ReasonOption, YesOption
 from des_admin.commands.watermark_move import ADOPT, MoveRequest, signed
 from des_admin.context import Context
 from des_admin.help_text import examples
@@ -34,15 +35,11 @@ AmountArgument = Annotated[
     str,
     typer.Argument(metavar="LENGTH|TIME", help="1d, 12h, 2w from the current one, or a time."),
 ]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ConfirmOption = Annotated[
     int | None,
     typer.Option(
         metavar="N", help="Confirm a move forward with the number of files that it skips."
     ),
-]
-ReasonOption = Annotated[
-    str | None, typer.Option(metavar="TEXT", help="Why; goes into the audit trail.")
 ]
 ExpectOption = Annotated[
     str | None,
@@ -56,7 +53,6 @@ ForgetOption = Annotated[
         "no shard has them.",
     ),
 ]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan, change nothing.")]
 
 
 def register(root: typer.Typer) -> None:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 
 from des_core.basics.errors import Refused
-from des_core.basics.timestamps import floor_day, from_us
+from des_core.basics.timestamps import floor_day
 from des_core.basics.wording import numbered
 from des_core.database.transaction import Transaction
 from des_core.ledger.archive_identity import require_own_output
@@ -280,12 +280,4 @@ def _commit(run: Run, writer: Writer, window: Window, late: list[SourceRow]) -> 
 
 def _exceptions(late: Iterable[SourceRow]) -> Iterator[NewException]:
     for row in late:
-        yield NewException(
-            uid=row.uid,
-            created_at=from_us(row.created_us),
-            location=row.location,
-            archived=False,
-            reason=LATE,
-            error="it appeared below the watermark",
-            attempts=0,
-        )
+        yield NewException.of_pending(row, LATE, "it appeared below the watermark")

@@ -25,7 +25,6 @@ from itertools import chain, islice
 
 from des_core.basics.errors import Refused
 from des_core.basics.routing import parse_shard_name
-from des_core.basics.timestamps import from_us
 from des_core.database.transaction import Transaction
 from des_core.ledger.damage import forget_damage
 from des_core.ledger.events import record_event
@@ -225,12 +224,4 @@ def _commit(run: Run, watermark: Watermark, item: _Bad, rows: list[SourceRow]) -
 
 def _exceptions(rows: list[SourceRow], verdict: ShardVerdict) -> Iterable[NewException]:
     for row in rows:
-        yield NewException(
-            uid=row.uid,
-            created_at=from_us(row.created_us),
-            location=row.location,
-            archived=False,
-            reason=DAMAGED,
-            error=f"{verdict.shard}: {verdict.problem}",
-            attempts=0,
-        )
+        yield NewException.of_pending(row, DAMAGED, f"{verdict.shard}: {verdict.problem}")

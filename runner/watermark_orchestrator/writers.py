@@ -13,7 +13,7 @@ from typing import Protocol
 
 from des_core.database.stored_time import to_stored
 from des_core.database.transaction import Transaction
-from des_core.ledger.exceptions import NewException, record_exceptions, resolve_range
+from des_core.ledger.exceptions import NewException, close_packed, record_exceptions
 from des_core.ledger.watermark import Watermark, confirm_watermark, move_watermark, read_watermark
 from des_core.ledger.workers import WorkerPosition, advance_worker, confirm_worker
 from des_core.rows.share import Share
@@ -97,15 +97,7 @@ class SoleWriter:
     ) -> SoleWriter:
         # Exceptions of this range spoke about a watermark below it. Now each row of it is
         # either packed or recorded again just below.
-        for archived in (True, False):
-            resolve_range(
-                tx,
-                start=self.packed_until,
-                end=end,
-                archived=archived,
-                resolution="packed",
-                now=now,
-            )
+        close_packed(tx, start=self.packed_until, end=end, now=now)
         record_exceptions(tx, exceptions, now=now)
         move_watermark(tx, expected=self.state, to=end, actor=actor, now=now)
         moved = replace(self.state, archived_until=end, raw=to_stored(end, tx.dialect))

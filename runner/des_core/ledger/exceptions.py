@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from des_core.basics.identifiers import Dialect
+from des_core.basics.timestamps import from_us
 from des_core.database.connections import Database
 from des_core.database.stored_time import (
     from_stored,
@@ -17,6 +18,7 @@ from des_core.database.stored_time import (
     to_stored,
 )
 from des_core.database.transaction import Transaction
+from des_core.records import SourceRow
 from des_core.rows.values import as_before, storable
 
 if TYPE_CHECKING:
@@ -46,6 +48,19 @@ class NewException:
     error: str | None = None
     attempts: int = 1
     attempts_before: int = 0
+
+    @classmethod
+    def of_pending(cls, row: SourceRow, reason: str, error: str) -> NewException:
+        """A row below the watermark that no shard has and nobody has tried yet."""
+        return cls(
+            uid=row.uid,
+            created_at=from_us(row.created_us),
+            location=row.location,
+            archived=False,
+            reason=reason,
+            error=error,
+            attempts=0,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +166,12 @@ def resolve_range(
         "now": now,
     }
     return tx.run("exception_resolve_range", values).rowcount
+
+
+def close_packed(tx: Transaction, *, start: datetime, end: datetime, now: datetime) -> None:
+    """The watermark passes over `(start, end]`: what was open there is packed or recorded again."""
+    for archived in (True, False):
+        resolve_range(tx, start=start, end=end, archived=archived, resolution="packed", now=now)
 
 
 def open_held(tx: Transaction, *, end: datetime) -> int:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from des_core.basics.errors import FenceLost, Refused
-from des_core.basics.timestamps import format_utc, from_us
+from des_core.basics.timestamps import format_utc
 from des_core.basics.wording import numbered
 from des_core.database.connections import Database
 from des_core.database.transaction import Transaction
@@ -293,15 +293,7 @@ def _skipped_rows(source: SourceReader, plan: MovePlan) -> list[NewException]:
 def _iterate_skipped(source: SourceReader, plan: MovePlan) -> Iterator[NewException]:
     for page in source.rows(plan.start, plan.end):
         for row in page:
-            yield NewException(
-                uid=row.uid,
-                created_at=from_us(row.created_us),
-                location=row.location,
-                archived=False,
-                reason=SKIPPED,
-                error="skipped by an operator",
-                attempts=0,
-            )
+            yield NewException.of_pending(row, SKIPPED, "skipped by an operator")
 
 
 def _count_flipped(

@@ -23,7 +23,7 @@ from des_core.database.connections import Database
 from des_core.database.stored_time import from_stored, to_stored
 from des_core.database.transaction import Transaction
 from des_core.ledger.events import record_event
-from des_core.ledger.exceptions import drop_held, open_held, resolve_range
+from des_core.ledger.exceptions import close_packed, drop_held, open_held
 from des_core.ledger.watermark import Watermark, move_watermark, raise_fence, read_watermark
 from des_core.rows.share import Share
 
@@ -185,15 +185,7 @@ def _pass_over(
     now: datetime,
 ) -> None:
     """Move the watermark, and let the exceptions between tell the truth about its new place."""
-    for archived in (True, False):
-        resolve_range(
-            tx,
-            start=watermark.archived_until,
-            end=reached,
-            archived=archived,
-            resolution="packed",
-            now=now,
-        )
+    close_packed(tx, start=watermark.archived_until, end=reached, now=now)
     open_held(tx, end=reached)
     move_watermark(tx, expected=watermark, to=reached, actor=actor, now=now)
 

@@ -18,7 +18,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from operator import itemgetter
 from struct import Struct
-from types import TracebackType
 from typing import IO, Any, NamedTuple, Self
 
 from des_core.basics.errors import DamagedData
@@ -75,12 +74,7 @@ class RowGroups:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def add(self, keys: Iterable[int], rows: Sequence[SourceRow]) -> None:
