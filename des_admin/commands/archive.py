@@ -39,7 +39,8 @@ def make_archive_app(program: str, help_text: str) -> typer.Typer:
         epilog=examples(
             f"{program} has 4711",
             f"{program} has 4711 --created-at 2024-11-01T12:30:00Z",
-            note="Exit code 4 if a file is not there.",
+            note="Exit code 4 if a file is not there; 20 if a shard that may have it is damaged or "
+            "gone, so that nobody can tell.",
         )
     )(has)
     app.command(
@@ -157,10 +158,12 @@ def ls(
     context = Context.of(ctx)
     retriever = files.open_retriever(context, files.Place(output_dir, n_bits))
     if shard is not None:
-        _require_shard(shard, retriever.shards())
+        files.require_shard(retriever, shard)
         files.list_files(context, retriever, [shard], limit)
     elif day is not None:
-        files.list_files(context, retriever, retriever.shards(files.parse_day(day)), limit)
+        its_day = files.parse_day(day)
+        files.list_files(context, retriever, retriever.shards(its_day), limit)
+        files.refuse_lost(retriever.lost(its_day))
     else:
         files.list_shards(context, retriever, None, limit)
 
@@ -192,19 +195,17 @@ def export(
     if (day is None) == (shard is None):
         raise UsageError("name a day or a shard: --day DAY or --shard NAME")
     retriever = files.open_retriever(context, files.Place(output_dir, n_bits))
-    shards = retriever.shards(None if day is None else files.parse_day(day))
     if shard is not None:
-        _require_shard(shard, shards)
+        files.require_shard(retriever, shard)
         shards = [shard]
-    archive_export.require_shards(shards, day)
+    else:
+        its_day = files.parse_day(day)
+        # What is lost is told at the end, after all that is there came out.
+        shards = sorted({*retriever.shards(its_day), *retriever.lost(its_day)})
+        archive_export.require_shards(shards, day)
     if to is None:
         archive_export.export_as_tar(context, retriever, shards)
         return
     if to.endswith("/"):
         make_directory(Path(to))
     archive_export.export_to_directory(context, retriever, shards, Path(to), force=force)
-
-
-def _require_shard(name: str, shards: list[str]) -> None:
-    if name not in shards:
-        raise UsageError("there is no such shard", shard=name, hint="list them: ls")

@@ -22,6 +22,7 @@ from des_admin.context import Context
 from des_core.basics.errors import CheckFailed, DamagedShard, DesError, Refused, UsageError
 from des_core.basics.routing import parse_shard_name
 from des_core.basics.wording import numbered
+from des_core.reading.lost_shards import lost_shard
 from des_core.reading.retriever import Retriever, StoredFile
 
 # An entry up to this size is decoded as a whole before its tar header is written.
@@ -155,7 +156,7 @@ def _files(retriever: Retriever, shards: list[str], exported: Exported) -> Itera
                         if exported.damaged == damaged:  # else a later part may have it whole
                             seen.add(entry.uid)
             except FileNotFoundError:
-                exported.note(DamagedShard("a shard that was listed is gone", shard=shard))
+                exported.note(lost_shard(shard))
             except DamagedShard as exc:
                 exported.note(exc)
 

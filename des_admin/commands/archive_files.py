@@ -16,11 +16,11 @@ from urllib.parse import quote
 
 from des_admin.context import Context
 from des_admin.render.values import clipped, foreign
-from des_core.basics.errors import CheckFailed, ConfigError, Refused, UsageError
+from des_core.basics.errors import CheckFailed, ConfigError, DesError, Refused, UsageError
 from des_core.storage.local_files import equal_files, give_name
 
 if TYPE_CHECKING:
-    from des_core.reading.retriever import Retriever, StoredFile, Wanted
+    from des_core.reading.retriever import Hit, Retriever, StoredFile, Wanted
 
 DEFAULT_BITS = 8
 MAX_NAME_BYTES = 200
@@ -39,6 +39,7 @@ def open_retriever(context: Context, place: Place) -> Retriever:
     """The archive of the configuration, or the one that the options name."""
     from des_core.packer_planner import PackerConfig
     from des_core.reading.archive_routing import n_bits_of_manifests
+    from des_core.reading.lost_shards import Ledger
     from des_core.reading.retriever import Retriever
     from des_core.storage.directory import open_storage
 
@@ -55,7 +56,12 @@ def open_retriever(context: Context, place: Place) -> Retriever:
             exc.message, hint="name the archive: --output-dir DIR [--n-bits N]", **exc.facts
         ) from exc
     storage = open_storage(packer.to_config())
-    return Retriever(storage, place.n_bits or packer.n_bits)
+    ledger = Ledger(lambda: context.config_database, lambda exc: _tell(context, exc))
+    return Retriever(storage, place.n_bits or packer.n_bits, ledger)
+
+
+def _tell(context: Context, exc: DesError) -> None:
+    context.warn(f"the ledger could not be asked, only manifests were: {exc}")
 
 
 def parse_created_at(text: str | None) -> datetime | None:
@@ -78,22 +84,33 @@ def parse_day(text: str | None) -> date | None:
 
 
 def check_has(context: Context, retriever: Retriever, wanted: list[Wanted]) -> None:
-    """Say for each uid whether the archive has it; exit 4 if one is not there."""
-    found = retriever.find_many(wanted)
-    rows = [(item.uid, found.get(item)) for item in wanted]
-    payload = {
-        "files": [{"uid": uid, "found": file is not None, **place_of(file)} for uid, file in rows]
-    }
+    """Say for each uid whether the archive has it; exit 4 if one is not there, 20 if unknown."""
+    hits = {hit.wanted: hit for hit in retriever.read_many(wanted)}
+    rows = [(item.uid, hits.get(item)) for item in wanted]
 
     def draw(out: object) -> None:
-        for uid, file in rows:
-            where = "no" if file is None else f"yes\t{file.shard}\t{file.size_bytes}"
-            context.out.file.write(f"{_shown(context, uid)}\t{where}\n")
+        for uid, hit in rows:
+            context.out.file.write(f"{_shown(context, uid)}\t{_words(hit)}\n")
 
-    context.emit("archive-has", payload, draw)
-    absent = [uid for uid, file in rows if file is None]
+    context.emit("archive-has", {"files": [_has(uid, hit) for uid, hit in rows]}, draw)
+    for _, hit in rows:
+        if hit is not None and hit.damage is not None:
+            raise hit.damage
+    absent = [uid for uid, hit in rows if hit is None]
     if absent:
         raise not_there(absent)
+
+
+def _has(uid: str, hit: Hit | None) -> dict[str, object]:
+    file = None if hit is None else hit.file
+    unknown = {} if hit is None or hit.damage is None else {"unknown": str(hit.damage)}
+    return {"uid": uid, "found": file is not None, **place_of(file), **unknown}
+
+
+def _words(hit: Hit | None) -> str:
+    if hit is None:
+        return "no"
+    return "unknown" if hit.file is None else f"yes\t{hit.file.shard}\t{hit.file.size_bytes}"
 
 
 def write_file(pieces: Iterable[bytes], target: Path, *, force: bool) -> bool:
@@ -208,6 +225,22 @@ def list_files(context: Context, retriever: Retriever, shards: list[str], limit:
     )
     if more:
         context.say(f"only the first {limit:,} files are shown: raise --limit")
+
+
+def require_shard(retriever: Retriever, name: str) -> None:
+    """UsageError unless the archive has it; DamagedShard if it had it."""
+    if name in retriever.shards():
+        return
+    refuse_lost([lost for lost in retriever.lost() if lost == name])
+    raise UsageError("there is no such shard", shard=name, hint="list them: ls")
+
+
+def refuse_lost(names: list[str]) -> None:
+    """DamagedShard for the first of them."""
+    from des_core.reading.lost_shards import lost_shard
+
+    for name in names:
+        raise lost_shard(name)
 
 
 def _shown(context: Context, uid: str) -> str:

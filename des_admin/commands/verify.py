@@ -140,7 +140,13 @@ def _read(context: Context, request: _Request, copy: Path | None = None) -> Veri
     config = context.config_database
     if copy is None:
         require_own_output(config, storage, may_lack_shards=True)
-    tasks = choose_sample(list_tasks(storage, config, max_age=request.max_age), request.sample)
+    found = list_tasks(
+        storage,
+        config,
+        max_age=request.max_age,
+        asks_manifests=request.max_age is None and request.sample is None,
+    )
+    tasks = choose_sample(found, request.sample)
     began = time.monotonic()
     limit_s = None if request.max_duration is None else request.max_duration.total_seconds()
     log = VerificationLog(config)

@@ -7,7 +7,8 @@ Order of execution, which is the safety argument:
 2. They are moved to `_damaged/`, never deleted. From here on readers find no shard instead of a
    bad one, which is no less true.
 3. One transaction for each: the ledger forgets it, and each row of `files` that was in it and is
-   in no other shard becomes an open exception, `damaged`. Now the formula tells the truth.
+   in no other shard becomes an open exception, `damaged`. Now the formula tells the truth. If
+   nothing was left to set aside, a note in its place keeps readers from waiting for it.
 4. These exceptions are tried: where the source still exists, it is packed as a new part.
 5. Where it does not, the file is taken from the damaged shard, if its own checksum there still
    proves it; else the exception stays open.
@@ -37,7 +38,8 @@ from des_core.reading.verify_tasks import Task
 from des_core.records import SourceRow
 from des_core.shard_io.dictionaries import is_dictionary_path
 from des_core.storage.dictionaries import list_dictionaries
-from des_core.storage.manifests import claimed_hashes
+from des_core.storage.layout import LOST_SUFFIX, set_aside_as
+from des_core.storage.manifests import claimed_hashes, publish_small
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.dictionary_repair import restore_dictionaries
 from watermark_orchestrator.progress_events import ProgressSink, ignore_progress
@@ -168,6 +170,9 @@ def _forget(
 ) -> None:
     rows = _rows_lost(run, watermark, item.name, [other.name for other in bad])
     _commit(run, watermark, item, rows)
+    if item.verdict.verdict is Verdict.MISSING and parse_shard_name(item.name) is not None:
+        note = f"{item.verdict.problem}\n".encode()
+        publish_small(run.archive.storage, set_aside_as(item.name) + LOST_SUFFIX, note)
     report.recorded += len(rows)
 
 

@@ -24,7 +24,7 @@ from des_core.packing.packer import Packer
 from des_core.records import SourceRow
 from des_core.shard_io import Codec, ShardEntry, ShardReader, open_shard
 from des_core.storage.companions import companions_of
-from des_core.storage.layout import DAMAGED_DIR
+from des_core.storage.layout import DAMAGED_DIR, LOST_SUFFIX
 from watermark_orchestrator.commit import commit_retry
 from watermark_orchestrator.run import Run
 from watermark_orchestrator.slice_packing import pack_rows
@@ -57,7 +57,7 @@ def _damaged_shards(run: Run) -> dict[_Place, list[str]]:
     found: dict[_Place, list[str]] = defaultdict(list)
     for name in run.archive.storage.list_names(DAMAGED_DIR):
         parsed = parse_shard_name(name.partition(".des")[0] + ".des")
-        if parsed is not None:
+        if parsed is not None and not name.endswith(LOST_SUFFIX):
             found[parsed.day, parsed.bucket].append(f"{DAMAGED_DIR}/{name}")
     return found
 

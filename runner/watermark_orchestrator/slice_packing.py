@@ -16,17 +16,20 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import des_core
+from des_core.basics.routing import parse_shard_name
 from des_core.ledger.archive_table import table_facts
-from des_core.ledger.slices import SliceRecord, shard_names_of_day
+from des_core.ledger.slices import PackedFor, SliceRecord, shards_of_day
 from des_core.packing.row_spool import RowSpool
 from des_core.records import FileFailure, ShardRecord, SourceRow
 from des_core.rows.share import Share
+from des_core.storage.layout import ShardsByBucket, place_of
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.brake import Brake
 from watermark_orchestrator.durable_slice import Tally, make_durable
@@ -118,11 +121,12 @@ def _pack_tasks(
     dictionary_of = choose_dictionaries(run, kind, window)
     existing = run.archive.storage.list_shards(days)
     config = run.archive.config
-    known: set[str] = set()
+    known: dict[str, PackedFor] = {}
     with config.read() as tx:
         for day in sorted(days):
-            known |= shard_names_of_day(tx, day)
-    for outcome in run.packer.pack(spool.tasks(existing, known, dictionary_of)):
+            known |= shards_of_day(tx, day)
+    lost = _lost_parts(existing, known, window if kind == "window" else None)
+    for outcome in run.packer.pack(spool.tasks(existing, known, dictionary_of, lost)):
         run.stop.check()
         run.lock.keep()
         tally.add(outcome)
@@ -131,6 +135,24 @@ def _pack_tasks(
         done = tally.files_out + len(tally.failures)
         run.progress(ProgressEvent("files_packed", window, done, tally.rows, tally.bytes_in))
     run.stop.check()
+
+
+def _lost_parts(
+    existing: ShardsByBucket, known: Mapping[str, PackedFor], window: Window | None
+) -> dict[tuple[date, int], int]:
+    """The highest part of each place that the ledger has and the storage has not.
+
+    Its name is not given to other rows: the shard may come back, from a copy. A window that has
+    all its rows packs it again, under that name.
+    """
+    lost: dict[tuple[date, int], int] = {}
+    for name, packed in known.items():
+        parsed = parse_shard_name(name)
+        if parsed is None or name in existing.get(place := place_of(parsed), ()):
+            continue
+        if window is None or not window.covers(packed.window_start, packed.window_end):
+            lost[place] = max(parsed.part, lost.get(place, -1))
+    return lost
 
 
 def _versions(archive: Archive, dictionaries: set[str]) -> str:

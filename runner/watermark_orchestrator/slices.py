@@ -23,6 +23,10 @@ class Window:
     def is_empty(self) -> bool:
         return self.start >= self.end
 
+    def covers(self, start: datetime, end: datetime) -> bool:
+        """Whether all of `(start, end]` lies in it."""
+        return self.start <= start and end <= self.end
+
     def __str__(self) -> str:
         return f"({format_utc(self.start)}, {format_utc(self.end)}]"
 

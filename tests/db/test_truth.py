@@ -18,12 +18,13 @@ from des_core.ledger.exceptions import (
     resolve_range,
 )
 from des_core.ledger.slices import (
+    PackedFor,
     ShardRecord,
     SliceRecord,
     add_slice,
     iterate_shards,
     newest_slices,
-    shard_names_of_day,
+    shards_of_day,
     slice_is_recorded,
 )
 from des_core.ledger.watermark import (
@@ -232,7 +233,7 @@ def test_ledger_gives_back_what_was_written(config: Database) -> None:
     assert not slice_is_recorded(config, slice_record(run_id="s" * 32))
     with config.read() as tx:
         known = newest_slices(tx, limit=1)
-        names = shard_names_of_day(tx, date(2024, 2, 29))
+        names = shards_of_day(tx, date(2024, 2, 29))
     assert known[0].record == record
     assert known[0].slice_id == slice_id
     pages = list(iterate_shards(config, page_size=5))
@@ -240,4 +241,5 @@ def test_ledger_gives_back_what_was_written(config: Database) -> None:
     assert [item.record for page in pages for item in page] == sorted(
         shards, key=lambda shard: shard.name
     )
-    assert names == {shard.name for shard in shards}
+    packed_for = (record.window_start, record.window_end)
+    assert names == {shard.name: PackedFor(shard.bucket, *packed_for) for shard in shards}

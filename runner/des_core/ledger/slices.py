@@ -36,6 +36,15 @@ class KnownShard:
 
 
 @dataclass(frozen=True, slots=True)
+class PackedFor:
+    """A shard's bucket, and the window that its slice was packed from."""
+
+    bucket: int
+    window_start: datetime
+    window_end: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class SliceRecord:
     """One packed slice. `files_in` rows were read; each is in `files_out` or `files_failed`.
 
@@ -116,10 +125,14 @@ def iterate_slices_back(tx: Transaction, *, page_size: int = PAGE_SIZE) -> Itera
         yield from map(_known_slice, rows)
 
 
-def shard_names_of_day(tx: Transaction, day: date) -> set[str]:
-    """The names of the shards of one UTC day that the ledger knows."""
-    values = {"day": day}
-    return {row.name for row in tx.run("shard_names_of_day", values)}
+def shards_of_day(tx: Transaction, day: date) -> dict[str, PackedFor]:
+    """The shards of one UTC day that the ledger knows, by name."""
+    return {
+        row.name: PackedFor(
+            int(row.bucket), from_stored(row.window_start), from_stored(row.window_end)
+        )
+        for row in tx.run("shard_names_of_day", {"day": day})
+    }
 
 
 def newest_shard_names(tx: Transaction, *, limit: int) -> list[str]:

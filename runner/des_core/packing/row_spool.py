@@ -77,13 +77,15 @@ class RowSpool:
         existing: Mapping[tuple[date, int], ShardNames] | None = None,
         known: Container[str] = (),
         dictionary_of: Callable[[date], str | None] = lambda _: None,
+        lost: Mapping[tuple[date, int], int] | None = None,
     ) -> Iterator[ShardTask]:
         """The tasks in the order of (day, bucket, chunk), each made when it is asked for.
 
         `existing` are the shards in storage, `known` the names that the ledger has, and
-        `dictionary_of` names what the small files of a day are compressed with.
+        `dictionary_of` names what the small files of a day are compressed with, `lost` the
+        highest part that the ledger has and the storage has not.
         """
-        there = existing or {}
+        there, gone = existing or {}, lost or {}
         for key, groups in groupby(self._groups.merged(), itemgetter(0)):
             day, bucket = day_of_us((key >> BUCKET_BITS) * US_PER_DAY), key & BUCKET_MASK
             names = there.get((day, bucket), ())
@@ -95,6 +97,7 @@ class RowSpool:
                 existing=names,
                 unknown=unknown,
                 dictionary=dictionary_of(day),
+                lost=gone.get((day, bucket), -1),
             )
             yield from self._tasks_of(whole, list(groups))
 

@@ -30,6 +30,7 @@ class ShardTask:
     sizes, as far as they are known, come to. `existing` are the shards that are there already,
     in the order of their parts; those in `unknown` are not in the ledger, and the task that
     `adopts` sees to that. `dictionary` names the one that small files are compressed with.
+    `lost` is the highest part that the ledger has and the storage has not: it may come back.
     """
 
     day: date
@@ -43,6 +44,7 @@ class ShardTask:
     chunks: int = 1
     adopts: bool = True
     dictionary: str | None = None
+    lost: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def is_part_of_chunk(name: str, task: ShardTask) -> bool:
 
 def _first_part(task: ShardTask) -> int:
     committed = [part_of(name) for name in task.existing if name not in task.unknown]
-    return max(committed, default=-1) + 1 + task.chunk
+    return max([*committed, task.lost]) + 1 + task.chunk
 
 
 def packing_order(row: SourceRow) -> tuple[int, str, str, int]:

@@ -30,7 +30,7 @@ from des_core.database.stored_time import (
 )
 from des_core.database.transaction import Transaction
 from des_core.ledger.exceptions import RESOLVED_BY_HAND, uid_digest
-from des_core.ledger.slices import shard_names_of_day
+from des_core.ledger.slices import shards_of_day
 from des_core.packing.row_spool import RowSpool, decode_rows
 from des_core.records import SourceRow
 from des_core.rows.reader import SourceReader
@@ -197,7 +197,7 @@ class Reconciler:
     def _existing_shards(self, day: date, lost: Collection[str]) -> ShardsByBucket:
         # The ledger first: another worker's shard is published before it is recorded.
         with self.config.read() as tx:
-            known = shard_names_of_day(tx, day)
+            known = set(shards_of_day(tx, day))
         existing = self.storage.list_shards({day})
         there = {name for names in existing.values() for name in names}
         missing = sorted(known - there - set(lost))

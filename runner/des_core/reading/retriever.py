@@ -1,7 +1,8 @@
 """Reading back: uid → shard → bytes. Needs the archive and `n_bits`; no database.
 
 With created_at known, the name of the shard follows from the uid. Without it, all days of the
-uid's bucket are searched, the newest first.
+uid's bucket are searched, the newest first. "Not there" is said only if no shard is missing that
+may have held it: manifests tell, and the ledger if there is one.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from des_core.basics.errors import DamagedShard
-from des_core.basics.routing import bucket_of, buckets_of, shard_name
+from des_core.basics.errors import DamagedShard, StorageError
+from des_core.basics.routing import bucket_of, buckets_of, parse_shard_name, shard_name
+from des_core.ledger.archive_identity import MARK
 from des_core.reading.archive_routing import require_same_routing
+from des_core.reading.lost_shards import Ledger, ShardsOnRecord, lost_shard
 from des_core.shard_io import ShardEntry, ShardReader, open_shard
 from des_core.storage.companions import companions_of
 from des_core.storage.directory import Storage
+from des_core.storage.layout import place_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,8 @@ class Wanted:
 class Hit:
     """Where a wanted file is, with its content, to be read before the next hit.
 
-    Without a file, `damage` is the first shard that may have held it and could not be read.
+    Without a file, `damage` is the first shard that may have held it and could not be read, or is
+    not there.
     """
 
     wanted: Wanted
@@ -65,14 +70,15 @@ class Hit:
 class Retriever:
     """Finds and reads files. The listing of the archive is read once, when it is first needed."""
 
-    def __init__(self, storage: Storage, n_bits: int) -> None:
+    def __init__(self, storage: Storage, n_bits: int, ledger: Ledger | None = None) -> None:
         self._storage = storage
         self._n_bits = n_bits
         self._companions = companions_of(storage)
         self._listing: Mapping[tuple[date, int], tuple[str, ...]] | None = None
+        self._record = ShardsOnRecord(storage, self._is_listed, ledger)
 
     def find(self, uid: str, created_at: datetime | None = None) -> StoredFile | None:
-        """Where the file is, or None. DamagedShard only if a damaged shard may have held it."""
+        """Where the file is, or None. DamagedShard if a damaged or lost shard may have held it."""
         wanted = Wanted(uid, created_at)
         return self.find_many([wanted]).get(wanted)
 
@@ -100,13 +106,16 @@ class Retriever:
         for (day, bucket), group in groups.items():
             found: set[Wanted] = set()
             names = self._candidates(day, bucket)
-            for hit in self._search(names, group, all_days=every_day and day is None):
+            for hit in self._search(names, group, day, all_days=every_day and day is None):
+                if hit.file is None:
+                    require_same_routing(self._storage, self._n_bits)
                 found.add(hit.wanted)
                 yield hit
             missing -= len(found)
         if missing:
             # What is not found must not have been looked for in the wrong place.
             require_same_routing(self._storage, self._n_bits)
+            self._require_something()
 
     def stream(self, file: StoredFile) -> Iterator[bytes]:
         """The content in pieces; only after the last one is it known to be whole."""
@@ -128,6 +137,11 @@ class Retriever:
             if day in (None, its_day) and bucket in (None, its_bucket)
             for name in names
         )
+
+    def lost(self, day: date | None = None) -> list[str]:
+        """Shards of a day, or of all, that should be there and are not."""
+        names = self._record.unlisted(day, None)
+        return sorted(name for name in names if not self._storage.exists(name))
 
     def entries(self, shard: str) -> Iterator[StoredFile]:
         """The files of one shard, in its order."""
@@ -155,9 +169,11 @@ class Retriever:
         for place in places:
             if day in (None, place[0]):
                 yield from (name for name in self._all()[place] if name not in seen)
+        # A shard that was published since is found after all; one that is gone is damage.
+        yield from (name for name in self._record.unlisted(day, bucket) if name not in seen)
 
     def _search(
-        self, shards: Iterable[str], wanted: list[Wanted], *, all_days: bool
+        self, shards: Iterable[str], wanted: list[Wanted], day: date | None, *, all_days: bool
     ) -> Iterator[Hit]:
         """Each file in the first shard that has it, with `all_days` the first of each day."""
         by_uid: dict[str, list[Wanted]] = {}
@@ -170,27 +186,46 @@ class Retriever:
             looked_for: Collection[str] = by_uid if all_days else missing
             if not looked_for:
                 break
-            day = shard.partition("_")[0]
+            its_day = shard.partition("_")[0]
             with ExitStack() as stack:
                 try:
                     reader = stack.enter_context(self.opened(shard))
                     entries = reader.find_many(looked_for)
                 except FileNotFoundError:
+                    if damage is None and not self._record.is_set_aside(shard, day):
+                        damage = lost_shard(shard)
                     continue
                 except DamagedShard as exc:
                     damage = damage or exc
                     continue
                 for uid, entry in entries.items():
                     missing.pop(uid, None)
-                    if day in days[uid]:
+                    if its_day in days[uid]:
                         continue  # a later part of what was found
-                    days[uid].add(day)
+                    days[uid].add(its_day)
                     file = StoredFile(uid, shard, entry)
                     for item in by_uid[uid]:
                         yield Hit(item, file, reader.stream(entry))
+        damage = damage or (self._record.doubt(day) if missing else None)
         if damage is not None:
             for uid in missing:
                 yield from (Hit(item, None, iter(()), damage) for item in by_uid[uid])
+
+    def _require_something(self) -> None:
+        """StorageError for a place without anything in it: not mounted, rather than empty."""
+        if self._all() or self._storage.exists(MARK):
+            return
+        if self._record.is_told_by_ledger(None) and not self._record.unlisted(None, None):
+            return
+        raise StorageError(
+            "there is not one shard, and no mark of an archive: nothing can be said",
+            hint="is it mounted? Does packer.output_dir, or --output-dir, name the archive?",
+            place=self._storage.output_dir,
+        )
+
+    def _is_listed(self, name: str) -> bool:
+        parsed = parse_shard_name(name)
+        return parsed is not None and name in self._all().get(place_of(parsed), ())
 
     def _all(self) -> Mapping[tuple[date, int], tuple[str, ...]]:
         if self._listing is None:

@@ -200,7 +200,8 @@ def _read_whole(
     try:
         blob = storage.open(name)
     except FileNotFoundError:
-        return ShardVerdict(name, Verdict.MISSING, "the ledger has it, the archive has not")
+        witness = "the ledger" if task.is_known else "a manifest"
+        return ShardVerdict(name, Verdict.MISSING, f"{witness} has it, the archive has not")
     except StorageError as exc:
         return ShardVerdict(name, Verdict.UNREADABLE, str(exc))
     try:

@@ -16,7 +16,8 @@ from des_core.ledger.damage import forget_damage, list_damage, remember_damage
 from des_core.shard_io.dictionaries import copies_of
 from des_core.storage.dictionaries import list_dictionaries
 from des_core.storage.directory import Storage
-from des_core.storage.manifests import claimed_hashes, list_manifests
+from des_core.storage.layout import DAMAGED_DIR, is_set_aside
+from des_core.storage.manifests import claimed_hashes, claims, list_manifests
 
 PAGE_SIZE = 5000
 RECORD_EVERY = 100
@@ -38,18 +39,28 @@ class Task:
 
 
 def list_tasks(
-    storage: Storage, config: Database | None, *, max_age: timedelta | None = None
+    storage: Storage,
+    config: Database | None,
+    *,
+    max_age: timedelta | None = None,
+    asks_manifests: bool = True,
 ) -> list[Task]:
     """Manifests, dictionaries, every shard of the ledger, every other that lies in the archive.
 
-    `max_age` leaves out shards that were verified within that time.
+    `max_age` leaves out shards that were verified within that time. `asks_manifests` for shards,
+    too, that neither ledger nor archive has: that means to read all of them.
     """
     tasks = {} if config is None else {task.name: task for task in _known_tasks(config)}
     there = {name for names in storage.list_shards().values() for name in names}
     unknown = there - set(tasks)
-    claims = claimed_hashes(storage, unknown)
+    if asks_manifests:
+        claimed = claims(storage, lambda name: name not in tasks)
+        aside = storage.list_names(DAMAGED_DIR)
+        unknown |= {name for name in claimed if name in there or not is_set_aside(aside, name)}
+    else:
+        claimed = claimed_hashes(storage, unknown)
     for name in unknown:
-        tasks[name] = Task(name, is_known=False, claimed=claims.get(name, frozenset()))
+        tasks[name] = Task(name, is_known=False, claimed=claimed.get(name, frozenset()))
     chosen: Iterable[Task] = tasks.values()
     if max_age is not None:
         oldest = datetime.now(UTC) - max_age

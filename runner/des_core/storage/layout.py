@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 
 from des_core.basics.routing import ShardName
@@ -10,6 +11,8 @@ from des_core.shard_io.dictionaries import DICTIONARIES_DIR
 
 MANIFESTS_DIR = "_manifests"
 DAMAGED_DIR = "_damaged"
+# What a repair puts beside the shards that it set aside, for one of which nothing was left.
+LOST_SUFFIX = ".lost"
 SUBDIRECTORIES = (BIG_FILES_DIR, MANIFESTS_DIR, DICTIONARIES_DIR)
 
 # The names of shards by (day, bucket), each in the order of parts.
@@ -19,6 +22,11 @@ ShardsByBucket = dict[tuple[date, int], tuple[str, ...]]
 def set_aside_as(name: str) -> str:
     """Where a damaged shard or manifest goes; a number follows where that name is taken."""
     return f"{DAMAGED_DIR}/{name.rpartition('/')[2]}"
+
+
+def is_set_aside(names: Iterable[str], name: str) -> bool:
+    """Whether one of the `names` in `_damaged/` is that of a shard, or stands for a lost one."""
+    return any(other == name or other.startswith(f"{name}.") for other in names)
 
 
 def place_of(name: ShardName) -> tuple[date, int]:

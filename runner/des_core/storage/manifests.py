@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
 from des_core.basics.errors import DamagedData, StorageError, UsageError
-from des_core.basics.routing import MAX_BITS, MIN_BITS, shard_name
+from des_core.basics.routing import MAX_BITS, MIN_BITS, day_text, shard_name
 from des_core.basics.storage_errors import storage_error
 from des_core.basics.timestamps import canonical_text
 from des_core.records import ShardRecord
@@ -108,20 +108,31 @@ def list_manifests(storage: Storage) -> list[str]:
     return sorted(f"{MANIFESTS_DIR}/{name}" for name in names if _NAME.fullmatch(name))
 
 
+def may_name_shards_of(manifest: str, day: date) -> bool:
+    """Whether the window that a manifest's name tells reaches into that UTC day."""
+    start, end = manifest.rpartition("/")[2].split("_")[:2]
+    return start[:8] <= day_text(day) <= end[:8]
+
+
 def claimed_hashes(storage: Storage, shards: Iterable[str]) -> dict[str, frozenset[str]]:
-    """shard → the sha256 that manifests say it has; a shard that none speaks of is left out.
+    """shard → the sha256 that manifests say it has; a shard that none speaks of is left out."""
+    wanted = set(shards)
+    return claims(storage, wanted.__contains__) if wanted else {}
+
+
+def claims(storage: Storage, is_wanted: Callable[[str], bool]) -> dict[str, frozenset[str]]:
+    """The same of all shards that are wanted.
 
     A name may have several: after a repair, another shard may have taken it. Manifests that cannot
     be read say nothing; `verify` looks at them by themselves.
     """
-    wanted = set(shards)
-    claims: dict[str, set[str]] = {}
-    for name in list_manifests(storage) if wanted else ():
+    found: dict[str, set[str]] = {}
+    for name in list_manifests(storage):
         with suppress(DamagedData, StorageError):
             for shard in read_manifest(storage, name).shards:
-                if shard.name in wanted:
-                    claims.setdefault(shard.name, set()).add(shard.sha256)
-    return {shard: frozenset(hashes) for shard, hashes in claims.items()}
+                if is_wanted(shard.name):
+                    found.setdefault(shard.name, set()).add(shard.sha256)
+    return {shard: frozenset(hashes) for shard, hashes in found.items()}
 
 
 def _parse(value: Any) -> SliceManifest:
@@ -183,8 +194,8 @@ def _dictionary(value: Any) -> str:
 
 
 def publish_small(storage: Storage, name: str, content: bytes) -> bool:
-    """A file beside the manifests. False if somebody else took the name meanwhile."""
-    draft = storage.create_draft(MANIFESTS_DIR)
+    """A small file, as a manifest is. False if somebody else took the name meanwhile."""
+    draft = storage.create_draft(name.rpartition("/")[0])
     try:
         try:
             draft.file.write(content)
