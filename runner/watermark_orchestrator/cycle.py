@@ -122,10 +122,11 @@ class Target:
 
 
 def current_target(archive: Archive, packed_until: datetime, lag_days: int) -> Target:
-    """By the clock of the source; a watermark in the future is Refused."""
+    """By the clock of the source; a watermark or a target in the future is Refused."""
     clock = archive.source.clock()
     _refuse_future(packed_until, clock.now)
     unhindered = compute_target(clock.now, lag_days)
+    _refuse_ahead(unhindered, clock.now)
     target = compute_target(clock.now, lag_days, clock.oldest_transaction)
     return Target(
         at=target,
@@ -142,6 +143,20 @@ def _refuse_future(packed_until: datetime, now: datetime) -> None:
             hint="set it back to where packing ended: des-admin watermark history",
             watermark=format_utc(packed_until),
             now=format_utc(now),
+        )
+
+
+def _refuse_ahead(target: datetime, now: datetime) -> None:
+    """A server whose clock is days ahead would let the watermark pass files yet to come."""
+    here = datetime.now(UTC)
+    if target > here:
+        raise Refused(
+            "the source's clock is ahead of this machine's, and the target would lie in the "
+            "future: files that are yet to come would count as archived",
+            hint="set the clock that is wrong: des-admin doctor, date -u",
+            target=format_utc(target),
+            source=format_utc(now),
+            here=format_utc(here),
         )
 
 

@@ -1,6 +1,7 @@
 """Whole cycles on real databases and real files: nothing lost, nothing twice, the formula holds."""
 
 import signal
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from des_core.basics.errors import LockHeld, Refused, StorageError, Terminated, TooManyFailures
 from des_core.locks.lock import hold_lock
+from des_core.rows.reader import SourceClock, SourceReader
 from des_core.settings.config import Settings
 from support.crash.truth import archive_bytes, check_truth, read_watermark_value
 from support.program.archive import make_archive
@@ -225,6 +227,36 @@ def test_a_watermark_in_the_future_is_refused(
     database.execute("UPDATE des_archive_config SET archived_until = '2999-01-01 00:00:00'")
     with pytest.raises(Refused, match="future"):
         run(settings)
+
+
+def test_a_source_whose_clock_is_weeks_ahead_is_refused(
+    database: TestDatabase,
+    files_table: FilesTableFactory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After a failover to a server that was set wrongly, say: files yet to come would be passed."""
+    files_table(database, rows=10, days=2)
+    settings = make_archive(database, tmp_path / "out")
+    before = read_watermark_value(database)
+    real = SourceReader.clock
+
+    def ahead(reader: SourceReader) -> SourceClock:
+        clock = real(reader)
+        return replace(clock, now=clock.now + timedelta(days=30))
+
+    monkeypatch.setattr(SourceReader, "clock", ahead)
+    for work in (run, plan):
+        with pytest.raises(Refused, match="the source's clock is ahead"):
+            work(settings)
+    assert read_watermark_value(database) == before
+    monkeypatch.undo()
+    assert run(settings).files_out == 10
+
+
+def plan(settings: Settings) -> None:
+    with open_archive(settings) as archive:
+        plan_cycle(archive)
 
 
 def test_output_must_be_there(

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -259,9 +259,36 @@ def test_a_long_reader_delays_heartbeats_and_breaks_nothing(
     config.close()
 
 
+@pytest.mark.parametrize("is_alive", [True, False], ids=["alive", "lost"])
+def test_a_clock_that_was_set_back_keeps_nobody_waiting_for_years(
+    config: Database, holder: subprocess.Popen[str], database: TestDatabase, is_alive: bool
+) -> None:
+    """Or another server took over whose clock is behind: a lease ends in a minute at most."""
+    if not is_alive:
+        holder.send_signal(signal.SIGSTOP)  # nobody knows that it is gone: as on another machine
+    database.execute(
+        "UPDATE des_archive_lease SET acquired_at = '2999-01-01 00:00:00',"
+        " heartbeat_at = '2999-01-01 00:00:00', expires_at = '2999-01-01 00:01:00'"
+        " WHERE name = 'writer'"
+    )
+    assert [one.expires_in for one in find_holders(config)] == [LEASE]
+    with pytest.raises(LockHeld) as caught, hold_lock(config, "next"):
+        pass
+    assert "in at most 60 s" in str(caught.value.hint)
+    [now] = find_holders(config)
+    assert timedelta() < now.expires_at - now.now <= LEASE
+    assert now.heartbeat_age < LEASE
+    if is_alive:
+        holder.communicate("")
+    else:
+        expire(database)
+    with hold_lock(config, "next") as lock:
+        lock.check()
+
+
 def expire(database: TestDatabase) -> None:
     """As after a minute without a heartbeat."""
-    database.execute("UPDATE des_archive_lease SET expires_at = acquired_at")
+    database.execute("UPDATE des_archive_lease SET expires_at = '2000-01-01 00:00:00'")
 
 
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)

@@ -30,6 +30,9 @@ LEASE = timedelta(seconds=60)
 HEARTBEAT_S = 10.0
 # Heartbeats may fail for a while; after so many seconds somebody should look.
 LATE_AFTER = timedelta(seconds=3 * HEARTBEAT_S)
+# Nobody is given a lease for longer than LEASE. One that ends later was given by a clock that was
+# ahead, before it was set back or another server took over.
+CLOCK_SLACK = timedelta(seconds=5)
 # How long to wait for others who have changed a row of the table and do not commit.
 LONGEST_WAIT_MS = 10_000
 WRITER = "writer"
@@ -68,7 +71,12 @@ class Holder:
 
     @property
     def expires_in(self) -> timedelta:
-        return max(self.expires_at - self.now, timedelta())
+        return max(min(self.expires_at - self.now, LEASE), timedelta())
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the clock was ahead that gave it, and has been set back since."""
+        return self.expires_at - self.now > LEASE + CLOCK_SLACK
 
     @property
     def is_late(self) -> bool:
@@ -125,9 +133,12 @@ def take_lease(tx: Transaction, lease: Lease) -> list[Holder]:
     rows = {row.name: row for row in tx.run("lease_rows")}
     held = [_holder(row, now) for row in rows.values() if row.token and lease.excludes(row.name)]
     in_the_way = [holder for holder in held if not holder.gives_way]
-    if in_the_way:
-        return in_the_way
     _bound_wait(tx)
+    if in_the_way:
+        for holder in in_the_way:
+            if holder.is_ahead:  # as if its last heartbeat was now: the next one is due like any
+                renew_lease(tx, holder.lease)
+        return in_the_way
     if TRAIL not in rows:
         keep_row(tx, TRAIL, None, now)
     for name in dict.fromkeys((WRITER, *(holder.lease.name for holder in held), lease.name)):
