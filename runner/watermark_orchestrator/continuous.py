@@ -5,14 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    stop_after_delay,
-    wait_random_exponential,
-)
-
 from des_core.basics.errors import DatabaseUnreachable, ExitCode, LockHeld, SchedulerUnreachable
 from des_core.ledger.outcomes import Remembered
 from des_core.metrics import RunnerMetrics
@@ -65,29 +57,38 @@ def _run_single(
     if first is None:
         return report
 
+    progress(ProgressEvent("reconnecting", message=str(first)))
+
     def again() -> None:
         with open_archive() as archive:
             run_cycle(archive, stop=stop, progress=progress, metrics=metrics, report=report)
+
+    _reconnect(again, stop, progress, reconnect_for_s)
+    return report
+
+
+def _reconnect(
+    again: Callable[[], None], stop: StopRequest, progress: ProgressSink, for_s: float
+) -> None:
+    import tenacity
 
     def wait(seconds: float) -> None:
         stop.wait(seconds)
         stop.check()
 
-    def say(state: RetryCallState) -> None:
-        problem = state.outcome.exception() if state.outcome else first
+    def say(state: tenacity.RetryCallState) -> None:
+        problem = state.outcome.exception() if state.outcome else None
         progress(ProgressEvent("reconnecting", message=str(problem)))
 
-    progress(ProgressEvent("reconnecting", message=str(first)))
-    Retrying(
+    tenacity.Retrying(
         # The old session may hold the lock until the server has noticed that it is gone.
-        retry=retry_if_exception_type((DatabaseUnreachable, LockHeld)),
-        stop=stop_after_delay(reconnect_for_s),
-        wait=wait_random_exponential(max=LONGEST_WAIT_S),
+        retry=tenacity.retry_if_exception_type((DatabaseUnreachable, LockHeld)),
+        stop=tenacity.stop_after_delay(for_s),
+        wait=tenacity.wait_random_exponential(max=LONGEST_WAIT_S),
         sleep=wait,
         before_sleep=say,
         reraise=True,
     )(again)
-    return report
 
 
 def run_continuously(

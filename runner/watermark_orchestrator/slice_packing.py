@@ -126,7 +126,8 @@ def _pack_tasks(
         for day in sorted(days):
             known |= shards_of_day(tx, day)
     lost = _lost_parts(existing, known, window if kind == "window" else None)
-    for outcome in run.packer.pack(spool.tasks(existing, known, dictionary_of, lost)):
+    tasks = spool.tasks(existing, known, dictionary_of, lost)
+    for outcome in run.packer.pack(tasks, spool.rows, spool.content_bytes):
         run.stop.check()
         run.lock.keep()
         tally.add(outcome)

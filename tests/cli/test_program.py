@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import typer
 
-from cli.conftest import CANARY, ROOT, Done, Program, program_environment, write_config
+from cli.conftest import CANARY, ROOT, Archive, Done, Program, program_environment, write_config
 from des_admin.app import make_app
 from des_admin.help_text import tidy_help
 from des_core.basics.identifiers import Dialect
@@ -44,6 +44,23 @@ def test_help_imports_nothing_heavy(line: str, project: Path) -> None:
     # typer itself asks pydantic once it has values to convert; at the top it has none.
     allowed = {"pydantic"} if " " in line else set()
     assert set(done.stderr.split()) - allowed == {"0"}
+
+
+def test_a_cycle_loads_only_what_it_needs(sqlite_archive: Archive, project: Path) -> None:
+    """Its start is most of a small cycle: what logs, shows and tries again comes when needed."""
+    modules = ("structlog", "prometheus_client", "tenacity", "alembic", "rich", "http.server")
+    modules += ("sqlalchemy.dialects.mysql", "sqlalchemy.dialects.postgresql", "distributed")
+    snippet = SNIPPET.replace("des_admin.__main__", "watermark_orchestrator.__main__")
+    done = subprocess.run(
+        [sys.executable, "-c", snippet.format(heavy=modules)],
+        env=program_environment(project),
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "packed 80 files" in done.stderr
+    assert done.stderr.splitlines()[-1] == "0"
 
 
 def test_the_first_page_of_the_help_says_what_the_commands_say() -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import structlog
 
 from des_core.basics.errors import ConfigError
 from des_core.process.logs import bind, get_logger, open_logs
@@ -35,7 +34,7 @@ def settings(file: Path, kind: str = "json") -> LoggingSettings:
 
 def test_json_lines_carry_run_slice_and_worker(file: Path) -> None:
     with open_logs(settings(file)), bind(run_id="r1", slice="2024-11-26", worker=0):
-        structlog.get_logger("des_core.x").info("slice_committed", files=10)
+        get_logger("des_core.x").info("slice_committed", files=10)
     [line] = map(json.loads, lines(file))
     assert line.pop("timestamp").endswith("Z")
     assert line == {
@@ -50,14 +49,14 @@ def test_json_lines_carry_run_slice_and_worker(file: Path) -> None:
 
 def test_keyvalue_lines_are_logfmt(file: Path) -> None:
     with open_logs(settings(file, "keyvalue")), bind(run_id="r1"):
-        structlog.get_logger("x").warning("two words", path="/a b", done=True)
+        get_logger("x").warning("two words", path="/a b", done=True)
     [line] = lines(file)
     assert 'level=warning event="two words" run_id=r1 done=true path="/a b"' in line
 
 
 def test_text_lines_cannot_be_forged_by_a_file_name(file: Path) -> None:
     with open_logs(settings(file, "text")):
-        structlog.get_logger("x").info("packed", path="a\n2024 info forged\x1b[31m")
+        get_logger("x").info("packed", path="a\n2024 info forged\x1b[31m")
     [line] = lines(file)
     assert r"info     packed  path=a\n2024 info forged\x1b[31m" in line
 
@@ -68,7 +67,7 @@ def test_every_form_is_one_line_an_event_also_with_a_trace(file: Path, kind: str
         try:
             raise ValueError("first\nsecond")
         except ValueError:
-            structlog.get_logger("x").exception("broken")
+            get_logger("x").exception("broken")
     [line] = lines(file)
     assert "ValueError" in line
 
@@ -106,7 +105,7 @@ def test_the_domain_is_silent_until_logs_are_opened(
 )
 def test_the_level_follows_the_flags(file: Path, flags: dict, levels: list[str]) -> None:
     with open_logs(settings(file), **flags):
-        log = structlog.get_logger("x")
+        log = get_logger("x")
         log.debug("a")
         log.info("b")
         log.warning("c")
@@ -116,7 +115,7 @@ def test_the_level_follows_the_flags(file: Path, flags: dict, levels: list[str])
 def test_sighup_opens_the_file_again(file: Path) -> None:
     before = signal.getsignal(signal.SIGHUP)
     with open_logs(settings(file)):
-        log = structlog.get_logger("x")
+        log = get_logger("x")
         log.info("before")
         file.rename(file.with_suffix(".1"))
         log.info("still the old file")
@@ -130,7 +129,7 @@ def test_sighup_opens_the_file_again(file: Path) -> None:
 def test_logs_open_outside_the_main_thread_too(file: Path) -> None:
     def work() -> None:
         with open_logs(settings(file)):
-            structlog.get_logger("x").info("there")
+            get_logger("x").info("there")
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -152,13 +151,13 @@ def test_a_file_that_cannot_be_opened_is_an_error_of_the_configuration(tmp_path:
 
 def test_a_full_disk_sends_lines_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     with open_logs(LoggingSettings(file="/dev/full", format="json")):
-        structlog.get_logger("x").info("not lost")
+        get_logger("x").info("not lost")
     assert "not lost" in capsys.readouterr().err
 
 
 def test_without_a_file_lines_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     with open_logs(LoggingSettings()):
-        structlog.get_logger("x").info("hello")
+        get_logger("x").info("hello")
     captured = capsys.readouterr()
     assert "hello" in captured.err
     assert captured.out == ""
@@ -178,7 +177,7 @@ def test_a_secret_is_in_no_line_however_it_got_there(file: Path, kind: str) -> N
     database = database_with(CANARY)
     url = database.url.get_secret_value()
     with open_logs(settings(file, kind), secrets=secrets_of(database)):
-        log = structlog.get_logger("x")
+        log = get_logger("x")
         log.info(f"connecting to {url}")
         log.info("facts", url=url, password=CANARY, nested={"deep": [CANARY, url]})
         log.info("bytes", raw=CANARY.encode(), shown=repr(CANARY.encode()))

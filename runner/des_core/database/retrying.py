@@ -18,12 +18,19 @@ def retry_conflicts(attempt: Callable[[], T]) -> T:
 
     The server undid all of a transaction that it ended for the sake of another one.
     """
+    try:
+        return attempt()
+    except TransactionConflict:
+        return _retry(attempt)
+
+
+def _retry(attempt: Callable[[], T]) -> T:
     import tenacity
 
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(TransactionConflict),
         wait=tenacity.wait_random_exponential(multiplier=0.02, max=LONGEST_PAUSE_S),
-        stop=tenacity.stop_after_attempt(TRIES),
+        stop=tenacity.stop_after_attempt(TRIES - 1),
         reraise=True,
     )
     return retrying(attempt)

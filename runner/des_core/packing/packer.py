@@ -29,11 +29,16 @@ BATCH_CONTENT_BYTES = 16 * MIB
 BATCH_TASKS = 64
 # Encoded rows that wait for a worker or for their turn.
 BYTES_IN_FLIGHT = 32 * MIB
+# A slice that one process packs about as fast as several, their start and messages counted.
+FEW_ROWS = 500
+FEW_CONTENT_BYTES = 8 * MIB
 
 
 class Packer:
     """Owns the workers; a context manager. With one worker, it packs in this process.
 
+    Where their number is not said, a slice of few files is packed here, too: most cycles have no
+    other, and end before workers would have started.
     With `config.scheduler`, the workers are those of a Dask cluster.
 
     `storage` is where shards go; `run_id` marks the drafts of this run.
@@ -51,7 +56,7 @@ class Packer:
         self.storage = open_storage(config, self.run_id, self._check)
         self._workers = config.workers or usable_processors()
         self._engine: Engine | None = None
-        self._sources: MixedSources | None = None
+        self._here: TaskPacker | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -65,6 +70,7 @@ class Packer:
         if error is None:
             self.close()
         else:
+            self._close_here()
             self._stop_engine()
 
     def prepare(self) -> None:
@@ -72,14 +78,21 @@ class Packer:
         if self._workers > 1 and self.config.scheduler is None:
             self._started_engine().prepare()
 
-    def pack(self, tasks: Iterable[ShardTask]) -> Iterator[TaskOutcome]:
+    def pack(
+        self, tasks: Iterable[ShardTask], rows: int | None = None, content_bytes: int = 0
+    ) -> Iterator[TaskOutcome]:
         """Pack and publish; each outcome after its shards are published, but see
         `storage.sync_directory`, which comes before they may be recorded.
+
+        `rows` says how many the tasks have, if that is known, and `content_bytes` of how much.
 
         `DamagedShard`, `StorageError`, `WorkerDied`, or what `cancel` was told. After an error
         some shards may have been published: packing the same rows again finds them.
         """
-        if self._workers == 1 and self.config.scheduler is None:
+        are_few = rows is not None and rows <= FEW_ROWS and content_bytes <= FEW_CONTENT_BYTES
+        if self.config.scheduler is None and (
+            self._workers == 1 or (are_few and self.config.workers is None)
+        ):
             return self._pack_here(tasks)
         return self._pack_in_engine(tasks)
 
@@ -92,16 +105,17 @@ class Packer:
 
     def close(self) -> None:
         """Let the workers finish and end."""
+        self._close_here()
         if self._engine is not None:
             self._engine.close()
             self._engine = None
 
     def _pack_here(self, tasks: Iterable[ShardTask]) -> Iterator[TaskOutcome]:
-        if self._sources is None:
-            self._sources = MixedSources(self.config, self._check)
-        with TaskPacker(self.config, self.storage, self._sources, self._check) as packer:
-            for batch in make_batches(tasks, self._workers):
-                yield from packer.pack(batch)
+        if self._here is None:
+            sources = MixedSources(self.config, self._check)
+            self._here = TaskPacker(self.config, self.storage, sources, self._check)
+        for batch in make_batches(tasks, 1):
+            yield from self._here.pack(batch)
 
     def _pack_in_engine(self, tasks: Iterable[ShardTask]) -> Iterator[TaskOutcome]:
         self._check()
@@ -137,6 +151,11 @@ class Packer:
         while waiting:
             yield from waiting.popleft()[0].result()
 
+    def _close_here(self) -> None:
+        if self._here is not None:
+            self._here.close()
+            self._here = None
+
     def _check(self) -> None:
         if self._cancelled is not None:
             raise self._cancelled
@@ -161,7 +180,7 @@ def _start_engine(setup: WorkerSetup, workers: int) -> Engine:
 def make_batches(tasks: Iterable[ShardTask], workers: int) -> Iterator[Batch]:
     """Neighbouring tasks together, none of them reordered.
 
-    The first batches are small, so that all workers have work when there are few tasks.
+    With several workers the first ones are small, so that all have work when there are few tasks.
     """
     batch: Batch = []
     made = row_bytes = content_bytes = 0
@@ -169,8 +188,9 @@ def make_batches(tasks: Iterable[ShardTask], workers: int) -> Iterator[Batch]:
         batch.append(task)
         row_bytes += len(task.rows)
         content_bytes += task.content_bytes
+        most_tasks = BATCH_TASKS if workers == 1 else min(BATCH_TASKS, 1 + made // workers)
         if (
-            len(batch) >= min(BATCH_TASKS, 1 + made // workers)
+            len(batch) >= most_tasks
             or row_bytes >= BATCH_ROW_BYTES
             or content_bytes >= BATCH_CONTENT_BYTES
         ):

@@ -46,6 +46,7 @@ class RowSpool:
         chunk_rows: int = CHUNK_ROWS,
     ) -> None:
         self.rows = 0
+        self.content_bytes = 0
         self._n_bits = n_bits
         self._directory = directory
         self._limit = memory_limit
@@ -67,6 +68,7 @@ class RowSpool:
         self._groups.add(keys, rows)
         self._days.update(days)
         self.rows += len(rows)
+        self.content_bytes += sum([row[3] for row in rows if row[3] is not None and row[3] > 0])
 
     def days(self) -> set[date]:
         """The UTC days of all rows."""

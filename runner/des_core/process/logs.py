@@ -1,9 +1,9 @@
 """Structured logs: one line an event, as text, logfmt or JSON, to stderr or to a file.
 
 Lines carry what `bind` put around them (run_id, slice, worker). Other libraries' warnings go the
-same way. Redaction is the last step, on the values and again on the finished line, so that nothing
-is added after it.
-The file is opened again after `reopen`, which a SIGHUP of logrotate asks for.
+same way. The file is opened again after `reopen`, which a SIGHUP of logrotate asks for.
+
+Most runs have nothing to say: what makes lines (`log_lines`) is loaded with the first one.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any
-
-import structlog
-from structlog.types import EventDict, Processor
 
 from des_core.basics.errors import ConfigError
 from des_core.process.secrets import Redactor
@@ -27,24 +25,56 @@ from des_core.settings.config import LoggingSettings
 
 FILE_MODE = 0o640
 ROOT = "des"
-bind = structlog.contextvars.bound_contextvars
-"""A context manager: `with bind(run_id=…, slice=…, worker=…):` marks every line within."""
+_BOUND: ContextVar[Mapping[str, Any]] = ContextVar("bound", default=MappingProxyType({}))
 
 
-def get_logger(name: str) -> Any:
-    """A logger for the domain: silent until `open_logs`, as libraries should be.
+class Logger:
+    """`log.info("slice_committed", files=10)`: an event's name, then its facts."""
 
-    `get_logger("cycle").info("slice_committed", files=10)`: an event's name, then its facts.
-    """
-    return structlog.wrap_logger(
-        logging.getLogger(f"{ROOT}.{name}"),
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *_before_rendering(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        wrapper_class=structlog.stdlib.BoundLogger,
-    )
+    def __init__(self, name: str) -> None:
+        self._stdlib = logging.getLogger(f"{ROOT}.{name}")
+
+    def debug(self, event: str, **facts: Any) -> None:
+        self._say(logging.DEBUG, event, facts)
+
+    def info(self, event: str, **facts: Any) -> None:
+        self._say(logging.INFO, event, facts)
+
+    def warning(self, event: str, **facts: Any) -> None:
+        self._say(logging.WARNING, event, facts)
+
+    def error(self, event: str, **facts: Any) -> None:
+        self._say(logging.ERROR, event, facts)
+
+    def exception(self, event: str, **facts: Any) -> None:
+        """An error, with the trace of what is being handled."""
+        self._say(logging.ERROR, event, {"exc_info": True, **facts})
+
+    def _say(self, level: int, event: str, facts: Mapping[str, Any]) -> None:
+        if self._stdlib.isEnabledFor(level):
+            from des_core.process.log_lines import say
+
+            say(self._stdlib.name, logging.getLevelName(level).lower(), event, facts)
+
+
+def get_logger(name: str) -> Logger:
+    """A logger for the domain: silent until `open_logs`, as libraries should be."""
+    return Logger(name)
+
+
+@contextmanager
+def bind(**facts: Any) -> Iterator[None]:
+    """`with bind(run_id=…, slice=…, worker=…):` marks every line of ours within."""
+    token = _BOUND.set({**_BOUND.get(), **facts})
+    try:
+        yield
+    finally:
+        _BOUND.reset(token)
+
+
+def bound_facts() -> Mapping[str, Any]:
+    """What `bind` put around this moment."""
+    return _BOUND.get()
 
 
 @contextmanager
@@ -61,19 +91,12 @@ def open_logs(
     """
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     handler = _make_handler(settings)
-    handler.setFormatter(_make_formatter(settings.format, Redactor(secrets)))
+    handler.setFormatter(_LateFormatter(settings.format, Redactor(secrets)))
     root = logging.getLogger()
     ours = logging.getLogger(ROOT)
     ours.setLevel(level)
     root.addHandler(handler)
-    structlog.configure(
-        processors=[*_before_rendering(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=_OurLoggers(),
-        cache_logger_on_first_use=False,
-    )
     with ExitStack() as stack:
-        stack.callback(structlog.reset_defaults)
         stack.callback(handler.close)
         stack.callback(root.removeHandler, handler)
         if isinstance(handler, ReopeningFileHandler):
@@ -119,11 +142,20 @@ class ReopeningFileHandler(logging.Handler):
         return os.open(self._path, flags, FILE_MODE)
 
 
-class _OurLoggers:
-    """Loggers below `des`, whose level is ours, whatever their first argument is."""
+class _LateFormatter(logging.Formatter):
+    """Becomes what it is for with the first line."""
 
-    def __call__(self, *names: Any) -> logging.Logger:
-        return logging.getLogger(".".join((ROOT, *map(str, names[:1]))))
+    def __init__(self, kind: str, redactor: Redactor) -> None:
+        super().__init__()
+        self._kind, self._redactor = kind, redactor
+        self._real: logging.Formatter | None = None
+
+    def format(self, record: logging.LogRecord) -> str:
+        if self._real is None:
+            from des_core.process.log_lines import make_formatter
+
+            self._real = make_formatter(self._kind, self._redactor)
+        return self._real.format(record)
 
 
 def _make_handler(settings: LoggingSettings) -> logging.Handler:
@@ -138,69 +170,6 @@ def _make_handler(settings: LoggingSettings) -> logging.Handler:
             file=settings.file,
             directory_exists=Path(settings.file).parent.is_dir(),
         ) from exc
-
-
-def _make_formatter(kind: str, redactor: Redactor) -> logging.Formatter:
-    def clean_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
-        return {key: redactor.clean_value(value) for key, value in event.items()}
-
-    def clean_line(_logger: Any, _method: str, line: Any) -> Any:
-        return redactor.clean(str(line))
-
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=_before_rendering(),
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            clean_values,  # before a renderer escapes what is in them
-            *_RENDERERS[kind],
-            clean_line,
-        ],
-    )
-
-
-def _before_rendering() -> list[Processor]:
-    return [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.StackInfoRenderer(),
-    ]
-
-
-def _on_one_line(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    return {
-        key: value if isinstance(value, int | float) else _escape(str(value))
-        for key, value in event.items()
-    }
-
-
-def _escape(text: str) -> str:
-    """Control characters and line ends as escapes: a file name must not forge a line."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _write_text(_logger: Any, _method: str, event: EventDict) -> str:
-    stamp, level = event.pop("timestamp", ""), event.pop("level", "")
-    message = event.pop("event", "")
-    pairs = " ".join(f"{key}={value}" for key, value in sorted(event.items()))
-    return f"{stamp} {level:<8} {message}{'  ' if pairs else ''}{pairs}"
-
-
-_RENDERERS: dict[str, list[Processor]] = {
-    "text": [_on_one_line, _write_text],
-    "keyvalue": [
-        structlog.processors.LogfmtRenderer(
-            key_order=["timestamp", "level", "event", "run_id", "slice", "worker"],
-            drop_missing=True,
-            sort_keys=True,
-            bool_as_flag=False,
-        )
-    ],
-    "json": [structlog.processors.JSONRenderer(sort_keys=True)],
-}
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.engine.interfaces import ReflectedColumn
 
 from des_core.basics.identifiers import Dialect
@@ -36,11 +35,16 @@ def flag_fault(
 
 
 def _is_flag(kind: Any, dialect: Dialect) -> bool:
+    """The types of a database are loaded with its driver, and each costs a start some time."""
     if dialect is Dialect.POSTGRES:
+        from sqlalchemy.dialects import postgresql
+
         if isinstance(kind, postgresql.DOMAIN):
             return isinstance(kind.data_type, sa.Boolean)
         return isinstance(kind, sa.Boolean)
     if dialect is Dialect.MYSQL:
+        from sqlalchemy.dialects import mysql
+
         is_bit = isinstance(kind, mysql.BIT) and kind.length in (None, 1)
         return is_bit or isinstance(kind, sa.Boolean | sa.Integer)
     return isinstance(kind, sa.Boolean | sa.Integer | sa.Numeric | sa.types.NullType)

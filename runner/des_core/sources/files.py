@@ -21,7 +21,7 @@ from des_core.basics.storage_errors import SYSTEMIC, storage_error
 from des_core.records import Reason, SourceRow
 from des_core.rows.values import NO_SIZE
 from des_core.shard_io.bigfiles import BigFile, copy_hashed
-from des_core.sources.roots import SourceFailure, SourceRoots, unseen_ending
+from des_core.sources.roots import SourceFailure, SourceRoots, is_untouched, unseen_ending
 
 READS_OF_A_CHANGING_FILE = 3
 PATH_MAX = 4096  # with the NUL at its end
@@ -99,19 +99,21 @@ class LocalSources:
         Whatever is odd about a file is found out by `read`, from the beginning.
         """
         contents: list[Content] = []
-        opener, threshold = self._roots.open, self._threshold
+        opener, threshold = self._roots.open_plain, self._threshold
         for _, _, path, wanted in rows:
             content = None
             try:
-                fd, before = opener(path if path and path[0] == "/" else _check_location(path))
-                try:
-                    size = before.st_size
-                    if size <= threshold and wanted in (None, size):
-                        content = os.read(fd, size + 1)
-                        if len(content) != size or _is_changed(before, os.fstat(fd)):
-                            content = None
-                finally:
-                    os.close(fd)
+                opened = opener(path) if path and _is_plain(path) else None
+                if opened is not None:
+                    fd, before = opened
+                    try:
+                        size = before.st_size
+                        if size <= threshold and wanted in (None, size):
+                            content = os.read(fd, size + 1)
+                            if len(content) != size or not is_untouched(before, os.fstat(fd)):
+                                content = None
+                    finally:
+                        os.close(fd)
             except (OSError, ValueError, SourceFailure):
                 content = None
             if content is None:
@@ -165,7 +167,7 @@ class LocalSources:
         finally:
             if fd >= 0:
                 os.close(fd)
-        if len(content) != size or _is_changed(before, after):
+        if len(content) != size or not is_untouched(before, after):
             return None
         return content
 
@@ -179,7 +181,7 @@ class LocalSources:
             return LocalBigSource(fd, status, self._check, size_bytes)
         os.lseek(fd, 0, os.SEEK_SET)
         again = _read_rest(fd, b"", self._threshold + 1)
-        if content != again or _is_changed(status, os.fstat(fd)):
+        if content != again or not is_untouched(status, os.fstat(fd)):
             return None
         # The application may have written down either.
         if size_bytes != status.st_size:
@@ -208,7 +210,7 @@ class LocalBigSource:
             copied = copy_hashed(self, destination)
             is_same = copied.size == self._status.st_size or self._reads_the_same(copied)
             after = os.fstat(self._file.fileno())
-        if not is_same or _is_changed(self._status, after):
+        if not is_same or not is_untouched(self._status, after):
             raise SourceFailure(Reason.CHANGED, "the file was changed while it was read")
         return copied
 
@@ -244,6 +246,13 @@ def _check_location(location: str | None) -> str:
     return location
 
 
+def _is_plain(location: str) -> bool:
+    """Whether `_check_location` says nothing against it, or ValueError: no look at each letter."""
+    if not location.isascii():
+        location.encode()
+    return location[0] == "/" and len(location) < PATH_MAX
+
+
 def _check_size(size: int, size_bytes: int | None) -> None:
     if size_bytes in (None, size):
         return
@@ -257,14 +266,6 @@ def _check_size(size: int, size_bytes: int | None) -> None:
 def _ends_at(fd: int, size: int) -> bool:
     """Whether there is a byte before `size`, and none from there on."""
     return len(os.pread(fd, 2, max(size - 1, 0))) == min(size, 1)
-
-
-def _is_changed(before: os.stat_result, after: os.stat_result) -> bool:
-    return (
-        before.st_mtime_ns != after.st_mtime_ns
-        or before.st_ctime_ns != after.st_ctime_ns
-        or before.st_size != after.st_size
-    )
 
 
 def _read_rest(fd: int, content: bytes, wanted: int) -> bytes:

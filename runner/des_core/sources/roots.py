@@ -7,6 +7,9 @@
 3. The file is found in it by its last name, on a handle that reads nothing. A symlink there is
    followed by the same rules. What is no regular file is refused, and so is a file of ours;
    only then that very file is opened for reading.
+
+`open_plain` does the third step in two system calls less for what is a plain file by its name: it
+is looked at, then opened without following, and what was read counts only if it was that file.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from des_core.sources.beneath import DIRECTORY, HANDLE, open_anywhere, open_bene
 
 # O_NONBLOCK and O_NOCTTY matter for what is no file; a regular file is read the same.
 OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+PLAIN_FLAGS = OPEN_FLAGS | os.O_NOFOLLOW
 OPEN_DIRECTORIES = 256
 
 _ELSEWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)
@@ -112,6 +116,22 @@ class SourceRoots:
         finally:
             os.close(handle)
 
+    def open_plain(self, path: str) -> tuple[int, os.stat_result] | None:
+        """As `open`, of a regular file by its own name; None for all else.
+
+        The status was taken by name: compare it afterwards with that of the open file, by
+        `is_untouched`, before you believe what you read.
+        """
+        parent, _, name = path.rpartition("/")
+        directory = self._directories.get(parent)
+        if directory is None:
+            parent, name = split_path(path)
+            directory = self._directories.get(parent) or self._keep(parent)
+        status = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
+        if not stat.S_ISREG(status.st_mode) or self._own.has_file(status):
+            return None
+        return os.open(name, PLAIN_FLAGS, dir_fd=directory.fd), status
+
     def release(self) -> None:
         """Close the directories, so that the next batch sees where they are then."""
         self._directories.clear()
@@ -185,6 +205,17 @@ class Directory:
 
     def __del__(self) -> None:
         os.close(self.fd)
+
+
+def is_untouched(before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether both are of one file, which nobody changed in between."""
+    return (
+        before.st_mtime_ns == after.st_mtime_ns
+        and before.st_ctime_ns == after.st_ctime_ns
+        and before.st_size == after.st_size
+        and before.st_ino == after.st_ino
+        and before.st_dev == after.st_dev
+    )
 
 
 def split_path(path: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from des_core.records import Reason
+from des_core.records import Reason, SourceRow
 from des_core.sources import beneath, roots
 from des_core.sources.files import LocalSources
 from des_core.sources.removal import KeptSourceError, SourceRemover
@@ -180,6 +180,8 @@ def test_names_that_change_all_the_time(
             sources.release()
             with suppress(SourceFailure):
                 seen.add(sources.read(f"{place}/inside/deep/file", 7))
+            row = SourceRow("a", 0, f"{place}/inside/deep/file", 7)
+            seen.update(c for c in sources.read_some([row] * 8, 99) if isinstance(c, bytes))
             remover = SourceRemover([f"{place}/inside"])
             with suppress(KeptSourceError):
                 remover.remove(f"{place}/inside/deep/file", iter([b"FOREIGN"]))
@@ -223,6 +225,8 @@ def test_mounts_that_come_and_go(place: Path, mounts: Callable[[], None], is_soa
             sources.release()
             with suppress(SourceFailure):
                 seen.add(sources.read(f"{place}/inside/deep/file", 7))
+            row = SourceRow("a", 0, f"{place}/inside/deep/file", 7)
+            seen.update(c for c in sources.read_some([row] * 8, 99) if isinstance(c, bytes))
             remover = SourceRemover([f"{place}/inside"])
             with suppress(KeptSourceError):
                 removed += remover.remove(f"{place}/inside/deep/file", iter([b"content"]))

@@ -108,6 +108,42 @@ def test_size_mismatch(sources: LocalSources, file: Path, size: int) -> None:
     assert reason_for(sources, str(file), size) is Reason.SIZE_MISMATCH
 
 
+def test_many_are_read_as_each_alone(sources: LocalSources, tmp_path: Path) -> None:
+    """The loop that reads what is plain refuses and takes what `read` does, with the same words."""
+    (tmp_path / "zażółć").write_bytes(b"content")
+    (tmp_path / "link").symlink_to("zażółć")
+    (tmp_path / "way").symlink_to(".")
+    os.mkfifo(tmp_path / "fifo")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff")).write_bytes(b"content")
+    long = str(tmp_path) + "/." * ((4096 - len(str(tmp_path)) - 7) // 2)
+    names = (
+        "zażółć",
+        "link",
+        "way/zażółć",
+        "fifo",
+        "",
+        ".",
+        "..",
+        "nul\0",
+        "no",
+        "\udcff",
+        "\ud800",
+    )
+    locations = [None, "", "/", "relative", *(f"{tmp_path}/{name}" for name in names)]
+    locations += [f"{long}/zażółć"[:4095], f"{long}//zażółć", f"{long}///zażółć", "/zażółć"]
+    rows = [SourceRow("a", 0, path, size) for path in locations for size in (None, 7, 8, -1)]
+    for _ in range(2):  # with closed directories and open ones
+        for row, content in zip(rows, sources.read_some(rows, 1 << 20), strict=True):
+            assert _as_said(content) == _as_said(
+                sources._read_or_fail(row.location, row.size_bytes)
+            )
+
+
+def _as_said(content: object) -> object:
+    is_failure = isinstance(content, SourceFailure)
+    return (content.reason, str(content)) if is_failure else content
+
+
 SIZES_THAT_LIE = ["/proc/version", "/sys/kernel/mm/transparent_hugepage/enabled"]
 
 

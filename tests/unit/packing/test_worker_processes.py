@@ -44,6 +44,7 @@ def children_of(pid: int) -> list[int]:
 
 
 LONG = 8 << 30
+HERE_THERE = ("here", "there")
 # A second is promised; the second one is for a machine that runs other tests meanwhile.
 A_MOMENT_S = 2.0
 
@@ -215,6 +216,40 @@ def test_batches_neither_lose_nor_reorder(corpus: Corpus) -> None:
     assert [task for batch in batches for task in batch] == tasks
     assert [len(batch) for batch in batches[:4]] == [1, 1, 2, 2]
     assert max(len(batch) for batch in batches) <= 64
+
+
+def test_few_rows_are_packed_without_workers(
+    corpus: Corpus, output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same bytes, whoever packs; a number of workers that was asked for is there."""
+    monkeypatch.setattr("des_core.packing.packer.usable_processors", lambda: 2)
+    corpus.fill(300, days=3)
+    for name, workers, expected in zip(HERE_THERE, (None, 2), (0, 2), strict=True):
+        config = PackerConfig(str(tmp_path / name), n_bits=4, workers=workers)
+        before = set(children_of(os.getpid()))
+        with packer_for(config) as packer, RowSpool(4, config.output_dir) as spool:
+            spool.add(corpus.rows)
+            list(packer.pack(spool.tasks(), spool.rows, spool.content_bytes))
+            assert len(set(children_of(os.getpid())) - before) == expected
+        assert leftovers(Path(config.output_dir)) == []
+    here, there = ({p.name: p.read_bytes() for p in (tmp_path / n).iterdir()} for n in HERE_THERE)
+    assert here == there
+
+
+@pytest.mark.parametrize(("rows", "content_bytes"), [(501, 0), (500, (8 << 20) + 1), (None, 0)])
+def test_more_rows_are_worth_workers(
+    corpus: Corpus,
+    output: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: int | None,
+    content_bytes: int,
+) -> None:
+    monkeypatch.setattr("des_core.packing.packer.usable_processors", lambda: 2)
+    corpus.fill(40)
+    before = set(children_of(os.getpid()))
+    with packer_for(PackerConfig(str(output))) as packer:
+        list(packer.pack(spooled_rows(corpus, output), rows, content_bytes))
+        assert set(children_of(os.getpid())) - before
 
 
 def test_tasks_are_taken_only_as_they_are_needed(corpus: Corpus, output: Path) -> None:
