@@ -25,7 +25,8 @@ ALREADY_COMPRESSED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class PackerConfig:
-    """What shards are made like and where they go. Sizes in bytes; `workers` None means all cores.
+    """What shards are made like and where they go. Sizes in bytes; `workers` None means all cores,
+    for more than a few files.
 
     `read_concurrency` bounds the reads in flight per worker when sources turn out to be slow.
     `output_dir` may be a URL of an object store; drafts then go to `scratch_dir`. With the address

@@ -145,7 +145,7 @@ class PackerSettings(Section):
     the first cycle."""
     compression: CompressionSettings = CompressionSettings()
     workers: Annotated[Whole, Field(ge=1, le=256)] | None = None
-    """Worker processes; `null` is one for each core."""
+    """Worker processes; `null` is one for each core, and none for a slice of at most 500 files."""
     engine: Literal["local", "dask"] = "local"
     """`dask` packs on the workers of a Dask cluster instead of local processes."""
     scheduler: Place | None = None
