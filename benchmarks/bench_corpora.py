@@ -7,13 +7,12 @@ gives one file back only by reading all before it. A cycle reads rows from Postg
 and ledger, reads back and decodes each entry, and finds a file by its uid and time.
 
 The corpora are those of a Debian machine (documents, Python, pictures, as far as they are there),
-and made-up ones: JSON of about a kilobyte, and mails that quote each other.
+and the made-up ones of `bench_dictionary`: JSON of about a kilobyte, and letters of 10 KiB of
+phrases that all of them share. A small corpus shows what a start costs: half a second.
 """
 
 import argparse
-import json
 import os
-import random
 import shutil
 import statistics
 import subprocess
@@ -24,6 +23,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from bench_dictionary import json_documents, phrase_documents
 from bench_packing import CYCLE, HEADER, SQUASHFS, TAR, Field
 from harness import (
     Claim,
@@ -37,6 +37,7 @@ from harness import (
 )
 from postgres_archive import FIRST_DAY, PostgresArchive, postgres_archive, run_program
 
+TOGETHER = "the same, with dictionaries"
 RESTIC, BORG, SQLAR = "restic backup", "borg create", "sqlite3 -A"
 PICTURES = (".png", ".jpg", ".jpeg", ".gif")
 TARGETS = {TAR: 1.5, SQUASHFS: 0.8, RESTIC: 1 / 3, BORG: 1 / 3}
@@ -109,35 +110,12 @@ def files_below(root: Path, most: int, endings: tuple[str, ...] = ()) -> Iterato
                 return
 
 
-def made_up_json(most: int) -> Iterator[bytes]:
-    for number in range(most):
-        chance = random.Random(number)
-        lines = [
-            {"sku": f"S{chance.randrange(10**6)}", "count": chance.randrange(1, 9), "unit": "piece"}
-            for _ in range(chance.randrange(8, 24))
-        ]
-        order = {"order": chance.getrandbits(48), "state": "delivered", "currency": "EUR"}
-        yield json.dumps({**order, "lines": lines}, indent=1).encode()
-
-
-def made_up_mails(most: int) -> Iterator[bytes]:
-    chance = random.Random(7)
-    words = ["".join(chance.choices("etaoinshrdlu", k=chance.randrange(2, 9))) for _ in range(2000)]
-    quoted = ""
-    for number in range(most):
-        text = " ".join(chance.choices(words, k=chance.randrange(40, 400)))
-        head = f"Message-ID: <{chance.getrandbits(64):x}@example.org>\nSubject: order {number}\n\n"
-        mail = head + text + "\n" + "".join(f"> {line}\n" for line in quoted.splitlines()[-12:])
-        quoted = mail
-        yield mail.encode()
-
-
-CORPORA: dict[str, Callable[[int], Iterator[bytes]]] = {
-    "documents": partial(files_below, Path("/usr/share/doc")),
-    "python": partial(files_below, Path("/usr/lib/python3")),
-    "pictures": lambda most: files_below(Path("/usr"), most, PICTURES),
-    "json": made_up_json,
-    "mails": made_up_mails,
+CORPORA: dict[str, tuple[Callable[[int], Iterator[bytes]], int]] = {
+    "json": (json_documents, 50_000),
+    "phrases": (phrase_documents, 20_000),
+    "documents": (partial(files_below, Path("/usr/share/doc")), 20_000),
+    "python": (partial(files_below, Path("/usr/lib/python3")), 20_000),
+    "pictures": (lambda most: files_below(Path("/usr"), most, PICTURES), 20_000),
 }
 
 
@@ -169,10 +147,16 @@ class Archives(Field):
 
     def pack(self, name: str) -> None:
         self._last = name
-        if name == CYCLE:
-            self.run_cycle()
+        if name in (CYCLE, TOGETHER):
+            self._pack_rows(with_dictionary=name == TOGETHER)
         else:
             self._shell(PEERS[name].pack)
+
+    def _pack_rows(self, *, with_dictionary: bool) -> None:
+        if with_dictionary and self.copy is not None:
+            with self.copy.config.open("a") as config:
+                config.write("  compression:\n    dictionary: true\n")
+        self.run_cycle()
 
     def clean(self) -> None:
         if self._last not in self.sizes:
@@ -181,7 +165,7 @@ class Archives(Field):
         super().clean()
 
     def _stored(self) -> int:
-        if self._last == CYCLE:
+        if self._last in (CYCLE, TOGETHER):
             stored = Path(self.copy.output) if self.copy else self.place
         else:
             stored = self.place / PEERS[self._last].archive
@@ -191,7 +175,7 @@ class Archives(Field):
         at = (number + 1) * len(self.files) // (GETS + 1)
         file = self.files[at]
         started = time.perf_counter()
-        if self._last == CYCLE and self.copy is not None:
+        if self._last in (CYCLE, TOGETHER) and self.copy is not None:
             moment = FIRST_DAY + timedelta(days=1) / (len(self.files) + 1) * (at + 1)
             options = ["--created-at", moment.isoformat(), "--to", str(self.place / "one")]
             place = ["--output-dir", str(self.copy.output), "--force"]
@@ -215,13 +199,14 @@ def present() -> list[str]:
 def compare(name: str, most: int, rounds: int) -> list[Claim]:
     """One corpus: its table, and what became of the claims."""
     with scratch_directory(name) as place, postgres_archive(place) as archive:
-        files = write_corpus(CORPORA[name](most), place / "source")
+        make, usual = CORPORA[name]
+        files = write_corpus(make(min(most, usual)), place / "source")
         if not files:
             print(f"no files here for {name}")
             return []
         archive.fill(files)
         field, contest = Archives(archive, place, files), Contest(rounds)
-        contestants = {each: partial(field.pack, each) for each in (CYCLE, *present())}
+        contestants = {each: partial(field.pack, each) for each in (CYCLE, TOGETHER, *present())}
         contest.run(contestants, field.clean, field.prepare, archive.processor_s)
     content = sum(file.size for file in files)
     rows = [
@@ -233,9 +218,13 @@ def compare(name: str, most: int, rounds: int) -> list[Claim]:
     title = f"{name}: {len(files):,} files, {content / 1e6:,.0f} MB; {speed}"
     print_table(title, [*HEADER, "stored", "one file back"], rows)
     return [
-        Claim(f"{name}: time of {peer}", contest.ratio(CYCLE, peer), target)
-        for peer, target in TARGETS.items()
-        if peer in contest.times
+        *(
+            Claim(f"{name}{how}: time of {peer}", contest.ratio(mine, peer), target)
+            for mine, how in ((CYCLE, ""), (TOGETHER, ", dictionaries"))
+            for peer, target in TARGETS.items()
+            if peer in contest.times
+        ),
+        Claim(f"{name}: one file back", field.gets[TOGETHER] / field.gets[CYCLE], 1.5),
     ]
 
 
@@ -243,7 +232,7 @@ def main() -> None:
     """Print a table for each corpus, then the claims."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--most", type=int, default=20_000, help="files of a corpus, at most")
+    parser.add_argument("--most", type=int, default=50_000, help="files of a corpus, at most")
     parser.add_argument("--only", choices=sorted(CORPORA))
     options = parser.parse_args()
     print(f"## Corpora\n\n{describe_machine()}; medians of {options.rounds}, warm cache.")

@@ -4,7 +4,7 @@
 the payloads, and of everything in the output: with indexes, manifests and both copies of each
 dictionary. `tar | zstd -3 -T0` and `mksquashfs` read no database, verify and sync nothing; tar
 gives no single file back. Sizes do not depend on the load of the machine; with `--sizes` nothing
-else is measured, and "took" is of one run, which proves nothing.
+else is measured, and "took" is of one run, which proves nothing: `bench_corpora` has times.
 """
 
 import argparse
@@ -15,15 +15,12 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from shutil import rmtree
 
 import yaml
 from bench_whole_cycle import make_project, run_once
 from harness import (
     Claim,
-    Contest,
     describe_machine,
     present_peers,
     print_claims,
@@ -39,6 +36,10 @@ from des_core.storage.directory import DirectoryStorage
 ALONE, TOGETHER = "des-admin: a cycle", "des-admin: with dictionaries"
 TAR, SQUASHFS = "tar piped into zstd -3 -T0", "mksquashfs zstd 3"
 WORDS = ("delivered", "warehouse", "pending", "invoice", "customer", "returned", "express", "gift")
+SQUASH = (
+    "mksquashfs source out.squashfs -comp zstd -Xcompression-level 3 -no-progress -noappend"
+    f" -processors {len(os.sched_getaffinity(0))}"
+)
 GETS = 51
 
 
@@ -189,7 +190,7 @@ def measure(name: str, place: Path, options: argparse.Namespace) -> Iterator[Cla
         run_shell("tar -cf - source | zstd -q -3 -T0 -o out.tar.zst", place)
         tar = (place / "out.tar.zst").stat().st_size
     if "mksquashfs" in peers:
-        run_shell(f"{_squash()} > squash.log", place)
+        run_shell(f"{SQUASH} > squash.log", place)
         squashfs = (place / "out.squashfs").stat().st_size
     content = sum(path.stat().st_size for path in paths)
     rows = [("payloads, alone", sizes[ALONE].payloads), (ALONE, sizes[ALONE].everything)]
@@ -212,7 +213,6 @@ def measure(name: str, place: Path, options: argparse.Namespace) -> Iterator[Cla
     yield from size_claims(name, sizes, tar)
     if not options.sizes:
         yield Claim(f"{name}: one file back", gets[TOGETHER] / gets[ALONE], 1.5)
-        yield from time_claims(name, place, paths, options.rounds, peers)
 
 
 def size_claims(name: str, sizes: dict[str, Sizes], tar: int) -> Iterator[Claim]:
@@ -225,52 +225,10 @@ def size_claims(name: str, sizes: dict[str, Sizes], tar: int) -> Iterator[Claim]
         yield Claim("json: payloads against tar and zstd", sizes[TOGETHER].payloads / tar, 1.25)
 
 
-def time_claims(
-    name: str, place: Path, paths: list[Path], rounds: int, peers: set[str]
-) -> Iterator[Claim]:
-    configs: dict[str, Path] = {}
-
-    def prepare() -> None:
-        for label, dictionary in ((ALONE, False), (TOGETHER, True)):
-            target = place / f"timed-{dictionary}"
-            rmtree(target, ignore_errors=True)
-            configs[label] = project(target, paths, dictionary=dictionary)
-
-    def clean() -> None:
-        run_shell("rm -f out.*", place)
-
-    contestants: dict[str, Callable[[], None]] = {
-        label: partial(_run, configs, label) for label in (ALONE, TOGETHER)
-    }
-    if "zstd" in peers:
-        tar = "tar -cf - source | zstd -q -3 -T0 -o out.tar.zst"
-        contestants[TAR] = partial(run_shell, tar, place)
-    if "mksquashfs" in peers:
-        contestants[SQUASHFS] = partial(run_shell, f"{_squash()} > squash.log", place)
-    contest = Contest(rounds)
-    contest.run(contestants, clean=clean, prepare=prepare)
-    header = ["", "median", "range", "processor", "with dictionaries takes"]
-    print_table(f"{name}: time", header, list(contest.rows(TOGETHER)))
-    if SQUASHFS in contestants:
-        yield Claim(f"{name}: time against mksquashfs", contest.ratio(TOGETHER, SQUASHFS), 0.8)
-    if TAR in contestants:
-        yield Claim(f"{name}: time against tar and zstd", contest.ratio(TOGETHER, TAR), 1.5)
-
-
-def _run(configs: dict[str, Path], label: str) -> None:
-    run_once(configs[label])
-
-
-def _squash() -> str:
-    options = "-comp zstd -Xcompression-level 3 -no-progress -noappend"
-    return f"mksquashfs source out.squashfs {options} -processors {len(os.sched_getaffinity(0))}"
-
-
 def main() -> None:
     """Print tables and claims of each corpus."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the files, e.g. 0.1")
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=CORPORA, help="one corpus")
     parser.add_argument("--sizes", action="store_true", help="no times")
     options = parser.parse_args()
