@@ -17,7 +17,7 @@ from backup.foreign_tools import (
     pgbackrest_site,
     run_mydumper,
 )
-from des_core.backup.findings import CheckReport, Level, Status
+from des_core.backup.findings import CheckReport, Level, Severity, Status
 from des_core.backup.foreign.answer import Tool
 from des_core.backup.foreign.ask import Question, check_foreign
 from des_core.backup.identity import open_target
@@ -142,6 +142,30 @@ def test_mydumper(
     [data] = target.glob("*.files.sql.gz")
     data.write_bytes(data.read_bytes()[:-9])
     assert check_foreign(question, around).statuses[Level.L1] is Status.FAILED
+
+
+def test_an_empty_file_of_mydumper_proves_itself_only_if_compressed(
+    make_database: Callable[[str], TestDatabase],
+    files_table: Callable[..., object],
+    tmp_path: Path,
+) -> None:
+    database = make_database("mariadb")
+    files_table(database, rows=20, files=False)
+    database.execute("CREATE TABLE empty (id INTEGER PRIMARY KEY)")
+    found = {}
+    for how in ((), ("--compress",)):
+        target = tmp_path / f"dump{len(how)}"
+        run_mydumper(database, target, "--build-empty-files", *how)
+        question = Question(
+            *(Tool.MYDUMPER, str(target), Level.L2),
+            database=database.name,
+            tables=("files",),
+            count_until=lambda _moment: 20,
+        )
+        report = check_foreign(question, Surroundings(now=now(), max_age_hours=24))
+        found[how] = {finding.code: finding.severity for finding in report.findings}
+    assert found[()]["empty_file"] is Severity.UNKNOWN
+    assert found[("--compress",)].keys() == {"not_compared"}
 
 
 def _keep_dump(target: Path, name: str) -> None:

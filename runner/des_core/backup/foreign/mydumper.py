@@ -151,9 +151,16 @@ class _Dump:
 
     def _cut(self) -> Iterator[Finding]:
         for path, content in self.contents.items():
-            if ".sql" in path.name and not content.tail.rstrip().endswith((b";", b"*/")):
+            if ".sql" not in path.name or content.tail.rstrip().endswith((b";", b"*/")):
+                continue
+            if content.tail:
                 message = f"{path.name} ends in the middle of a statement: it is cut"
                 yield error(Level.L2, "truncated", message, again(TOOL))
+            elif not compression_of(path.name):
+                message = f"{path.name} is empty: its table had no rows, or the file was cut"
+                hint = "dump with mydumper --compress: then an empty file proves itself"
+                yield unknown(Level.L2, "empty_file", message, hint)
+            # A whole compressed stream of nothing is what --build-empty-files writes.
 
     def _of_another_file(self, data: Mapping[str, list[Path]]) -> Iterator[Finding]:
         """Files whose statements are not those of their name, or that are there twice."""
