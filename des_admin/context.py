@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from des_admin.options import GlobalOptions
-from des_core.basics.errors import ConfigError, ExitCode
+from des_core.basics.errors import ConfigError, DesError, ExitCode, WrongSchema
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from des_core.database.catalog import Catalog
     from des_core.database.connections import Database
     from des_core.ledger.outcomes import Remembered
+    from des_core.progress.health import Remark
     from des_core.settings.config import Settings
     from des_core.settings.config_file import LoadedSettings
 
@@ -45,6 +46,18 @@ class Session:
 
         loaded = None if self.context is None else self.context.__dict__.get("loaded")
         return Redactor(() if loaded is None else secrets_of(loaded.settings)).clean(text)
+
+    def explain(self, error: BaseException) -> BaseException:
+        """A table that is missing because somebody rolled back: by whom and when, instead."""
+        if not isinstance(error, WrongSchema) or self.context is None:
+            return error
+        from des_core.database.connections import open_database
+        from des_core.ledger.retired import find_retirement
+
+        url = self.context.settings.config_url
+        with suppress(DesError), closing(open_database(url)) as config:
+            return find_retirement(config) or error
+        return error
 
 
 class Context:
@@ -192,11 +205,15 @@ class Context:
             show(self.out)
         sys.stdout.flush()
 
-    def drawn(self, sections: Iterable[Section]) -> str:
-        """The sections as the console would print them, as text."""
+    def drawn(self, sections: Iterable[Section], health: Sequence[Remark] = ()) -> str:
+        """The sections as the console would print them, below what needs attention, as text."""
+        from des_admin.render.findings import draw_remarks
         from des_admin.render.sections import draw_sections
 
         with self.out.capture() as capture:
+            draw_remarks(self.out, health)
+            if health:
+                self.out.print()
             draw_sections(self.out, sections)
         return capture.get()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import traceback
 from collections.abc import Callable
@@ -20,7 +21,7 @@ def report_failure(
 
         text = error_to_json(known)
     else:
-        text = _as_text(known)
+        text = _as_text(known, _terminal_width())
     if verbose and not isinstance(error, DesError | KeyboardInterrupt):
         text = f"{_trace(error)}\n{text}"
     sys.stderr.write(redact(text) + "\n")
@@ -46,15 +47,22 @@ def as_des_error(error: BaseException) -> DesError:
 _HINT = "run it again with --verbose to see where; nothing is committed that was not reported"
 
 
-def _as_text(error: DesError) -> str:
+def _terminal_width() -> int | None:
+    return shutil.get_terminal_size().columns if sys.stderr.isatty() else None
+
+
+def _as_text(error: DesError, width: int | None) -> str:
     is_stop = isinstance(error, Interrupted | Terminated)
-    lines = [foreign(error.message) if is_stop else f"error: {foreign(error.message)}"]
-    lines += [f"  {name}: {foreign(value)}" for name, value in error.facts.items()]
-    if error.hint:
-        lines.append(f"  hint: {foreign(error.hint)}")
-    if error.exit_code is ExitCode.BUG and not error.hint:
-        lines.append(f"  hint: {_HINT}")
-    return "\n".join(lines)
+    lines = [("", error.message) if is_stop else ("error: ", error.message)]
+    lines += [(f"  {name}: ", str(value)) for name, value in error.facts.items()]
+    hint = error.hint or (_HINT if error.exit_code is ExitCode.BUG else None)
+    if hint:
+        lines.append(("  hint: ", hint))
+    if width is None:
+        return "\n".join(head + foreign(text) for head, text in lines)
+    from des_admin.render.tables import hanging
+
+    return "\n".join(line for head, text in lines for line in hanging(head, foreign(text), width))
 
 
 def _trace(error: BaseException) -> str:

@@ -38,7 +38,8 @@ def run_command_line(name: str, make_app: Callable[[], Any], arguments: Sequence
     except (Exception, KeyboardInterrupt) as error:
         from des_admin.failures import report_failure
 
-        return report_failure(error, as_json=as_json, verbose=verbose, redact=session.redact)
+        told = session.explain(error)
+        return report_failure(told, as_json=as_json, verbose=verbose, redact=session.redact)
     return code
 
 

@@ -262,7 +262,8 @@ def not_there(uids: list[str]) -> CheckFailed:
     )
     return CheckFailed(
         "the archive does not have it" if len(uids) == 1 else "the archive does not have them all",
-        hint="is it archived at all? des-admin progress, des-admin exceptions list --uid UID. A "
-        "shard of another writer may have the day of its own clock: then leave created_at out",
+        hint="is it archived at all? des-admin migrate status; des-admin exceptions list "
+        "--uid UID. A shard of another writer may have the day of its own clock: then leave "
+        "created_at out",
         uid=shown,
     )

@@ -68,7 +68,6 @@ def progress(
 ) -> None:
     """Show watermark, target, what waits, what is archived, exceptions, rates and time left."""
     from des_core.ledger.archive_table import require_same_table
-    from des_core.ledger.retired import require_not_retired
     from des_core.rows.reader import SourceReader
 
     context = Context.of(ctx)
@@ -76,7 +75,6 @@ def progress(
     if watch and form is Format.HTML:
         raise UsageError("--watch shows a report again and again: not with --format html")
     source = SourceReader(context.source, context.settings.database)
-    require_not_retired(context.config_database)
     require_same_table(context.source, context.settings.database.table, context.config_database)
     report = _Report(context, source, form, exact=exact, daily=daily, days=days)
     if watch:
@@ -114,7 +112,9 @@ class _Report:
         """The picture now."""
         from des_core.progress.now import read_progress
 
-        return read_progress(self.context.config_database, self.source, exact=self.exact)
+        context = self.context
+        packer = context.settings.packer.to_config()
+        return read_progress(context.config_database, self.source, exact=self.exact, packer=packer)
 
     def text(self) -> str:
         """The whole report, with a newline at its end."""
@@ -125,10 +125,10 @@ class _Report:
     def _page(self) -> str:
         from des_admin.render.report import Report, render_report
         from des_core.progress.history import read_history
-        from des_core.progress.now import read_days, read_progress
+        from des_core.progress.now import read_days
 
         config = self.context.config_database
-        progress = read_progress(config, self.source, exact=self.exact)
+        progress = self.read()
         report = Report(
             title=f"Archive of {self.source.settings.table} in {self.context.source.label}",
             progress=progress,
@@ -142,9 +142,8 @@ class _Report:
         from des_admin.render import progress_view as view
         from des_admin.render.json import to_json
         from des_admin.render.sections import to_csv, to_markdown
-        from des_core.progress.now import read_progress
 
-        progress = read_progress(self.context.config_database, self.source, exact=self.exact)
+        progress = self.read()
         self.attention = progress.health[0].text if progress.health else None
         if self.form is Format.JSON:
             return to_json("progress", view.progress_json(progress)) + "\n"
@@ -152,8 +151,8 @@ class _Report:
             return to_csv(("name", "value"), view.progress_rows(progress))
         sections = view.progress_sections(progress)
         if self.form is Format.MARKDOWN:
-            return to_markdown(sections)
-        return self.context.drawn(sections)
+            return to_markdown([*view.health_sections(progress), *sections])
+        return self.context.drawn(sections, progress.health)
 
     def _daily(self) -> str:
         from des_admin.render import progress_view as view

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from watermark_orchestrator.rechecking import RecheckReport
 
 
+_CLOSELY = "--every-day"
+
+
 def register(root: typer.Typer) -> None:
     root.command(
         epilog=examples(
@@ -84,8 +87,9 @@ def reconcile(
         report, recorded, accepted = _compare(context, request)
         seen.files = report.late + report.gone - accepted
         seen.exit_code = ExitCode.NEW_EXCEPTIONS if recorded else ExitCode.DONE
+        seen.clears_nothing = not _covers_the_last(context, request)
         _emit(context, report, recorded, accepted)
-        _judge(report, recorded, accepted)
+        _judge(request, report, recorded, accepted)
     if recorded:
         context.finish(ExitCode.NEW_EXCEPTIONS)
 
@@ -102,7 +106,19 @@ class _Request:
     yes: bool
 
 
-def _judge(report: RecheckReport, recorded: int, accepted: int) -> None:
+def _covers_the_last(context: Context, request: _Request) -> bool:
+    """Whether it looks at all that the last one looked at: every day, and as closely."""
+    from des_core.ledger.outcomes import RECONCILE, newest_outcomes
+
+    if request.since is not None or request.until is not None:
+        return False
+    with context.config_database.read() as tx:
+        last = next((item for item in newest_outcomes(tx, RECONCILE) if item.is_news), None)
+    was_close = last is not None and not last.succeeded and _CLOSELY in (last.hint or "")
+    return request.every_day or not was_close
+
+
+def _judge(request: _Request, report: RecheckReport, recorded: int, accepted: int) -> None:
     late, gone = report.late - recorded, report.gone - accepted
     problems = []
     if late > 0:
@@ -112,11 +128,12 @@ def _judge(report: RecheckReport, recorded: int, accepted: int) -> None:
         problems.append(f"{numbered(gone, 'row')} of the ledger {are} gone from the table")
     if not problems:
         return
-    hint = "des-admin reconcile --record makes them exceptions; then: des-admin run"
+    again = f"des-admin reconcile {_CLOSELY}" if request.every_day else "des-admin reconcile"
+    hint = f"{again} --record makes them exceptions; then: des-admin run"
     if not late:
         hint = (
-            "was an older copy restored? See docs/runbook/alerts.md, Rows are gone. Deleted on "
-            "purpose: des-admin reconcile --accept-gone --reason TEXT"
+            "was an older copy restored? See docs/runbook/alerts.md, Rows are gone; once they are "
+            f"back: {again}; if they were deleted on purpose: {again} --accept-gone --reason TEXT"
         )
     raise CheckFailed("; ".join(problems), hint=hint)
 
@@ -142,7 +159,7 @@ def _compare(context: Context, request: _Request) -> tuple[RecheckReport, int, i
                 on_day=lambda _: work.advance(1),
             )
         recorded = accepted = 0
-        if not context.wants_json and (request.record or request.accept_because):
+        if not context.wants_json and not request.yes and _asks(request, report):
             _draw(context.talk, report)
         if request.record and report.late:
             context.prompts.confirm(
@@ -157,6 +174,11 @@ def _compare(context: Context, request: _Request) -> tuple[RecheckReport, int, i
                 archive, report, actor=context.actor, reason=request.accept_because
             )
     return report, recorded, accepted
+
+
+def _asks(request: _Request, report: RecheckReport) -> bool:
+    """Whether somebody is asked about what was found; then they see it first."""
+    return bool((request.record and report.late) or (request.accept_because and report.gone))
 
 
 def _moment(context: Context, text: str | None) -> datetime | None:
@@ -191,12 +213,12 @@ def _emit(context: Context, report: RecheckReport, recorded: int, accepted: int)
     }
 
     def draw(out: Console) -> None:
+        _draw(out, report)
         if recorded:
-            out.print(f"{count(recorded)} late rows are exceptions now; next: des-admin run")
-        elif accepted:
+            are = one_or_many(recorded, "is an exception", "are exceptions")
+            out.print(f"{numbered(recorded, 'late row')} {are} now; next: des-admin run")
+        if accepted:
             out.print(f"accepted: {numbered(accepted, 'row')} gone")
-        else:
-            _draw(out, report)
 
     context.emit("reconcile", payload, draw)
 

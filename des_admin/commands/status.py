@@ -31,7 +31,6 @@ def register(root: typer.Typer) -> None:
 def status(ctx: typer.Context) -> None:
     """Say in a few lines how it stands, and what to do next."""
     from des_core.ledger.archive_table import require_same_table
-    from des_core.ledger.retired import require_not_retired
     from des_core.locks.lock import lock_holder
     from des_core.progress.now import read_progress
     from des_core.rows.reader import SourceReader
@@ -39,9 +38,8 @@ def status(ctx: typer.Context) -> None:
     context = Context.of(ctx)
     config, settings = context.config_database, context.settings
     source = SourceReader(context.source, settings.database)
-    require_not_retired(config)
     require_same_table(context.source, settings.database.table, config)
-    progress = read_progress(config, source)
+    progress = read_progress(config, source, packer=settings.packer.to_config())
     holder = lock_holder(config)
     payload = {
         "archived_until": progress.watermark.archived_until,
@@ -58,19 +56,22 @@ def status(ctx: typer.Context) -> None:
 
 
 def _draw(out: Console, progress: Progress, holder: str | None) -> None:
+    from des_admin.render.findings import draw_remarks
     from des_admin.render.progress_view import standing
 
-    for remark in progress.health:
-        out.print(f"! {remark.text}", style="red", markup=False)
-        out.print(f"  → {remark.hint}", style="cyan", markup=False)
+    draw_remarks(out, progress.health)
     finished = progress.packed.last_finished
     since = "never" if finished is None else f"{duration(progress.now - finished)} ago"
     facts = [
         ("archived until", utc(progress.watermark.archived_until)),
         ("behind", standing(progress)),
         ("waiting", f"{numbered(progress.pending.files, 'file')}"),
-        ("not packed", f"{numbered(progress.not_packed, 'file')} (des-admin exceptions list)"),
+        ("not packed", f"{numbered(progress.not_packed, 'file')}{_where(progress.not_packed)}"),
         ("last packed", since),
-        ("at work", holder or "nobody"),
+        ("at work", f"{holder} (des-admin lock show)" if holder else "nobody"),
     ]
     print_facts(out, facts)
+
+
+def _where(not_packed: int) -> str:
+    return " (des-admin exceptions list)" if not_packed else ""

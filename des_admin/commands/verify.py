@@ -14,7 +14,7 @@ import typer
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import Column, print_table
-from des_admin.render.values import count, size
+from des_admin.render.values import count, short_hashes, size
 from des_core.basics.errors import CheckFailed, DamagedData, UsageError
 from des_core.basics.wording import numbered
 
@@ -99,7 +99,7 @@ def verify(
         seen.files = len(report.findings)
         repaired = None
         if repair and report.findings and not dry_run:
-            if not context.wants_json:
+            if not context.wants_json and not yes:
                 _draw(context.talk, report, None)
             damaged = numbered(len(report.findings), "damaged shard")
             context.prompts.confirm(f"Set aside {damaged} and pack their files again?", yes=yes)
@@ -215,7 +215,7 @@ def _draw(out: Console, report: VerifyReport, repaired: RepairReport | None) -> 
     shown = [*report.findings, *report.transient]
     if shown:
         columns = [Column("shard", wraps=False), Column("verdict", wraps=False), Column("problem")]
-        print_table(out, columns, [(f.shard, f.verdict, f.problem) for f in shown])
+        print_table(out, columns, [(f.shard, f.verdict, short_hashes(f.problem)) for f in shown])
     out.print(
         f"{numbered(report.shards, 'shard')}, {numbered(report.files, 'file')}, "
         f"{size(report.size_bytes)} read; {count(len(report.findings))} not sound; "

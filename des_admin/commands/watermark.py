@@ -63,7 +63,6 @@ def register(root: typer.Typer) -> None:
 def show(ctx: typer.Context) -> None:
     """Show the watermark, the target of the next cycle, and the pending files."""
     from des_core.ledger.provenance import read_provenance
-    from des_core.ledger.retired import require_not_retired
     from des_core.ledger.watermark import compute_target, read_watermark
     from des_core.locks.lock import lock_holder
     from des_core.progress.health import judge
@@ -71,7 +70,6 @@ def show(ctx: typer.Context) -> None:
 
     context = Context.of(ctx)
     config = context.config_database
-    require_not_retired(config)
     with config.read() as tx:
         now_is = read_watermark(tx)
         found = read_provenance(tx, now_is)

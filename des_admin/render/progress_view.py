@@ -22,7 +22,6 @@ from des_admin.render.values import (
 from des_core.basics.wording import numbered
 
 if TYPE_CHECKING:
-    from des_core.progress.health import Remark
     from des_core.progress.now import DayProgress, Progress
     from des_core.rows.amounts import Amount
 
@@ -31,10 +30,8 @@ DAY_FIELDS = ("day", "files", "content_bytes", "shard_bytes", "shards")
 
 
 def progress_sections(progress: Progress) -> list[Section]:
-    """The picture for people."""
+    """The picture for people, below what needs attention."""
     sections = [Section("Progress", FACT_COLUMNS, _facts(progress))]
-    if progress.health:
-        sections.insert(0, health_section(progress.health))
     if progress.exceptions:
         sections.append(exceptions_section(progress))
     if progress.last_cycles:
@@ -171,7 +168,7 @@ def standing(progress: Progress) -> str:
     behind = behind_words(progress.watermark.archived_until, progress.target)
     if not progress.is_at_target or progress.watermark.archived_until > progress.target:
         return behind
-    if not progress.provenance.is_explained:
+    if not progress.is_well or not progress.provenance.is_explained:
         return behind
     if progress.not_packed:
         files = numbered(progress.not_packed, "file")
@@ -179,10 +176,11 @@ def standing(progress: Progress) -> str:
     return "nothing: caught up"
 
 
-def health_section(health: Sequence[Remark]) -> Section:
-    """What somebody must look at, and the next command."""
+def health_sections(progress: Progress) -> list[Section]:
+    """What somebody must look at, and the next command, for pages; none where all is well."""
     columns = (Column("needs attention"), Column("next"))
-    return Section("Health", columns, [(remark.text, remark.hint) for remark in health])
+    rows = [(remark.text, remark.hint) for remark in progress.health]
+    return [Section("Health", columns, rows)] if rows else []
 
 
 def pace_facts(progress: Progress) -> list[tuple[str, object]]:
@@ -204,7 +202,8 @@ def pace_facts(progress: Progress) -> list[tuple[str, object]]:
 def _catches_up(progress: Progress) -> str:
     pace = progress.pace
     if progress.is_at_target:
-        return "nothing waits" if progress.not_packed else "has caught up"
+        is_green = progress.is_well and not progress.not_packed
+        return "has caught up" if is_green else "nothing waits"
     if pace.keeps_up is None:
         return "not known before something was packed"
     if not pace.keeps_up:
@@ -243,7 +242,7 @@ def exceptions_section(progress: Progress) -> Section:
         Column("oldest", wraps=False),
     )
     rows = [(item.reason, count(item.files), utc(item.oldest)) for item in progress.exceptions]
-    return Section("Open exceptions", columns, rows)
+    return Section("Open exceptions" if rows else "No open exceptions", columns, rows)
 
 
 def cycles_section(progress: Progress) -> Section:
@@ -266,7 +265,7 @@ def cycles_section(progress: Progress) -> Section:
         )
         for cycle in progress.last_cycles
     ]
-    return Section("Last cycles", columns, rows)
+    return Section("Last cycles" if rows else "No cycle has packed anything yet", columns, rows)
 
 
 def _slice_json(record: object) -> dict[str, object]:

@@ -38,7 +38,8 @@ def render_report(report: Report) -> str:
     """The whole page. Text of others is escaped by the template; the charts hold numbers only."""
     template = _template()
     progress = report.progress
-    sections = [*progress_sections(progress), day_section(report.days, exact=report.exact)]
+    days = day_section(report.days, exact=report.exact)
+    sections = [*progress_sections(progress), days]
     done, whole = progress.archived.files, progress.total
     place = next(n for n, section in enumerate(sections) if section.columns is FACT_COLUMNS)
     facts = sections.pop(place)
@@ -51,7 +52,8 @@ def render_report(report: Report) -> str:
             done_ratio=done / whole if whole and done is not None else 0,
             facts=_facts(facts),
             charts=[_figure(chart) for chart in make_charts(report)],
-            tables=[_table(section) for section in sections],
+            health=[(foreign(item.text), foreign(item.hint)) for item in progress.health],
+            tables=[_table(section) for section in sections if section.rows],
         )
     )
 
@@ -128,7 +130,7 @@ def _rate(day: HistoryDay) -> float | None:
 
 def _headline(progress: Progress) -> str:
     if progress.health:
-        return f"Needs attention: {progress.health[0].text}"
+        return "Needs attention"
     if not progress.is_at_target:
         return f"{duration(progress.behind)} behind the target"
     if progress.not_packed:

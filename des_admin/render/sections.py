@@ -29,7 +29,10 @@ def draw_sections(out: Console, sections: Iterable[Section]) -> None:
     for number, section in enumerate(sections):
         if number:
             out.print()
-        print_table(out, section.columns, section.rows, title=section.title)
+        if section.rows:
+            print_table(out, section.columns, section.rows, title=section.title)
+        else:
+            out.print(section.title, style="bold")
 
 
 def to_markdown(sections: Iterable[Section]) -> str:

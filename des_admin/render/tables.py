@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 GAP = 3  # what lies between two columns
+# A command in a sentence: its name, options with a value each, and values like times and numbers.
+COMMAND = re.compile(
+    r"des-(?:admin|retriever|migrate)(?: [a-z]+){1,2}"
+    r"(?: (?:--?[\w-]+(?:[ =][\w.:/'-]+)?|[A-Z0-9][\w.:/-]*))*"
+)
+_GLUE = "\ue000"  # no text of ours has it, and nothing breaks there
+READABLE = 16  # what is left of a line, however narrow the terminal
 INDENT = 2  # of a value that is too wide to stand beside its name
 
 
@@ -141,7 +148,7 @@ def print_facts(console: Console, facts: Iterable[tuple[str, object]]) -> None:
         margin = INDENT if is_wide else beside
         lines = [cell]
         if console.is_terminal:
-            lines = _between_words(cell, console.width - margin)
+            lines = between_words(cell, console.width - margin)
         first = Text()
         first.append(name, style="bold")
         if is_wide:
@@ -156,7 +163,31 @@ def print_facts(console: Console, facts: Iterable[tuple[str, object]]) -> None:
             console.print(Text(" " * margin).append_text(line), soft_wrap=True)
 
 
-def _between_words(text: Text, room: int) -> list[Text]:
+def hanging(head: str, text: str, width: int | None) -> list[str]:
+    """The lines of a text that begins after `head` and goes on below its own beginning.
+
+    Broken between words, and never inside a command: one that is wider than the terminal is left to
+    it, so that it can be copied in one piece. None is no terminal: one line.
+    """
+    from rich.text import Text
+
+    if width is None:
+        return [head + text]
+    glued = COMMAND.sub(lambda match: _glued(match[0]), text)
+    lines = between_words(Text(glued), max(width - len(head), READABLE))
+    margins = [head, *[" " * len(head)] * len(lines)]
+    return [
+        (margin + line.plain).rstrip().replace(_GLUE, " ")
+        for margin, line in zip(margins, lines, strict=False)
+    ]
+
+
+def _glued(command: str) -> str:
+    bare = command.rstrip()
+    return bare.replace(" ", _GLUE) + command[len(bare) :]
+
+
+def between_words(text: Text, room: int) -> list[Text]:
     """The lines of a text, which no word is wider than, unless it is wider than the room."""
     from rich.cells import cell_len
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 from des_core.basics.timestamps import format_utc
 
+_SHA256 = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
@@ -85,6 +87,11 @@ def clipped(text: object, limit: int = 200) -> str:
     if len(whole) <= limit:
         return foreign(whole)
     return f"{foreign(whole[:limit])}… ({len(whole):,} characters)"
+
+
+def short_hashes(text: str | None) -> str | None:
+    """Each sha256 in a sentence by its first digits, which tell two apart; JSON has it whole."""
+    return None if text is None else _SHA256.sub(r"\1…", text)
 
 
 def _escaped(char: str) -> str:

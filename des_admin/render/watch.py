@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from des_admin.render.findings import draw_remarks
 from des_admin.render.sections import draw_sections
 from des_admin.render.tables import print_facts
-from des_admin.render.values import count, foreign, utc
+from des_admin.render.values import count, utc
 from des_core.basics.wording import numbered
 
 if TYPE_CHECKING:
@@ -92,9 +93,7 @@ class WatchScreen:
         title = f"des-admin progress: {self.view}"
         room = max(out.width - len(title) - 1, len(clock))
         out.print(f"{title} {clock:>{room}}", style="bold", no_wrap=True, overflow="crop")
-        for remark in progress.health:
-            out.print(f"! {foreign(remark.text)}", style="red")
-            out.print(f"  → {foreign(remark.hint)}", style="cyan")
+        draw_remarks(out, progress.health)
         if self.view == "exceptions":
             draw_sections(out, [view.exceptions_section(progress)])
         elif self.view == "cycles":

@@ -76,8 +76,9 @@ def count_in_a_row(newest: Iterable[SliceRecord], worker: int) -> int:
 
 def _too_many(what: str, last: FileFailure) -> TooManyFailures:
     return TooManyFailures(
-        f"{what} could not be packed; the watermark was not moved",
-        hint="is the disk of the sources mounted? If so many files really are lost, raise "
+        f"{what} could not be packed; the watermark was moved no further",
+        hint="is the disk of the sources mounted? See: des-admin doctor; "
+        "des-admin exceptions list. If so many files really are lost, raise "
         "migration.max_failures, and migration.max_failure_ratio to 1",
         reason=last.reason,
         example=last.location,

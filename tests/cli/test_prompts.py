@@ -211,46 +211,6 @@ def test_init_keeps_answers_after_a_mistake(
     assert written["packer"]["output_dir"] == str(project / "out")
 
 
-@pytest.mark.parametrize("columns", [80, 160, 30])
-def test_screens_fit_the_terminal(columns: int, sqlite_archive: Archive) -> None:
-    for line in ("watermark show", "progress", "exceptions list", "doctor", "watermark history"):
-        with Terminal(sqlite_archive.project, *line.split(), columns=columns) as terminal:
-            assert terminal.end() == 0, terminal.text
-        rows = plain(terminal.text).splitlines()
-        # A word that is wider than the screen, as a path, is one piece, so that it can be copied.
-        widest = max(len(row) for row in rows if not any(len(w) > columns - 2 for w in row.split()))
-        # The next command is one line, so that it can be copied.
-        limit = columns if line != "doctor" else max(columns, 100)
-        assert widest <= limit, f"{line}\n{plain(terminal.text)}"
-
-
-@pytest.mark.parametrize("columns", [80, 60])
-def test_no_screen_breaks_a_word(columns: int, sqlite_archive: Archive, program: Program) -> None:
-    """What is piped has every word whole; so has the terminal, wherever the word fits a line."""
-    for line in ("watermark history", "exceptions list -o wide", "migrate plan --down", "doctor"):
-        piped = program(*line.split())
-        with Terminal(sqlite_archive.project, *line.split(), columns=columns) as terminal:
-            assert terminal.end() == 0
-        shown = set(plain(terminal.text).split())
-        words = {word for word in (piped.out + piped.err).split() if 5 < len(word) < columns - 2}
-        lasting = {word for word in words if line == "watermark history" or word.isalpha()}
-        assert lasting <= shown, f"{line}\n{plain(terminal.text)}"
-        assert len(lasting) >= 3
-
-
-def test_colours_and_their_absence(sqlite_archive: Archive) -> None:
-    def shown(*line: str, **env: str) -> str:
-        with Terminal(sqlite_archive.project, *line, env=env) as terminal:
-            assert terminal.end() == 0
-        return terminal.text
-
-    colour = re.compile(r"\x1b\[[0-9;]*3[0-9]m")
-    assert colour.search(shown("doctor"))
-    assert not colour.search(shown("doctor", NO_COLOR="1"))
-    assert not colour.search(shown("doctor", "--no-color"))
-    assert "\x1b" not in shown("doctor", TERM="dumb")
-
-
 def test_run_shows_a_bar_and_cleans_it_up(sqlite_archive: Archive) -> None:
     with Terminal(sqlite_archive.project, "run", columns=120) as terminal:
         terminal.expect("packing")

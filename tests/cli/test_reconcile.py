@@ -18,7 +18,7 @@ def test_reconcile(archive: Archive, program: Program) -> None:
     assert "--record" in found.err
     program("reconcile", "--record", expect=4)
     assert archive.exceptions() == {}
-    assert "1 late rows are exceptions" in program("reconcile", "--record", "--yes", expect=3).out
+    assert "1 late row is an exception" in program("reconcile", "--record", "--yes", expect=3).out
     assert archive.exceptions() == {"late": ("late", False)}
     assert archive.events()[-1][0] == "late_rows_found"
     assert program("reconcile", "--since", "2024-01-08", "--output", "json").json["late"] == 0

@@ -198,6 +198,13 @@ def test_a_history_that_was_cut_says_so(sqlite_archive: Archive, program: Progra
     assert program("watermark", "history").err == ""
 
 
+AFTER_A_ROLLBACK = (
+    *("progress", "progress --daily", "status", "watermark show", "run", "run --dry-run"),
+    *("watermark set 2024-01-05 --yes", "watermark advance 1d --yes", "watermark lag 3 --yes"),
+    *("watermark adopt --reason x --yes", "reconcile", "compliance sync"),
+)
+
+
 def test_after_a_rollback_every_screen_says_by_whom_and_when(
     archive: Archive, program: Program
 ) -> None:
@@ -206,9 +213,10 @@ def test_after_a_rollback_every_screen_says_by_whom_and_when(
         "SELECT at, actor FROM des_archive_event WHERE action = 'migrate.down'"
     )
     day = str(at)[:10]
-    for line in ("progress", "status", "watermark show", "run"):
+    for line in AFTER_A_ROLLBACK:
         done = program(*line.split(), expect=12)
         assert f"rolled back at {day}T" in done.err, line
         assert f"by {actor}" in done.err, line
         assert "des-admin migrate plan" in done.err, line
+    assert f"rolled back at {day}T" in program("doctor", expect=4).out
     assert program("migrate", "plan").code == 0

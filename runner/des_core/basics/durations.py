@@ -43,6 +43,15 @@ def hours_of(text: str) -> float:
     return parse_duration(text).total_seconds() / 3600
 
 
+def spoken(span: timedelta) -> str:
+    """In its largest unit, for a sentence: `41 s`, `3 minutes`, `2 hours`, `5 days`."""
+    total_s = span.total_seconds()
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if total_s >= 2 * length:
+            return f"{total_s // length:.0f} {unit}"
+    return f"{total_s:.0f} s"
+
+
 def read_duration(text: str) -> timedelta:
     """As `parse_duration`, but nothing at all is a length too; ValueError for what is none."""
     match = _FORM.fullmatch(text.strip())

@@ -32,11 +32,12 @@ class DesError(Exception):
     """
 
     exit_code: ExitCode = ExitCode.BUG
+    usual_hint: str | None = None
 
     def __init__(self, message: str, *, hint: str | None = None, **facts: object) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.usual_hint
         self.facts = {key: value for key, value in facts.items() if value is not None}
 
     def __str__(self) -> str:
@@ -54,6 +55,8 @@ class UsageError(DesError):
 
 class ConfigError(UsageError):
     """The configuration file or its environment is wrong; facts name file and key."""
+
+    usual_hint = "correct it; docs/configuration.md has every key, its values and an example"
 
 
 class Refused(DesError):

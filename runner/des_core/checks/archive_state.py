@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from des_core.backup.presence import CLOCK_TOLERANCE
@@ -15,20 +15,18 @@ from des_core.checks.patient import Patient
 from des_core.ledger.archive_table import require_same_table
 from des_core.ledger.events import check_chain
 from des_core.ledger.exceptions import count_open
-from des_core.ledger.gone_rows import newest_packed_day, read_accepted
+from des_core.ledger.gone_rows import newest_packed_day
 from des_core.ledger.provenance import read_provenance
 from des_core.ledger.slices import newest_slices
 from des_core.ledger.trail_heads import kept_heads
 from des_core.locks.lock import find_holders
 from des_core.progress.health import Remark, Severity, judge, judge_memory, read_memory
+from des_core.progress.surroundings import judge_holders, judge_rows
 from des_core.rows.amounts import count_waiting
 from des_core.storage.directory import open_storage
 
 FAR_BEHIND = timedelta(days=3)
 SILENT = timedelta(days=2)
-RECONCILED_DAYS = 7
-DAY = timedelta(days=1)
-_TICK = timedelta(microseconds=1)
 
 
 def check_watermark(patient: Patient) -> list[Check]:
@@ -71,8 +69,9 @@ def _check_position(patient: Patient, at: str) -> Check:
 def check_memory(patient: Patient) -> list[Check]:
     """How cycles, verifications and other jobs ended, and damage that nobody has mended."""
     with patient.config.read() as tx:
-        memory = read_memory(tx)
-    remarks = list(judge_memory(memory, patient.clock.now))
+        memory, provenance = read_memory(tx), read_provenance(tx, patient.watermark)
+    told = judge(provenance, patient.target, patient.clock.now)
+    remarks = judge_memory(memory, patient.clock.now, provenance, told)
     if not remarks:
         return [ok("memory", "no job ended badly, and nothing is known to be damaged")]
     return [_as_check(remark) for remark in remarks]
@@ -83,32 +82,19 @@ def check_rows(patient: Patient) -> Check:
     day, mark = newest_packed_day(patient.config), patient.watermark.archived_until
     if day is None:
         return ok("rows", "nothing is packed yet")
-    midnight = datetime.combine(day, time.min, UTC)
-    newest = patient.reader.last_created_at(midnight - _TICK, max(mark, midnight + DAY))
-    if newest is None and day.isoformat() not in read_accepted(patient.config):
-        return failed(
-            "rows",
-            f"the ledger packed files of {day}, and the table has no row of that day or later: "
-            "an older copy of it, or rows were deleted",
-            f"des-admin reconcile --since {day - timedelta(days=RECONCILED_DAYS)}",
-        )
+    remark = judge_rows(patient.config, patient.reader, mark)
+    if remark is not None:
+        return _as_check(remark)
     return ok("rows", f"the table has rows of {day}, the newest day that was packed")
 
 
-def check_lock(patient: Patient) -> Check:
+def check_lock(patient: Patient) -> list[Check]:
     """Who is at work; somebody whose heartbeat is late may be gone."""
     holders = find_holders(patient.config)
-    words = "; ".join(map(str, holders))
-    states = {holder.state for holder in holders}
     if not holders:
-        return ok("lock", "free")
-    if states == {"alive"}:
-        return ok("lock", f"held by {words}")
-    if "late" in states:
-        hint = "if it is gone, the lock is free once it expires; see: des-admin lock show"
-        return warning("lock", f"held by {words}: its heartbeat is late", hint)
-    hint = "the next run takes it over; see why that one ended: des-admin lock show"
-    return warning("lock", f"left behind by {words}", hint)
+        return [ok("lock", "free")]
+    remarks = [_as_check(remark) for remark in judge_holders(holders)]
+    return remarks or [ok("lock", f"held by {'; '.join(map(str, holders))}")]
 
 
 def check_runner(patient: Patient) -> Check:

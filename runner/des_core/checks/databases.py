@@ -12,6 +12,7 @@ from des_core.checks.check import Check, failed, ok, skipped, warning
 from des_core.checks.patient import Patient
 from des_core.database.catalog import Catalog
 from des_core.database.connections import Database
+from des_core.ledger.retired import find_retirement
 from des_core.ledger.revisions import (
     CREATED_AT_INDEX,
     DROP_ARCHIVED,
@@ -127,7 +128,11 @@ def check_revisions(patient: Patient) -> Check:
     needed = {LEDGER.name, CREATED_AT_INDEX.name, WATERMARK.name}
     missing = sorted(needed - applied)
     if missing:
-        return failed("revisions", f"not applied: {', '.join(missing)}", MIGRATE)
+        words = f"not applied: {', '.join(missing)}"
+        told = find_retirement(patient.config)
+        if told is not None:
+            return failed("revisions", f"{told.message}; {words}", told.hint or MIGRATE)
+        return failed("revisions", words, MIGRATE)
     dropped = "archived dropped" if DROP_ARCHIVED.name in applied else "archived kept"
     return ok("revisions", f"all applied, {dropped}")
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from des_core.basics.object_config import is_object_url
 from des_core.checks.check import Check, failed, ok, skipped, warning
 from des_core.checks.patient import Patient
-from des_core.ledger.archive_identity import look_at_output
 from des_core.ledger.jobs import JOB_TABLE
 from des_core.ledger.slices import is_begun
 from des_core.migration.state.tables import has_table
 from des_core.packing.forecast import forecast_shards
+from des_core.progress.surroundings import judge_output
 from des_core.reading.archive_routing import require_same_routing
 from des_core.rows.amounts import count_waiting
 from des_core.shard_io.dictionaries import DICTIONARIES_DIR, copies_of
@@ -33,11 +33,11 @@ _TICK = timedelta(microseconds=1)
 def check_output(patient: Patient) -> Check:
     """The output takes a file: written, synced, published, and never replaced."""
     config = patient.settings.packer.to_config()
-    storage = open_storage(config)
     if has_table(patient.config, JOB_TABLE):
-        state = look_at_output(patient.config, storage)
-        if state.problem is not None:
-            return failed("output", state.problem, state.hint)
+        remark = judge_output(patient.config, config)
+        if remark is not None:
+            return failed("output", remark.text, remark.hint)
+    storage = open_storage(config)
     missing = storage.missing_rights()
     if missing:
         rights = ", ".join(missing)

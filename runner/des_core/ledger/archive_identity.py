@@ -90,18 +90,36 @@ class OutputState:
         return MOUNT_HINT
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the ledger expects of the output: its mark, None before the first cycle, and shards."""
+
+    mark: str | None
+    newest: tuple[str, ...]
+
+
 def look_at_output(config: Database, storage: Storage) -> OutputState:
     """Compare; changes nothing."""
+    return compare_output(storage, read_expected(config))
+
+
+def read_expected(config: Database) -> Expected:
+    """What the output must have, by the ledger."""
     job = read_job(config, JOB)
     with config.read() as tx:
         newest = tuple(newest_shard_names(tx, limit=LOOKED_FOR))
+    return Expected(None if job is None else str(job.details["id"]), newest)
+
+
+def compare_output(storage: Storage, expected: Expected) -> OutputState:
+    """The output against it; asks no database."""
+    newest = expected.newest
     found = read_mark(storage)
     missing = tuple(name for name in newest if not storage.exists(name))
     has_shards = bool(newest) and missing != newest
     if found is not None and not newest:
         has_shards = bool(storage.list_shards())
-    expected = None if job is None else str(job.details["id"])
-    return OutputState(storage.output_dir, expected, found, newest, missing, has_shards)
+    return OutputState(storage.output_dir, expected.mark, found, newest, missing, has_shards)
 
 
 def require_own_output(

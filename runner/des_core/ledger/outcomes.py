@@ -57,12 +57,17 @@ class Outcome:
 
 @dataclass
 class Remembered:
-    """What a job tells of itself while it is at work."""
+    """What a job tells of itself while it is at work.
+
+    A good end takes an earlier bad one off the screens, unless it `clears_nothing`: a part of the
+    work that is in order says nothing about the rest.
+    """
 
     files: int = 0
     message: str | None = None
     hint: str | None = None
     exit_code: int = ExitCode.DONE
+    clears_nothing: bool = False
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @classmethod
@@ -101,7 +106,8 @@ def remembered(
         seen.end(exc)
         raise
     finally:
-        if seen.exit_code != ExitCode.LOCKED:
+        is_part = seen.clears_nothing and seen.exit_code in SUCCEEDED
+        if seen.exit_code != ExitCode.LOCKED and not is_part:
             _keep(config, _outcome(seen, job, actor, worker, clean))
 
 
@@ -133,6 +139,8 @@ def _keep(config: Callable[[], Database], outcome: Outcome) -> None:
     try:
         config().transact(partial(_add, outcome=outcome))
     except DesError as exc:
+        if outcome.exit_code == exc.exit_code:
+            return  # for the very reason that the job failed for, and says itself
         get_logger("outcomes").warning("outcome_not_kept", job=outcome.job, error=str(exc))
 
 

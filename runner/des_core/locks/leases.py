@@ -18,6 +18,7 @@ from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
+from des_core.basics.durations import spoken
 from des_core.basics.errors import TransactionConflict
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import format_utc
@@ -36,6 +37,7 @@ CLOCK_SLACK = timedelta(seconds=5)
 # How long to wait for others who have changed a row of the table and do not commit.
 LONGEST_WAIT_MS = 10_000
 WRITER = "writer"
+_WORKER = "worker-"
 # Nobody holds it: transactions that record an event change it first, so that none forks the chain.
 TRAIL = "trail"
 
@@ -105,17 +107,31 @@ class Holder:
     def __str__(self) -> str:
         who, process = self.lease, self.lease.process
         worker = "" if who.name == WRITER else f" ({who.name})"
+        ends = self.expires_in
         return (
             f"des-admin {who.purpose}{worker} on {process.host}, pid {process.pid}, "
             f"since {format_utc(self.since)}, "
-            f"last heartbeat {self.heartbeat_age.total_seconds():.0f} s ago, "
-            f"expires in {self.expires_in.total_seconds():.0f} s"
+            f"last heartbeat {spoken(self.heartbeat_age)} ago, "
+            f"{f'expires in {spoken(ends)}' if ends else 'expired'}"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """One try to take a lease: who is in the way, or whose lease ended because they are gone."""
+
+    in_the_way: tuple[Holder, ...] = ()
+    taken_from: tuple[Holder, ...] = ()
 
 
 def worker_lease(worker: int) -> str:
     """The name of a static worker's lease."""
-    return f"worker-{worker}"
+    return f"{_WORKER}{worker}"
+
+
+def worker_of(name: str) -> int:
+    """The static worker with that lease; 0 for whoever is alone."""
+    return int(name.removeprefix(_WORKER)) if name.startswith(_WORKER) else 0
 
 
 def read_holders(tx: Transaction) -> list[Holder]:
@@ -124,21 +140,21 @@ def read_holders(tx: Transaction) -> list[Holder]:
     return [_holder(row, now) for row in tx.run("lease_rows") if row.token]
 
 
-def take_lease(tx: Transaction, lease: Lease) -> list[Holder]:
-    """Take it, in a transaction of its own; who is in the way, where it cannot be had.
+def take_lease(tx: Transaction, lease: Lease) -> Taking:
+    """Take it, in a transaction of its own, unless somebody is in the way.
 
     TransactionConflict where somebody else was at it at the same moment: try again.
     """
     now = database_now(tx)
     rows = {row.name: row for row in tx.run("lease_rows")}
     held = [_holder(row, now) for row in rows.values() if row.token and lease.excludes(row.name)]
-    in_the_way = [holder for holder in held if not holder.gives_way]
+    in_the_way = tuple(holder for holder in held if not holder.gives_way)
     _bound_wait(tx)
     if in_the_way:
         for holder in in_the_way:
             if holder.is_ahead:  # as if its last heartbeat was now: the next one is due like any
                 renew_lease(tx, holder.lease)
-        return in_the_way
+        return Taking(in_the_way)
     if TRAIL not in rows:
         keep_row(tx, TRAIL, None, now)
     for name in dict.fromkeys((WRITER, *(holder.lease.name for holder in held), lease.name)):
@@ -148,7 +164,7 @@ def take_lease(tx: Transaction, lease: Lease) -> list[Holder]:
     values = {"purpose": lease.purpose, "token": lease.token, "name": lease.name}
     values |= {"host": lease.process.host, "process": lease.process.mark}
     tx.run("lease_take", {**values, "pid": lease.process.pid, **_times(now)})
-    return []
+    return Taking(taken_from=tuple(held))
 
 
 def _bound_wait(tx: Transaction) -> None:

@@ -15,14 +15,16 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from des_core.basics.durations import spoken
 from des_core.basics.errors import (
     DatabaseUnreachable,
     DesError,
+    ExitCode,
     FenceLost,
     LockHeld,
     TransactionConflict,
@@ -36,6 +38,7 @@ from des_core.locks.leases import (
     WRITER,
     Holder,
     Lease,
+    Taking,
     database_now,
     end_lease,
     prove_lease,
@@ -44,6 +47,7 @@ from des_core.locks.leases import (
     renew_lease,
     take_lease,
     worker_lease,
+    worker_of,
 )
 from des_core.locks.lookup import was_committed
 from des_core.locks.processes import this_process
@@ -206,39 +210,63 @@ def _held(config: Database, name: str, purpose: str, wait_s: float) -> Iterator[
     lease = Lease(name, uuid.uuid4().hex, purpose[:200], this_process())
     lock = Lock(config, lease)
     try:
-        _take(config, lease, wait_s)
+        taken_from = _take(config, lease, wait_s)
     except DatabaseUnreachable:
         lock.release()  # it may have been taken, and only the answer was lost
         raise
     try:
         with _heartbeat(lock):
+            for holder in taken_from:
+                _remember_end(config, holder)
             yield lock
     finally:
         lock.release()
 
 
-def _take(config: Database, lease: Lease, wait_s: float) -> None:
-    def attempt() -> list[Holder]:
+def _take(config: Database, lease: Lease, wait_s: float) -> tuple[Holder, ...]:
+    def attempt() -> Taking:
         with config.write() as tx:
             return take_lease(tx, lease)
 
     deadline = time.monotonic() + wait_s
-    while in_the_way := retry_conflicts(attempt):
+    while in_the_way := (taking := retry_conflicts(attempt)).in_the_way:
         is_taken = lease.name != WRITER and any(one.lease.name == lease.name for one in in_the_way)
         if is_taken or time.monotonic() >= deadline:
             raise _held_by(config, in_the_way)
         time.sleep(POLL_S)
+    return taking.taken_from
 
 
-def _held_by(config: Database, holders: list[Holder]) -> LockHeld:
-    seconds = max(one.expires_in.total_seconds() for one in holders)
+def _held_by(config: Database, holders: Sequence[Holder]) -> LockHeld:
+    ends = max(one.expires_in for one in holders)
     return LockHeld(
         "somebody else is at work on this archive",
         hint="wait for it to end; if its machine is gone, the lock is free in at most "
-        f"{seconds:.0f} s; see: des-admin lock show",
+        f"{spoken(ends)}; see: des-admin lock show",
         holder="; ".join(map(str, holders)),
         database=config.label,
     )
+
+
+def _remember_end(config: Database, holder: Holder) -> None:
+    """A job that was killed says nothing itself: whoever takes its lock keeps how it ended.
+
+    Where that cannot be kept (before the first migration) nobody is the worse for it.
+    """
+    process, (job, _, _) = holder.lease.process, holder.lease.purpose.partition(" worker ")
+    values = {
+        "job": job,
+        "worker": worker_of(holder.lease.name),
+        "actor": f"{process.host}, pid {process.pid}",
+        "started_at": holder.since,
+        "ended_at": holder.heartbeat_at,
+        "exit_code": int(ExitCode.BUG),
+        "files": 0,
+        "message": "killed, out of memory, or its machine went down",
+        "hint": None,
+    }
+    with suppress(DesError):
+        config.transact(lambda tx: tx.run("outcome_add", values))
 
 
 @contextmanager

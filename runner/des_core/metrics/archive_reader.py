@@ -13,8 +13,6 @@ from des_core.basics.timestamps import floor_day
 from des_core.database.connections import Database, open_database
 from des_core.database.stored_time import from_stored
 from des_core.database.transaction import Transaction
-from des_core.ledger.damage import count_damage
-from des_core.ledger.outcomes import JOBS, newest_outcomes
 from des_core.ledger.provenance import read_provenance
 from des_core.ledger.watermark import Watermark, compute_target, read_watermark
 from des_core.metrics.backup_events import BackupEvents
@@ -23,6 +21,7 @@ from des_core.metrics.journal import CycleJournal, read_journals
 from des_core.metrics.ledger_totals import Totals, TotalsReader
 from des_core.metrics.values import MetricValues
 from des_core.metrics.worker_progress import read_workers
+from des_core.progress.health import find_bad_ends, read_memory
 from des_core.rows.reader import SourceReader
 from des_core.settings.config import Settings
 
@@ -153,13 +152,11 @@ def _set_memory(values: MetricValues, tx: Transaction, watermark: Watermark) -> 
     """What the screens put on top: damage, a watermark that SQL moved, jobs that ended badly."""
     found = read_provenance(tx, watermark)
     values.set("des_watermark_explained", found.is_explained)
-    values.set("des_archive_damaged_shards", count_damage(tx).files)
+    memory = read_memory(tx)
+    values.set("des_archive_damaged_shards", memory.damaged.files)
     values.zero("des_job_failed")
-    for job in JOBS:
-        news = [item for item in newest_outcomes(tx, job) if item.is_news]
-        newest = {item.worker: item for item in reversed(news)}
-        failed = any(not item.succeeded for item in newest.values())
-        values.set("des_job_failed", failed, job)
+    for job, _ in find_bad_ends(memory):
+        values.set("des_job_failed", True, job)
 
 
 def _set_cycles(values: MetricValues, journals: list[CycleJournal], workers: int) -> None:

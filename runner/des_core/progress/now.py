@@ -14,12 +14,14 @@ from des_core.database.connections import Database
 from des_core.database.stored_time import day_from_stored, optional_from_stored
 from des_core.database.transaction import Transaction
 from des_core.ledger.exceptions import ReasonCount, count_open, iterate_open
-from des_core.ledger.provenance import Provenance, read_provenance
+from des_core.ledger.provenance import Origin, Provenance, read_provenance
 from des_core.ledger.slices import KnownSlice, newest_slices
 from des_core.ledger.watermark import Watermark, compute_target, read_watermark
+from des_core.packer_planner import PackerConfig
 from des_core.progress.cycles import Cycle, group_cycles
-from des_core.progress.health import Remark, judge, read_memory
+from des_core.progress.health import Remark, Severity, judge, read_memory
 from des_core.progress.pace import Pace, measure_pace, read_arrivals
+from des_core.progress.surroundings import look_around
 from des_core.rows.amounts import Amount, Precision, count_waiting, exactly
 from des_core.rows.reader import SourceReader
 
@@ -75,10 +77,20 @@ class Progress:
 
     @property
     def total(self) -> int | None:
-        """Files that are archived, or should be by now; None where it is not known."""
+        """Files that are archived, or should be by now; None where it is not known.
+
+        Of what SQL jumped over nobody has said yet whether it should be.
+        """
+        if self.provenance.origin is Origin.FORWARD:
+            return None
         if self.archived.files is None or self.pending.files is None:
             return None
         return self.archived.files + self.pending.files + self.not_packed
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing is known that makes the numbers doubtful or the archive unsound."""
+        return not any(remark.severity is Severity.FAILED for remark in self.health)
 
     @property
     def is_at_target(self) -> bool:
@@ -86,8 +98,17 @@ class Progress:
         return self.behind == timedelta(0) and not self.pending.files
 
 
-def read_progress(config: Database, source: SourceReader, *, exact: bool = False) -> Progress:
-    """The picture now. `exact` counts `files` by its index, which takes long on a large table."""
+def read_progress(
+    config: Database,
+    source: SourceReader,
+    *,
+    exact: bool = False,
+    packer: PackerConfig | None = None,
+) -> Progress:
+    """The picture now. `exact` counts `files` by its index, which takes long on a large table.
+
+    With `packer` the health tells, too, whether output, table and lock are as they should be.
+    """
     with config.read() as tx:
         watermark = read_watermark(tx)
         provenance = read_provenance(tx, watermark)
@@ -100,6 +121,7 @@ def read_progress(config: Database, source: SourceReader, *, exact: bool = False
     pending = count_waiting(source, watermark.archived_until, target, exact=exact)
     archived = _archived(source, watermark, pending, target, exact=exact)
     arrivals = read_arrivals(source, clock.now, exact=exact)
+    around = [] if packer is None else look_around(config, source, watermark, packer)
     cycles = group_cycles(newest, is_whole_ledger=len(newest) < CYCLE_SLICES)
     return Progress(
         now=clock.now,
@@ -111,7 +133,7 @@ def read_progress(config: Database, source: SourceReader, *, exact: bool = False
         packed=totals,
         exceptions=exceptions,
         provenance=provenance,
-        health=judge(provenance, target, clock.now, memory),
+        health=judge(provenance, target, clock.now, memory, around),
         last_slices=newest[:LAST],
         last_cycles=cycles[:LAST],
         pace=measure_pace(newest, pending, arrivals),

@@ -96,7 +96,8 @@ class DirectoryStorage:
             raise StorageError(
                 "the output directory does not exist or is not a directory",
                 path=self.output_dir,
-                hint="create it, or correct packer.output_dir",
+                hint="is it mounted (findmnt)? Create it for a new archive only, or correct "
+                "packer.output_dir",
             )
 
     def create_draft(self, directory: str = "") -> LocalDraft:

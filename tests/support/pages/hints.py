@@ -20,5 +20,10 @@ def commands_in(text: str) -> Iterator[list[str]]:
     for match in COMMAND.finditer(text):
         if match[1] == "des-admin":
             words = match[2].split()
-            end = next((n for n, word in enumerate(words) if n and word in AFTER), len(words))
+            ends = (n for n, word in enumerate(words) if n and word in AFTER)
+            end = min(next(ends, len(words)), _end_of_sentence(words))
             yield [word.rstrip(".:") for word in words[:end]]
+
+
+def _end_of_sentence(words: list[str]) -> int:
+    return next((n for n, word in enumerate(words, 1) if word.endswith((".", ":"))), len(words))

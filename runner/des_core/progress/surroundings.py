@@ -1,0 +1,136 @@
+"""What stands around a watermark and may be gone: the output, rows of the table, who held the lock.
+
+The databases alone would say that all is well. `doctor` and every screen with a health line on top
+ask here.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from des_core.basics.durations import spoken
+from des_core.basics.errors import DesError
+from des_core.database.connections import Database
+from des_core.ledger.archive_identity import OutputState, compare_output, read_expected
+from des_core.ledger.gone_rows import newest_packed_day, read_accepted
+from des_core.ledger.outcomes import BACKUP, JOBS
+from des_core.ledger.watermark import Watermark
+from des_core.locks.leases import Holder
+from des_core.locks.lock import find_holders
+from des_core.packer_planner import PackerConfig
+from des_core.progress.health import Remark, Severity
+from des_core.rows.reader import SourceReader
+from des_core.storage.directory import open_storage
+
+# A mount whose server is gone answers never; a screen must not wait for it.
+OUTPUT_WAIT_S = 10.0
+RECONCILED_DAYS = 7
+# Jobs that begin again where they stopped, by the words that were typed.
+RESUMED = frozenset({*JOBS, "verify --repair", "sources delete"} - {BACKUP})
+_DAY = timedelta(days=1)
+_TICK = timedelta(microseconds=1)
+
+
+def look_around(
+    config: Database, source: SourceReader, watermark: Watermark, packer: PackerConfig
+) -> list[Remark]:
+    """The output and the table are the archive's, and nobody has left the lock behind."""
+    found = [judge_output(config, packer), judge_rows(config, source, watermark.archived_until)]
+    return [*filter(None, found), *judge_holders(find_holders(config))]
+
+
+def judge_output(config: Database, packer: PackerConfig) -> Remark | None:
+    """An output that is not there, another archive's, an older copy, or does not answer."""
+    expected = read_expected(config)
+    look = _Look(lambda: compare_output(open_storage(packer), expected))
+    try:
+        state = look.within(OUTPUT_WAIT_S)
+    except DesError as exc:
+        return _output(str(exc), exc.hint or "des-admin ledger output")
+    except OSError as exc:
+        return _output(f"{exc.strerror}: {exc.filename or packer.output_dir}", "des-admin doctor")
+    if state is None:
+        waited = f"{packer.output_dir} has not answered for {OUTPUT_WAIT_S:.0f} s"
+        return _output(waited, "is its server up? findmnt; then: des-admin ledger output")
+    return None if state.problem is None else _output(state.problem, state.hint)
+
+
+def judge_rows(config: Database, source: SourceReader, archived_until: datetime) -> Remark | None:
+    """A table that is older than the archive: without a row of the newest day that was packed."""
+    day = newest_packed_day(config)
+    if day is None or _has_rows_since(source, day, archived_until):
+        return None
+    if day.isoformat() in read_accepted(config):
+        return None
+    text = (
+        f"the ledger packed files of {day}, and the table has no row of that day or later: "
+        "an older copy of it, or rows were deleted"
+    )
+    hint = f"des-admin reconcile --since {day - timedelta(days=RECONCILED_DAYS)}"
+    return Remark("rows", Severity.FAILED, text, hint)
+
+
+def judge_holders(holders: list[Holder]) -> Iterator[Remark]:
+    """Who is late with its heartbeat, and who is gone without giving the lock back."""
+    for holder in holders:
+        if holder.state == "late":
+            hint = "if it is gone, the lock is free once it expires; see: des-admin lock show"
+            text = f"held by {holder}: its heartbeat is late"
+            yield Remark("lock", Severity.WARNING, text, hint)
+        elif holder.gives_way:
+            yield Remark("lock", Severity.WARNING, _left_behind(holder), _go_on(holder))
+
+
+def _left_behind(holder: Holder) -> str:
+    lease = holder.lease
+    return (
+        f"{lease.purpose} on {lease.process.host}, pid {lease.process.pid}, ended "
+        f"{spoken(holder.heartbeat_age)} ago without a word: killed, out of memory, or its machine "
+        "went down"
+    )
+
+
+def _go_on(holder: Holder) -> str:
+    command, _, _ = holder.lease.purpose.partition(" worker ")
+    if command in RESUMED:
+        return (
+            f"the lock is free, and it begins where it stopped; run it again: des-admin {command}"
+        )
+    return "the lock is free; see how far it came: des-admin watermark history"
+
+
+def _output(text: str, hint: str) -> Remark:
+    return Remark("output", Severity.FAILED, text, hint)
+
+
+def _has_rows_since(source: SourceReader, day: date, archived_until: datetime) -> bool:
+    midnight = datetime.combine(day, time.min, UTC)
+    end = max(archived_until, midnight + _DAY)
+    return source.last_created_at(midnight - _TICK, end) is not None
+
+
+@dataclass
+class _Look:
+    """One look at a place, in a thread that may never come back."""
+
+    look: Callable[[], OutputState]
+    state: OutputState | None = None
+    error: Exception | None = None
+
+    def within(self, seconds: float) -> OutputState | None:
+        """What was seen; None where nothing came back in time."""
+        thread = threading.Thread(target=self._run, name="des-output", daemon=True)
+        thread.start()
+        thread.join(seconds)
+        if self.error is not None:
+            raise self.error
+        return self.state
+
+    def _run(self) -> None:
+        try:
+            self.state = self.look()
+        except Exception as exc:
+            self.error = exc
