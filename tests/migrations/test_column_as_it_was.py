@@ -9,9 +9,10 @@ from des_core.basics.errors import WrongSchema
 from des_core.ledger.revisions import Direction
 from des_core.migration.apply import downgrade, make_plan, upgrade
 from des_core.migration.base.migration import MigrationOptions, Notice
+from des_core.migration.work import archived_column
 from migrations.test_listed import back, there
 from support.program.migrating import advance, rows_by_formula, settings_for
-from support.rows.filesdata import FilesTableFactory
+from support.rows.filesdata import FilesTableFactory, canonical_rows
 from support.servers.database import TestDatabase
 
 DROP = MigrationOptions(drop_archived=True, backup="dump of Monday")
@@ -219,6 +220,28 @@ def test_what_does_not_come_back_is_said_before_it_goes(
     upgrade(settings, options=DROP)
     downgrade(settings)
     assert len(flags(database)) == 10
+
+
+def test_a_column_that_the_catalogue_does_not_describe_stays(
+    database: TestDatabase, files_table: FilesTableFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the plan, which saw it, and the drop the description is hidden."""
+    files_table(database, 20, days=4, archived_days=2, files=False)
+    settings = settings_for(database)
+    upgrade(settings)
+    before = looks(database), canonical_rows(database), events(database)
+    monkeypatch.setattr(archived_column, "look_at_column", lambda _: None)
+    with pytest.raises(WrongSchema, match="the catalogue does not say"):
+        upgrade(settings, options=DROP)
+    assert (looks(database), canonical_rows(database), events(database)) == before
+    monkeypatch.undo()
+    there(settings, DROP)
+    back(settings)
+    assert looks(database) == before[0]
+
+
+def events(database: TestDatabase) -> list[str]:
+    return [action for (action,) in database.rows("SELECT action FROM des_archive_event")]
 
 
 @pytest.mark.parametrize("database", ["sqlite", "mariadb", "mysql"], indirect=True)

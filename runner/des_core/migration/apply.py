@@ -77,19 +77,23 @@ def upgrade(
     that `continues` is carried out as far as it goes; without a plan, all of them are.
     LockHeld where somebody else is at work; WrongSchema at an unknown revision.
     """
-    with (
-        open_migration(settings, actor=actor, options=options, report=report) as migration,
-        migration.holding("migrate up"),
-    ):
-        if plan is not None:
-            require_current(migration, plan)
-            return _carry_out(migration, plan)
-        done: tuple[str, ...] = ()
-        while True:
-            plan = plan_upgrade(migration)
-            done += _carry_out(migration, plan).revisions
-            if not plan.continues:
-                return MigrationReport(done)
+    with open_migration(settings, actor=actor, options=options, report=report) as migration:
+        migration.schema.require_flag()  # before the lock, which makes a table
+        with migration.holding("migrate up"):
+            migration.forget_schema()  # somebody else may have changed it meanwhile
+            return _upgrade(migration, plan)
+
+
+def _upgrade(migration: Migration, plan: MigrationPlan | None) -> MigrationReport:
+    if plan is not None:
+        require_current(migration, plan)
+        return _carry_out(migration, plan)
+    done: tuple[str, ...] = ()
+    while True:
+        plan = plan_upgrade(migration)
+        done += _carry_out(migration, plan).revisions
+        if not plan.continues:
+            return MigrationReport(done)
 
 
 def _carry_out(migration: Migration, plan: MigrationPlan) -> MigrationReport:

@@ -24,9 +24,16 @@ FLAG_HINT = (
 def flag_fault(
     columns: Mapping[str, ReflectedColumn], settings: DatabaseSettings, dialect: Dialect
 ) -> str | None:
-    """What is wrong with the type of the column archived; None where it is right, or not there."""
+    """What is wrong with the column archived; None where it is right, or not there."""
     column = columns.get(settings.archived_column or "archived")
-    if column is None or _is_flag(column["type"], dialect):
+    if column is None:
+        return None
+    if column.get("computed") is not None:
+        return (
+            f"the column {column['name']} of {settings.table} is computed by the server, so that"
+            " nothing can be written into it"
+        )
+    if _is_flag(column["type"], dialect):
         return None
     return (
         f"the column {column['name']} of {settings.table} has the type {column['type']},"

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql.base import PGInspector
 from sqlalchemy.engine.interfaces import ReflectedColumn, ReflectedIndex
 
 from des_core.basics.errors import ConfigError, Refused, WrongSchema
@@ -278,8 +279,15 @@ def _require_table(inspector: Inspector, database: Database, settings: DatabaseS
     names = inspector.get_table_names(schema=table.schema)
     if table.name in names:
         return
+    if table.name in _unusable_names(inspector, table.schema):
+        raise WrongSchema(
+            f"{table} is a view or a foreign table: no index can be made on it, and its rows are "
+            "kept elsewhere",
+            hint="name the table that holds the rows: database.table_name",
+            database=database.label,
+        )
     if database.dialect is Dialect.POSTGRES and inspector.has_table(table.name, table.schema):
-        return  # a partitioned or foreign table
+        return  # a partitioned table
     near = difflib.get_close_matches(table.name, names, n=1)
     raise WrongSchema(
         f"the database has no table {table}",
@@ -288,6 +296,14 @@ def _require_table(inspector: Inspector, database: Database, settings: DatabaseS
         else NAMES_HINT.format(key="table_name"),
         database=database.label,
     )
+
+
+def _unusable_names(inspector: Inspector, schema: str | None) -> set[str]:
+    names = set(inspector.get_view_names(schema=schema))
+    if isinstance(inspector, PGInspector):
+        names |= {*inspector.get_materialized_view_names(schema=schema)}
+        names |= {*inspector.get_foreign_table_names(schema=schema)}
+    return names
 
 
 def _require_column(
