@@ -113,6 +113,14 @@ _ODD_TIME = _Kind(
     frozenset(),
     ("timestamp too large", "timestamp too small"),
 )
+_ODD_TEXT = _Kind(
+    Refused,
+    "a row holds text that is not UTF-8, so nobody can tell which name it means",
+    "a database of the encoding SQL_ASCII takes any bytes: find the row with psql and correct it",
+    ("22021", "22P05"),
+    frozenset(),
+    (),
+)
 _READ_ONLY = _Kind(
     DatabaseUnreachable,
     "the database takes no writes",
@@ -166,6 +174,7 @@ _KINDS = (
     _NO_PLACE,
     _SCHEMA,
     _ODD_TIME,
+    _ODD_TEXT,
     _READ_ONLY,
     _IN_TROUBLE,
     _DAMAGED,

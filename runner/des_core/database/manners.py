@@ -18,8 +18,9 @@ from sqlalchemy.engine import Connection, Engine
 from des_core.basics.identifiers import Dialect
 
 SQLITE_BUSY_TIMEOUT_S = 30.0
-# psycopg would prepare what it runs often, on a backend that a pooler gives to somebody else.
-POSTGRES_ARGUMENTS = {"prepare_threshold": None}
+# psycopg would prepare what it runs often, on a backend that a pooler gives to somebody else. Of a
+# database without an encoding (SQL_ASCII) it would give bytes; a pooler keeps this for each client.
+POSTGRES_ARGUMENTS = {"prepare_threshold": None, "client_encoding": "utf8"}
 # A policy must not leave rows out, which the watermark would pass; statements of ours take as long
 # as they take, and are bounded by an index. The other limits are on time spent between statements.
 _POSTGRES_SET_ASIDE = (

@@ -252,10 +252,14 @@ class SourceReader:
         sql = str(statement.clause.compile(dialect=self.database.engine.dialect))
         with self.database.read() as tx:
             cursor = tx.connection.connection.cursor()
-            with cursor.copy(f"COPY ({sql}) TO STDOUT", values) as copy:
-                copy.set_types(["text", "int8", "text", "int8"])
-                for page in cut_pages(map(_copied_row, copy.rows()), self.settings.page_size):
-                    yield self._localized(page)
+            try:
+                with cursor.copy(f"COPY ({sql}) TO STDOUT", values) as copy:
+                    copy.set_types(["text", "int8", "text", "int8"])
+                    for page in cut_pages(map(_copied_row, copy.rows()), self.settings.page_size):
+                        yield self._localized(page)
+            except self.database.engine.dialect.loaded_dbapi.Error as exc:
+                # The driver's own, past SQLAlchemy: as of any other statement.
+                raise DBAPIError(None, None, exc) from exc
 
     def _streamed_rows(
         self, statement: Statement, values: dict[str, object]
