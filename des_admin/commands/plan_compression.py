@@ -51,9 +51,8 @@ def compression(
 ) -> None:
     """Try none and zstd 1 to 19, with a dictionary and without, on some pending files."""
     from des_core.basics.errors import CheckFailed
-    from des_core.packing.compression_plan import plan_compression
+    from des_core.packing.compression_plan import FILE_S, plan_compression
     from des_core.process.processors import usable_processors
-    from des_core.progress.capacity import Rates
     from des_core.rows.reader import SourceReader
     from des_core.sources.roots import require_named_roots
 
@@ -61,14 +60,13 @@ def compression(
     require_named_roots(context.settings.packer.source_roots)
     source = SourceReader(context.source, context.settings.database)
     config = context.settings.packer_config
-    file_s = Rates().file_s if file_us is None else file_us / 1e6
     found = plan_compression(
         source,
         config,
         _pending(context, source),
         seed=seed,
         cores=cores or config.workers or usable_processors(),
-        file_s=file_s,
+        file_s=FILE_S if file_us is None else file_us / 1e6,
         price_per_tb=price_tb_month,
     )
     if not found.files:

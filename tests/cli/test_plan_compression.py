@@ -75,6 +75,21 @@ def test_a_run_takes_what_was_predicted(
         assert found[3, dictionary]["pending_bytes"] == pytest.approx(taken, rel=0.1)
 
 
+def test_shards_take_their_time(sqlite_archive: Archive, program: Program) -> None:
+    """Few files in many buckets: their shards take longer than they do (`bench_plan` has more)."""
+    add_documents(sqlite_archive.table, days=10, a_day=120)
+    config = sqlite_archive.project / "des-admin.yaml"
+
+    def plan(n_bits: int) -> tuple[int, float]:
+        config.write_text(config.read_text().replace("n_bits: 4", f"n_bits: {n_bits}"))
+        plan = program("plan", "compression", "--output", "json", "--cores", "1").json["plan"]
+        return plan["pending"]["files"], plan["ways"][0]["pending_s"]
+
+    (files, few), (_, many) = plan(4), plan(12)
+    assert files > 400
+    assert many - few > 0.0005 * files
+
+
 def test_where_nothing_can_be_tried_it_says_why(
     program: Program, sqlite_archive: Archive, make_database: Callable[[str], TestDatabase]
 ) -> None:

@@ -15,6 +15,7 @@ from time import process_time
 
 from des_core.basics.timestamps import floor_day
 from des_core.packer_planner import MIB, PackerConfig
+from des_core.packing.forecast import shards_of
 from des_core.packing.sampling import FoundFile, chosen_for_training, read_files, sample_rows
 from des_core.packing.training import COPIES, HELD_BACK, train
 from des_core.rows.reader import SourceReader
@@ -29,6 +30,9 @@ SLOW_FROM, SLOW_BYTES = 9, 2 * MIB
 # Beside its uid, what the index of a shard has of each file.
 INDEX_ENTRY_BYTES = 40
 YEAR_DAYS = 365
+# Processor time of a file apart from compressing and decoding, and of a shard; see bench_plan.
+FILE_S = 33e-6
+SHARD_S = 0.65e-3
 TB = 10**12
 _TICK = timedelta(microseconds=1)
 
@@ -80,10 +84,12 @@ class CompressionPlan:
 
 @dataclass(slots=True)
 class _Day:
-    """Files of one day; `dictionary` is None where it would not pay."""
+    """Files of one day; `dictionary` is None where it would not pay. To know it took `training_s`
+    of processor time."""
 
     files: list[FoundFile]
     dictionary: Dictionary | None
+    training_s: float
 
 
 @dataclass(slots=True)
@@ -109,7 +115,7 @@ def plan_compression(
     *,
     seed: int,
     cores: int,
-    file_s: float,
+    file_s: float = FILE_S,
     price_per_tb: float | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> CompressionPlan:
@@ -124,7 +130,9 @@ def plan_compression(
     mean = content / len(readable) if readable else 0.0
     if pending.content_bytes is None:
         pending = replace(pending, content_bytes=round(mean * pending.files))
-    scale = _Scale(pending, mean, _mean_uid(readable), cores, file_s, price_per_tb)
+    training_s = sum(day.training_s for day in days) / max(1, len(days))
+    costs = _Costs(file_s, training_s, config.n_bits, cores)
+    scale = _Scale(pending, mean, _mean_uid(readable), costs, price_per_tb)
     ways = []
     for compression, dictionary in _ways():
         check()
@@ -168,6 +176,7 @@ def _read_day(
     window: tuple[datetime, datetime],
     check: Callable[[], None],
 ) -> _Day:
+    began = process_time()
     rows, total = sample_rows(source, window)
     files: list[FoundFile] = []
     left = DAY_BYTES
@@ -179,7 +188,8 @@ def _read_day(
     sample = chosen_for_training(files, total)
     trained = train(sample.contents, Compression(level=config.level), sample.share)
     dictionary = None if trained.content is None else with_id(trained.content, FIRST_ID)
-    return _Day(files if len(files) >= total else _not_trained_on(files), dictionary)
+    tried = files if len(files) >= total else _not_trained_on(files)
+    return _Day(tried, dictionary, process_time() - began)
 
 
 def _not_trained_on(files: Sequence[FoundFile]) -> list[FoundFile]:
@@ -244,14 +254,30 @@ def _try_day(
 
 
 @dataclass(frozen=True, slots=True)
+class _Costs:
+    """What packing takes beside compressing and decoding: of files, of shards, of training."""
+
+    file_s: float
+    training_s: float
+    n_bits: int
+    cores: int
+
+    def seconds(self, files: int, days: int, cpu_s: float, dictionary: bool) -> float:
+        """Of so many files on so many days, by all cores."""
+        shards = days * shards_of(round(files / days), self.n_bits) if days else 0.0
+        training = days * self.training_s if dictionary else 0.0
+        total = files * (self.file_s + cpu_s) + shards * SHARD_S + training
+        return round(total / self.cores, 3)
+
+
+@dataclass(frozen=True, slots=True)
 class _Scale:
     """From what was tried to all that waits, and to a year."""
 
     pending: Pending
     mean_bytes: float
     mean_uid: float
-    cores: int
-    file_s: float
+    costs: _Costs
     price_per_tb: float | None
 
     def way(self, compression: Compression, tried: _Tried, dictionary: bool) -> Way:
@@ -269,9 +295,9 @@ class _Scale:
             ratio=round(1 / tried.share, 3) if tried.share else 1.0,
             cpu_us=round(cpu_s * 1e6, 2),
             pending_bytes=pending,
-            pending_s=round(self.pending.files * (self.file_s + cpu_s) / self.cores, 3),
+            pending_s=self.costs.seconds(self.pending.files, days, cpu_s, dictionary),
             year_bytes=year,
-            year_s=round(a_year * (self.file_s + cpu_s) / self.cores, 3),
+            year_s=self.costs.seconds(a_year, YEAR_DAYS, cpu_s, dictionary),
             price_pending=self._price(pending),
             price_year=self._price(year),
         )
