@@ -39,7 +39,8 @@ from des_core.records import SourceRow
 from des_core.shard_io.dictionaries import is_dictionary_path
 from des_core.storage.dictionaries import list_dictionaries
 from des_core.storage.layout import LOST_SUFFIX, set_aside_as
-from des_core.storage.manifests import claimed_hashes, publish_small
+from des_core.storage.manifests import claimed_hashes
+from des_core.storage.small_files import publish_unless_taken
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.dictionary_repair import restore_dictionaries
 from watermark_orchestrator.progress_events import ProgressSink, ignore_progress
@@ -172,7 +173,7 @@ def _forget(
     _commit(run, watermark, item, rows)
     if item.verdict.verdict is Verdict.MISSING and parse_shard_name(item.name) is not None:
         note = f"{item.verdict.problem}\n".encode()
-        publish_small(run.archive.storage, set_aside_as(item.name) + LOST_SUFFIX, note)
+        publish_unless_taken(run.archive.storage, set_aside_as(item.name) + LOST_SUFFIX, note)
     report.recorded += len(rows)
 
 

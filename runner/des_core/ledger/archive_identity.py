@@ -4,7 +4,7 @@ Whoever writes compares them first. An output that is not mounted, is another ar
 older copy would else be packed into, and the watermark moved over files that only it has.
 
 1. The mark is published in the output, which never replaces one: of two writers one wins.
-2. Then it is written into the ledger. A crash between is mended by the next writer.
+2. Then it is written into the ledger. After a crash between the two the next writer completes it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from des_core.basics.errors import DamagedData, Refused, StorageError
-from des_core.basics.storage_errors import storage_error
 from des_core.database.connections import Database
 from des_core.database.transaction import Transaction
 from des_core.ledger.events import record_event
@@ -24,6 +23,7 @@ from des_core.ledger.jobs import Job, read_job, write_job
 from des_core.ledger.slices import newest_shard_names
 from des_core.locks.lock import Lock, hold_lock
 from des_core.storage.directory import Storage
+from des_core.storage.small_files import publish_unless_taken
 
 MARK = "_archive.json"
 JOB = "archive"
@@ -179,19 +179,7 @@ def _read_content(storage: Storage) -> bytes:
 
 
 def _publish(storage: Storage, mark: str) -> str:
-    draft = storage.create_draft()
-    try:
-        try:
-            draft.file.write(_content(mark))
-        except OSError as exc:
-            raise storage_error("cannot write the mark of the archive", exc, draft.path) from exc
-        draft.sync()
-        storage.publish(draft, MARK)
-    except StorageError:
-        if not storage.exists(MARK):
-            raise
-    finally:
-        draft.discard()
+    publish_unless_taken(storage, MARK, _content(mark))
     storage.sync_directory()
     return read_mark(storage) or mark
 

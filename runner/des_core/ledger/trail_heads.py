@@ -10,7 +10,7 @@ import re
 from des_core.ledger.events import Head
 from des_core.storage.directory import Storage
 from des_core.storage.layout import MANIFESTS_DIR
-from des_core.storage.manifests import publish_small
+from des_core.storage.small_files import publish_unless_taken
 
 _NAME = re.compile(r"trail_([0-9]{12,18})_([0-9a-f]{64})\.json")
 
@@ -20,7 +20,7 @@ def keep_head(storage: Storage, head: Head) -> None:
     name = f"{MANIFESTS_DIR}/trail_{head.event_id:012d}_{head.hash}.json"
     if storage.exists(name):
         return
-    publish_small(storage, name, f'{{"format":"des trail head","head":"{head}"}}\n'.encode())
+    publish_unless_taken(storage, name, f'{{"format":"des trail head","head":"{head}"}}\n'.encode())
     storage.sync_directory()
 
 

@@ -40,7 +40,7 @@ WRONG_REGION = {
 }
 FULL = {"EntityTooLarge", "QuotaExceeded", "QuotaExceededException", "XMinioStorageFull"}
 UNSUPPORTED = {"MethodNotAllowed", "NotImplemented", "UnsupportedOperation"}
-# The store asks for another try, although the status alone would not say so.
+# The store asks for another try, although the status alone does not tell.
 AGAIN = {
     "BadDigest",
     "ConditionalRequestConflict",

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 from des_core.basics.errors import DamagedShard, StorageError
-from des_core.basics.storage_errors import storage_error
 from des_core.shard_io.dictionaries import (
     COPY_SUFFIX,
     DICTIONARIES_DIR,
@@ -24,13 +23,14 @@ from des_core.shard_io.dictionaries import (
     with_id,
 )
 from des_core.storage.directory import Storage
+from des_core.storage.small_files import publish_bytes
 
 
 def store_dictionary(storage: Storage, content: bytes) -> Dictionary:
     """Store what was trained, unless it is there; as it is named there, with its id."""
     dictionary = _with_free_id(storage, content)
     for path in copies_of(dictionary.name):
-        publish_copy(storage, path, dictionary.content)
+        publish_bytes(storage, path, dictionary.content)
     storage.sync_directory()
     for path in copies_of(dictionary.name):
         try:
@@ -54,20 +54,6 @@ def list_dictionaries(storage: Storage) -> list[str]:
     """The names of those of which a copy is there, ordered."""
     names = {name.removesuffix(COPY_SUFFIX) for name in storage.list_names(DICTIONARIES_DIR)}
     return sorted(name for name in names if is_dictionary_name(name))
-
-
-def publish_copy(storage: Storage, path: str, content: bytes) -> None:
-    """Durable but for its name, see `Storage.sync_directory`. Equal bytes there are as good."""
-    draft = storage.create_draft(DICTIONARIES_DIR)
-    try:
-        try:
-            draft.file.write(content)
-        except OSError as exc:
-            raise storage_error("cannot write a dictionary", exc, draft.path) from exc
-        draft.sync()
-        storage.publish(draft, path)
-    finally:
-        draft.discard()
 
 
 def _with_free_id(storage: Storage, content: bytes) -> Dictionary:

@@ -1,6 +1,6 @@
 """A manifest per slice beside its shards: what the ledger needs to be rebuilt without its database.
 
-The same slice makes the same bytes, so a replay finds its manifest there already. Where the
+The same slice makes the same bytes, so a re-run finds its manifest there already. If the
 same window was packed to other shards (late rows, another worker), the next number is taken.
 """
 
@@ -17,13 +17,13 @@ from typing import Any
 
 from des_core.basics.errors import DamagedData, StorageError, UsageError
 from des_core.basics.routing import MAX_BITS, MIN_BITS, day_text, shard_name
-from des_core.basics.storage_errors import storage_error
 from des_core.basics.timestamps import canonical_text
 from des_core.records import ShardRecord
 from des_core.shard_io.dictionaries import is_dictionary_name
 from des_core.shard_io.layout import SHA256_HEX
 from des_core.storage.directory import Storage
 from des_core.storage.layout import MANIFESTS_DIR
+from des_core.storage.small_files import publish_unless_taken
 
 FORMAT = "des slice manifest"
 VERSION = 1
@@ -82,12 +82,12 @@ class SliceManifest:
 def write_manifest(storage: Storage, manifest: SliceManifest, *, worker: int = 0) -> str:
     """Publish it unless the same is there; its name. Names are durable after `sync_directory`.
 
-    Each static worker begins with a number of its own, so that it need not ask for the names of
+    Each sharded worker begins with a number of its own, so that it need not ask for the names of
     all others first.
     """
     content = manifest.to_bytes()
     for name in _names(manifest, worker % MAX_SAME_WINDOW):
-        if not storage.exists(name) and publish_small(storage, name, content):
+        if not storage.exists(name) and publish_unless_taken(storage, name, content):
             return name
         if _read(storage, name) == content:
             return name
@@ -191,25 +191,6 @@ def _dictionary(value: Any) -> str:
     if not isinstance(value, str) or not is_dictionary_name(value):
         raise ValueError("not the name of a dictionary")
     return value
-
-
-def publish_small(storage: Storage, name: str, content: bytes) -> bool:
-    """A small file, as a manifest is. False if somebody else took the name meanwhile."""
-    draft = storage.create_draft(name.rpartition("/")[0])
-    try:
-        try:
-            draft.file.write(content)
-        except OSError as exc:
-            raise storage_error("cannot write a manifest", exc, draft.path) from exc
-        draft.sync()
-        storage.publish(draft, name)
-    except StorageError:
-        if storage.exists(name):
-            return False
-        raise
-    finally:
-        draft.discard()
-    return True
 
 
 def _read(storage: Storage, name: str) -> bytes:
