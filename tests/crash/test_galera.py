@@ -42,19 +42,27 @@ def at(url: str, settings: Settings, path: Path) -> Path:
     return write_config(settings.model_copy(update={"database": database}), path)
 
 
-def test_two_runners_on_two_nodes_then_one_alone(
-    cluster: GaleraCluster, files_table: FilesTableFactory, tmp_path: Path, rounds: int
-) -> None:
+def each_round(
+    cluster: GaleraCluster, directory: Path, rounds: int
+) -> Iterator[tuple[TestDatabase, MySqlServer, Path]]:
+    """A fresh database on the first node, the second node at work, and a directory; for each."""
     first, second = cluster.nodes
-    ended: Counter[int] = Counter()
     for number in range(max(1, rounds // 10)):
         if not second.is_running:
             second.start()
-        place = tmp_path / str(number)
+        place = directory / str(number)
         place.mkdir()
         database = database_on(first)
-        ended.update(one_round(database, second, files_table, place))
+        yield database, second, place
         first.drop_database(database.name)
+
+
+def test_two_runners_on_two_nodes_then_one_alone(
+    cluster: GaleraCluster, files_table: FilesTableFactory, tmp_path: Path, rounds: int
+) -> None:
+    ended: Counter[int] = Counter()
+    for database, second, place in each_round(cluster, tmp_path, rounds):
+        ended.update(one_round(database, second, files_table, place))
     print(f"\nGalera: {ended.total() // 2} rounds of two runners, who ended with {dict(ended)}")
 
 
@@ -87,16 +95,9 @@ def one_round(
 def test_down_on_one_node_while_the_other_packs(
     cluster: GaleraCluster, files_table: FilesTableFactory, tmp_path: Path, rounds: int
 ) -> None:
-    first, second = cluster.nodes
     ended: Counter[str] = Counter()
-    for number in range(max(1, rounds // 10)):
-        if not second.is_running:
-            second.start()
-        place = tmp_path / str(number)
-        place.mkdir()
-        database = database_on(first)
+    for number, (database, second, place) in enumerate(each_round(cluster, tmp_path, rounds)):
         ended.update([down_beside_a_run(database, second, files_table, place, number)])
-        first.drop_database(database.name)
     print(f"\nGalera: {ended.total()} rounds of down beside run, in which {dict(ended)}")
 
 
