@@ -12,6 +12,7 @@ import yaml
 from des_admin.deployment.prometheus import render_grafana
 from des_core.metrics.definitions import METRICS
 from support.pages.deployment import DEPLOY, ROOT, MakeDeployment
+from support.pages.tools import require_tool
 
 RULES = DEPLOY / "prometheus" / "des-rules.yml"
 DASHBOARD = DEPLOY / "grafana" / "des-dashboard.json"
@@ -148,6 +149,21 @@ def test_thresholds_are_those_of_the_alerts() -> None:
     assert [step["value"] for step in steps[1:]] == [0.1, 0.3]
     assert "< 0.1" in alerts["DesVolumeFilling"]
     assert "< 0.3" in alerts["DesVolumeFilling"]
+
+
+def test_prometheus_understands_every_query(tmp_path: Path) -> None:
+    """Each query of the dashboard as a recording rule, with its variables filled in."""
+    rules = [
+        {"record": f"panel:query_{number}", "expr": text.replace("$job", "des-exporter")}
+        for number, text in enumerate(expressions())
+    ]
+    assert rules
+    file = tmp_path / "panels.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    line = [require_tool("promtool"), "check", "rules", str(file)]
+    done = subprocess.run(line, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(rules)} rules found" in done.stdout
 
 
 def test_the_dashboard_is_what_its_script_writes() -> None:
