@@ -139,11 +139,13 @@ class Context:
 
         return current_actor(self.env)
 
-    def remembered(self, job: str) -> AbstractContextManager[Remembered]:
-        """Keep how the block ends, for the next person's screen."""
-        from des_core.ledger.outcomes import remembered
+    def remembered(self, job: str, *, dry_run: bool = False) -> AbstractContextManager[Remembered]:
+        """Keep how the block ends, for the next person's screen; a dry run keeps nothing."""
+        from des_core.ledger.outcomes import Remembered, remembered
         from des_core.process.secrets import Redactor, secrets_of
 
+        if dry_run:
+            return Remembered.nowhere()
         clean = Redactor(secrets_of(self.settings)).clean
         return remembered(lambda: self.config_database, job, actor=self.actor, clean=clean)
 

@@ -1,4 +1,4 @@
-"""`des-migrate`: the per-record way, for before the cutover and after a rollback."""
+"""`des-migrate`: per-record mode, for before the cutover and after a rollback."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from des_admin.program import run_command_line
 from des_admin.render.tables import Column, print_facts, print_table
 from des_admin.render.values import count, duration, size
 from des_core.basics.errors import ExitCode
+from des_core.basics.wording import numbered
 from des_core.process.collector import collect_rarely
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from watermark_orchestrator.per_record import PerRecordReport
+    from watermark_orchestrator.per_record import PerRecordPlan, PerRecordReport
 
 SHOWN_FAILURES = 20
 
@@ -33,6 +34,7 @@ def make_app() -> typer.Typer:
         name="des-migrate",
         context_settings={"help_option_names": ["-h", "--help"]},
         epilog=examples(
+            "des-migrate --config old-config.yaml --dry-run",
             "des-migrate --config old-config.yaml",
             "des-migrate --config old-config.yaml --batch-size 1000",
             note="Exit code 3: done, but some files could not be packed; they stay unmarked.",
@@ -57,6 +59,9 @@ def migrate(
         int | None,
         typer.Option(min=0, help="Instead of migration.archive_age_days or database.lag_days."),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count the rows to pack, change nothing.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
@@ -69,16 +74,20 @@ def migrate(
     context = Context.of(ctx)
     from des_admin.runner_session import obeying_signals, watching
     from des_core.settings.per_record_config import load_per_record_settings
-    from watermark_orchestrator.per_record import pack_per_record
+    from watermark_orchestrator.per_record import pack_per_record, plan_per_record
 
     loaded = load_per_record_settings(context.config_path, env=context.env)
+    age = loaded.older_than_days if older_than_days is None else older_than_days
+    if dry_run:
+        _draw_plan(context.out, plan_per_record(loaded.settings, older_than_days=age))
+        return
     with (
         obeying_signals(context) as stop,
         watching(context, "packing", None) as progress,
     ):
         report = pack_per_record(
             loaded.settings,
-            older_than_days=loaded.older_than_days if older_than_days is None else older_than_days,
+            older_than_days=age,
             batch_size=loaded.batch_size if batch_size is None else batch_size,
             stop=stop,
             progress=progress,
@@ -86,6 +95,15 @@ def migrate(
     _draw(context.out, report)
     if report.files_failed:
         context.finish(ExitCode.NEW_EXCEPTIONS)
+
+
+def _draw_plan(out: Console, plan: PerRecordPlan) -> None:
+    facts: list[tuple[str, object]] = [
+        ("Files to pack", f"{count(plan.files)} of {numbered(len(plan.days), 'day')}")
+    ]
+    if plan.days:
+        facts.append(("Created", f"{plan.days[0]} to {plan.days[-1]}"))
+    print_facts(out, facts)
 
 
 def _draw(out: Console, report: PerRecordReport) -> None:

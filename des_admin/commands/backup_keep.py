@@ -8,7 +8,7 @@ import typer
 
 from des_admin.backup_session import BackupSession, Place, Which
 from des_admin.commands.backup import DirectoryOption, WhichOption, app
-from des_admin.commands.shared_options import DryRunOption, YesOption
+from des_admin.commands.shared_options import DryRunOption
 from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import Column, print_table
@@ -29,7 +29,7 @@ def register(_root: typer.Typer) -> None:
             "des-admin backup prune --keep-last 3 --dry-run",
             "des-admin backup prune --keep-last 3 --keep-daily 7 --keep-weekly 4 --yes",
             note="Only backups that were read just now, down to L2, count as kept. A backup that "
-            "the gate before the drop relies on, or on which the column was dropped, stays. What "
+            "the pre-drop checks rely on, or on which the column was dropped, stays. What "
             "has no manifest that holds is never removed, but for what was never finished and "
             "not touched for a day.",
         )
@@ -59,9 +59,15 @@ def prune(
         int, typer.Option(min=0, metavar="N", help="The newest good one of each of N weeks.")
     ] = 0,
     dry_run: DryRunOption = False,
-    yes: YesOption = False,
+    confirm: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Irreversible: the number of backups of the plan."),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Irreversible: do not ask, for any number.")
+    ] = False,
 ) -> None:
-    """Remove old backups; of each database the newest good ones stay."""
+    """Remove old backups; of each database the newest good ones stay. Irreversible."""
     from des_core.backup.prune import KeepRules, execute_prune
 
     context = Context.of(ctx)
@@ -72,7 +78,13 @@ def prune(
             return
         if not context.wants_json:
             _draw(context.talk, plan)
-        context.prompts.confirm(f"Remove {numbered(len(plan.removed), 'backup')}?", yes=yes)
+        removed = len(plan.removed)
+        context.prompts.confirm_number(
+            f"Remove {numbered(removed, 'backup')} from {session.require_directory()}? This cannot "
+            "be undone. Type the number to go on:",
+            removed,
+            given=removed if yes else confirm,
+        )
         gone: list[str] = []
         try:
             gone.extend(item.name for item in execute_prune(plan, now=context.now))

@@ -47,6 +47,12 @@ PurgeOption = Annotated[
     bool,
     typer.Option("--purge", help="Irreversible: also drop ledger, exceptions and audit trail."),
 ]
+ConfirmOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Irreversible: with --purge, the number of files that the ledger forgets."
+    ),
+]
 JobsOption = Annotated[
     int,
     typer.Option(
@@ -134,6 +140,7 @@ def up(
 def down(
     ctx: typer.Context,
     purge: PurgeOption = False,
+    confirm: ConfirmOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     plan_hash: PlanOption = None,
@@ -146,11 +153,13 @@ def down(
 ) -> None:
     """Write what is archived into the column archived, then retire the watermark.
 
-    Ledger, exceptions and audit trail stay, unless --purge. After a crash, run it again.
+    Ledger, exceptions and audit trail stay, unless --purge, which wants the number of files in the
+    ledger, typed or as --confirm N. After a crash, run it again.
     """
     MigrateRequest(
         Direction.DOWN,
         purge=purge,
+        confirm=confirm,
         dry_run=dry_run,
         yes=yes,
         plan_hash=plan_hash,
@@ -227,7 +236,7 @@ def sql(
 ) -> None:
     """Print the migrations as a script for a DBA, for psql, mariadb or sqlite3.
 
-    It has the same result as running them. Where the watermark lives in a database of its own,
+    It has the same result as running them. If the watermark lives in a database of its own,
     there are two scripts, in the order in which to run them.
     """
     from des_core.migration.apply import make_scripts

@@ -32,6 +32,7 @@ class MigrateRequest:
     backup: str | None = None
     seed_at: str | None = None
     purge: bool = False
+    confirm: int | None = None
     dry_run: bool = False
     yes: bool = False
     plan_hash: str | None = None
@@ -71,6 +72,8 @@ class MigrateRequest:
         from des_core.migration.apply import require_hash
         from des_core.migration.gate.checks import require_passed
 
+        if self.confirm is not None and not self.purge:
+            raise UsageError("--confirm goes with --purge", hint="add --yes, or --purge")
         plan = self.make_plan(context)
         require_hash(plan, self.plan_hash)
         done: tuple[str, ...] = ()
@@ -100,7 +103,7 @@ class MigrateRequest:
             else:
                 print_plan(context.talk, plan, every=context.options.verbose)
         require_passed(plan.gate)
-        context.prompts.confirm(self._question(context, plan), yes=self.yes)
+        self._confirm(context, plan)
         return self._execute(context, plan).revisions
 
     def emit_plan(self, context: Context, plan: MigrationPlan) -> None:
@@ -129,6 +132,20 @@ class MigrateRequest:
         words += ["--purge"] if self.purge else []
         return shlex.join([*words, "--plan", plan.hash])
 
+    def _confirm(self, context: Context, plan: MigrationPlan) -> None:
+        """What is forgotten cannot be had back: its number is wanted, also beside --yes."""
+        if plan.forgotten_files is None:
+            context.prompts.confirm(self._question(context, plan), yes=self.yes)
+            return
+        files = plan.forgotten_files
+        context.prompts.confirm_number(
+            f"{self._question(context, plan)} Ledger, exceptions and audit trail will be deleted, "
+            "which cannot be undone. "
+            f"Type the number of files in the ledger to go on ({count(files)}):",
+            files,
+            given=self.confirm,
+        )
+
     def _question(self, context: Context, plan: MigrationPlan) -> str:
         from des_core.basics.database_urls import database_name
 
@@ -141,8 +158,6 @@ class MigrateRequest:
             if self.drop_archived:
                 return f"Drop the column archived of {table} in {where}?"
             return f"Apply {revisions} to {where}?"
-        if self.purge:
-            return f"Irreversible: take back {revisions}, delete ledger and audit trail of {where}?"
         return f"Take back {revisions} from {where}?"
 
     def _execute(self, context: Context, plan: MigrationPlan) -> MigrationReport:

@@ -83,7 +83,7 @@ def reconcile(
         raise UsageError("accepting that rows are gone wants a reason", hint="add --reason TEXT")
     because = reason if accept_gone and not dry_run else None
     request = _Request(since, until, every_day, record and not dry_run, because, yes)
-    with context.remembered(RECONCILE) as seen:
+    with context.remembered(RECONCILE, dry_run=dry_run) as seen:
         report, recorded, accepted = _compare(context, request)
         seen.files = report.late + report.gone - accepted
         seen.exit_code = ExitCode.NEW_EXCEPTIONS if recorded else ExitCode.DONE

@@ -34,7 +34,7 @@ def register(root: typer.Typer) -> None:
             "des-admin verify --repair",
             "des-admin verify --output-dir /mnt/copy",
             note="Exit code 20 if a shard is missing, damaged or cannot be read, and was not "
-            "repaired in full. Shards that the ledger does not know (packed the per-record way) "
+            "repaired in full. Shards that the ledger does not know (packed in per-record mode) "
             "are checked by their own checksums. What is sound is recorded, so that the next "
             "run begins with what was never verified, or longest ago.",
         )
@@ -75,7 +75,10 @@ def verify(
         typer.Option("--repair", help="Set damaged shards aside, pack their files again."),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="With --repair: show what it would set aside.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Record nothing; with --repair, show what it would set aside."
+        ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before repairing.")] = False,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Shards read at once.")] = 4,
@@ -94,8 +97,8 @@ def verify(
     if output_dir is not None:
         _verify_copy(context, request, output_dir, repair=repair)
         return
-    with context.remembered(VERIFY) as seen:
-        report = _read(context, request)
+    with context.remembered(VERIFY, dry_run=dry_run) as seen:
+        report = _read(context, request, records=not dry_run)
         seen.files = len(report.findings)
         repaired = None
         if repair and report.findings and not dry_run:
@@ -127,7 +130,10 @@ def _verify_copy(context: Context, request: _Request, copy: Path, *, repair: boo
         )
 
 
-def _read(context: Context, request: _Request, copy: Path | None = None) -> VerifyReport:
+def _read(
+    context: Context, request: _Request, copy: Path | None = None, *, records: bool = False
+) -> VerifyReport:
+    """Read and compare; `records` keeps in the ledger what was found sound, and damage."""
     from des_admin.render.activity import watch_work
     from des_core.ledger.archive_identity import require_own_output
     from des_core.reading.verify import verify_shards
@@ -157,7 +163,7 @@ def _read(context: Context, request: _Request, copy: Path | None = None) -> Veri
 
         def heard(item: ShardVerdict) -> None:
             work.advance(1, item.size_bytes)
-            if copy is None:
+            if records:
                 log.hear(item.shard, item.verdict, item.problem, is_bad=item.is_bad)
 
         report = verify_shards(

@@ -55,7 +55,7 @@ def print_plan(
         if every or finding.is_warning or not finding.is_passed:
             mark = "passes, WARNING" if finding.is_passed else "REFUSES"
             mark = mark if finding.is_warning or not finding.is_passed else "passes"
-            console.print(f"gate {finding.check}: {mark}: {finding.text}", markup=False)
+            console.print(f"check {finding.check}: {mark}: {finding.text}", markup=False)
     for blocker in plan.blockers:
         console.print(f"holds files now: {blocker}", markup=False)
     if command is not None and all(finding.is_passed for finding in plan.gate):
@@ -113,6 +113,11 @@ def _facts(plan: MigrationPlan) -> Iterator[tuple[str, object]]:
         )
     if plan.seed is not None:
         yield from _seed_facts(plan.seed)
+    if plan.forgotten_files is not None:
+        yield (
+            "forgets for good",
+            f"which shards hold {numbered(plan.forgotten_files, 'file')}, exceptions, audit trail",
+        )
     if plan.shards is not None:
         yield "shards will hold", plan.shards.describe()
         if plan.shards.advice is not None:

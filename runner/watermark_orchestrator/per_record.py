@@ -1,4 +1,4 @@
-"""The per-record way: pack what is not archived, then mark each packed row.
+"""Per-record mode: pack what is not archived, then mark each packed row.
 
 For before the cutover and after a rollback. It packs day by day with the same engine as the runner,
 so it overwrites nothing and a second try finds what is there; and it marks only rows whose bytes
@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -56,6 +56,36 @@ class PerRecordReport:
     updates: int = 0
     duration_s: float = 0.0
     failures: list[FileFailure] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class PerRecordPlan:
+    """The rows that a run would pack, and the UTC days that have any, oldest first."""
+
+    files: int
+    days: tuple[date, ...]
+
+
+def plan_per_record(settings: Settings, *, older_than_days: int) -> PerRecordPlan:
+    """What `pack_per_record` would pack. Reads each of these rows, and changes nothing.
+
+    Refused while a watermark is in force, as that is.
+    """
+    require_named_roots(settings.packer.source_roots)
+    with closing(open_database(settings.source_url)) as database:
+        reader = SourceReader(database, settings.database)
+        _require_flag(reader)
+        _refuse_with_watermark(database)
+        if not is_same_place(settings.config_url, settings.source_url):
+            with closing(open_database(settings.config_url)) as config:
+                _refuse_with_watermark(config)
+        windows = list(_pending_days(reader, reader.clock().now - timedelta(days=older_than_days)))
+        files = sum(
+            len(page)
+            for window in windows
+            for page in reader.rows(window.start, window.end, statement="pending_rows")
+        )
+    return PerRecordPlan(files, tuple(window.end.date() for window in windows))
 
 
 def pack_per_record(
@@ -111,24 +141,9 @@ class _Job:
             Packer(packer_config) as packer,
             self.stop.on_stop(lambda: packer.cancel(self.stop.error())),
         ):
-            for window in self._days(cutoff):
+            for window in _pending_days(self.reader, cutoff):
                 self.stop.check()
                 self._pack_day(window, packer, storage, packer_config)
-
-    def _days(self, cutoff: datetime) -> Iterator[Window]:
-        start = EVER
-        while (first := self._first_pending(start, cutoff)) is not None:
-            day = floor_day(first)
-            end = min(day + timedelta(days=1) - timedelta(microseconds=1), cutoff)
-            yield Window(day - timedelta(microseconds=1), end)
-            start = end
-
-    def _first_pending(self, start: datetime, end: datetime) -> datetime | None:
-        reader = self.reader
-        with reader.database.read() as tx:
-            values = reader.schema.window(start, end)
-            value = tx.run(reader.catalog.get("pending_first"), values).scalar()
-        return None if value is None else reader.schema.from_db(value)
 
     def _pack_day(
         self, window: Window, packer: Packer, storage: Storage, config: PackerConfig
@@ -191,11 +206,28 @@ def _plan_each_time(tx: Transaction) -> None:
     raw.prepare_threshold = None
 
 
+def _pending_days(reader: SourceReader, cutoff: datetime) -> Iterator[Window]:
+    """The days with rows that are not marked, oldest first, each once."""
+    start = EVER
+    while (first := _first_pending(reader, start, cutoff)) is not None:
+        day = floor_day(first)
+        end = min(day + timedelta(days=1) - timedelta(microseconds=1), cutoff)
+        yield Window(day - timedelta(microseconds=1), end)
+        start = end
+
+
+def _first_pending(reader: SourceReader, start: datetime, end: datetime) -> datetime | None:
+    with reader.database.read() as tx:
+        values = reader.schema.window(start, end)
+        value = tx.run(reader.catalog.get("pending_first"), values).scalar()
+    return None if value is None else reader.schema.from_db(value)
+
+
 def _require_flag(reader: SourceReader) -> None:
     if not reader.schema.has_archived:
         raise WrongSchema(
             "the table has no archived column, so rows cannot be marked",
-            hint="the per-record way is for before the cutover, or after: des-admin migrate down",
+            hint="per-record mode is for before the cutover, or after: des-admin migrate down",
             table=str(reader.settings.table),
         )
     reader.schema.require_flag()

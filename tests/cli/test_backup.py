@@ -268,7 +268,8 @@ def test_prune_is_planned_confirmed_and_recorded(
     fates = {item["name"]: item["fate"] for item in planned["backups"]}
     assert (planned["done"], sorted(fates)) == (False, names)
     assert [fates[name] for name in names] == ["removed", "kept", "kept", "left"]
-    assert "--yes" in program(*line, expect=4).err
+    assert "--confirm 1" in program(*line, expect=4).err
+    assert "does not match" in program(*line, "--confirm", "2", expect=4).err
     assert sorted(path.name for path in backups.iterdir()) == names
     assert "removed: 1" in program(*line, "--yes").out
     assert sorted(path.name for path in backups.iterdir()) == names[1:]

@@ -142,6 +142,14 @@ def test_one_thing_has_one_name(name: str, command: Any) -> None:
     assert wrong == {}, "the table in CONTRIBUTING.md has the name to use"
 
 
+def test_the_other_programs_change_nothing_or_can_show_it_first() -> None:
+    others = {program: set[str]() for program in APPS}
+    for (program, _), command in COMMANDS.items():
+        others[program] |= names(command)
+    assert "--dry-run" in others["des-migrate"]
+    assert not {"--yes", "--confirm", "--dry-run"} & others["des-retriever"]
+
+
 @pytest.mark.parametrize("name", sorted(n for p, n in COMMANDS if p == "des-admin"))
 def test_what_changes_something_can_be_shown_first(name: str) -> None:
     if name in READERS or name in WITHOUT_DRY_RUN:
@@ -188,6 +196,13 @@ def test_irreversible_flags_come_last_and_are_called_so(name: str, command: Any)
     assert marked == sorted(marked), f"{name}: irreversible flags last"
     for option, is_marked in zip(given, marked, strict=True):
         assert is_marked or long_name(option) not in DANGEROUS, f"{name} {long_name(option)}"
+
+
+@EACH
+def test_what_cannot_be_undone_wants_a_number(name: str, command: Any) -> None:
+    says_so = IRREVERSIBLE in (command.help or "")
+    if says_so or any((option.help or "").startswith(IRREVERSIBLE) for option in options(command)):
+        assert name in READERS or "--confirm" in names(command)
 
 
 @EACH
@@ -250,6 +265,7 @@ def test_old_spellings_are_accepted_with_a_note(
     ("old", "new"),
     [
         ("migrate down --sessions 2", "migrate down --jobs 2"),
+        ("plan capacity --backlog 5", "plan capacity --pending 5"),
         ("backup check --max-age-hours 26", "backup check --max-age 26h"),
         ("backup check --max-age-hours=2.5 -v", "backup check --max-age=2.5h -v"),
         ("--output json run --workers 3", "--output json run --jobs 3"),

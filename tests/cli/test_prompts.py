@@ -86,7 +86,7 @@ def test_no_ctrl_c_is_lost_between_a_question_and_the_wait_for_its_answer(tmp_pa
 
 def test_rewind_asks_for_a_reason(sqlite_archive: Archive) -> None:
     with Terminal(sqlite_archive.project, "watermark", "rewind", "1d") as terminal:
-        terminal.expect("replayed")
+        terminal.expect("pending again")
         terminal.expect("[y/N]")
         terminal.type("y\n")
         terminal.expect("Why")
@@ -230,7 +230,7 @@ def test_watch_is_a_screen_of_its_own_with_keys(sqlite_archive: Archive) -> None
     with Terminal(sqlite_archive.project, "progress", "--watch", "--interval", "60") as terminal:
         terminal.expect("\x1b[?1049h")
         terminal.expect("progress: overview")
-        terminal.expect("backlog")
+        terminal.expect("pending")
         terminal.expect("q quits")
         terminal.type("2")
         terminal.expect("progress: exceptions")
@@ -263,6 +263,15 @@ def let_sources_be_deleted(archive: Archive) -> None:
     config.write_text(f"{text}migration:\n  grace_days: 0\n")
 
 
+def make_two_backups(archive: Archive) -> None:
+    """Of the config database: one more than the line keeps."""
+    with (archive.project / "des-admin.yaml").open("a") as config:
+        config.write(f"backup:\n  dir: {archive.project / 'backups'}\n")
+    for _ in range(2):
+        with Terminal(archive.project, "backup", "create", "--database", "config") as terminal:
+            assert terminal.end() == 0, terminal.text
+
+
 def whole_state(archive: Archive) -> tuple[object, ...]:
     counts = [
         archive.config.value(f"SELECT COUNT(*) FROM des_archive_{table}")
@@ -271,20 +280,23 @@ def whole_state(archive: Archive) -> tuple[object, ...]:
     output = Path(archive.settings.packer.output_dir)
     shards = sorted((path.name, path.stat().st_size) for path in output.glob("*.des"))
     sources = sorted(path.name for path in archive.table.root.rglob("*"))
-    return (*state(archive), counts, shards, sources)
+    backups = sorted(path.name for path in (archive.project / "backups").glob("2*"))
+    return (*state(archive), counts, shards, sources, backups)
 
 
 @pytest.mark.parametrize(
     ("line", "question", "prepare"),
     [
         (["migrate", "down"], "[y/N]", None),
+        (["migrate", "down", "--purge"], "Type the number of files in the ledger", None),
         (["migrate", "up", "--drop-archived"], "[y/N]", None),
+        (["backup", "prune", "--keep-last", "1"], "Type the number to go on", make_two_backups),
         (["reconcile", "--record"], "late row as exceptions?", make_late_row),
         (["ledger", "rebuild"], "to the ledger?", forget_shards),
         (["verify", "--repair"], "pack their files again?", damage_a_shard),
         (["sources", "delete"], "Type the number of files to go on", let_sources_be_deleted),
     ],
-    ids=["down", "drop", "reconcile", "rebuild", "repair", "sources"],
+    ids=["down", "purge", "drop", "prune", "reconcile", "rebuild", "repair", "sources"],
 )
 def test_work_that_is_not_confirmed(
     line: list[str],
@@ -314,6 +326,9 @@ def test_work_that_is_not_confirmed(
         terminal.expect(question)
         terminal.type(f"{wanted[1]}\n" if wanted else "y\n")
         assert terminal.end() in {0, 3}, terminal.text
+    if "--purge" in line:
+        assert sqlite_archive.config.table_names() <= {"des_archive_lease", "des_admin_version"}
+        return
     if "migrate" not in line:
         assert whole_state(sqlite_archive) != before
     assert len(sqlite_archive.events()) > len(before[1])

@@ -211,3 +211,32 @@ def test_a_static_worker_is_named_in_plan_and_report(
     report = program("run", *flags, "--output", "json").json
     assert report["worker"] == "1/3"
     assert report["watermark"] < report["packed_until"] == report["window"]["end"]
+
+
+# Words of the line, variables, and the file that is wrong.
+WAYS: dict[str, tuple[list[str], dict[str, str], str]] = {
+    "directory": ([], {}, "des-admin.yaml"),
+    "--config": (["--config", "other.yaml"], {}, "other.yaml"),
+    "variable of the file": ([], {"DES_ADMIN_CONFIG": "other.yaml"}, "other.yaml"),
+    "variable of a key": ([], {"DES_ADMIN__PACKER__N_BITS": "99"}, ""),
+    "--profile": (["--profile", "night"], {}, ""),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_runner_reads_the_same_files_by_both_its_names(
+    way: str, sqlite_archive: Archive, program: Program
+) -> None:
+    """Each way to say something wrong is heard by both."""
+    config = sqlite_archive.project / "des-admin.yaml"
+    config.write_text(config.read_text() + "profiles: {night: {packer: {n_bits: 99}}}\n")
+    words, env, file = WAYS[way]
+    if file:
+        wrong = config.read_text().replace("n_bits: 4", "n_bits: 99")
+        (sqlite_archive.project / file).write_text(wrong)
+    module = "watermark_orchestrator.__main__"
+    heard = [
+        program(*words, "run", "--dry-run", env=env, expect=2).err,
+        program(*words, "--dry-run", module=module, env=env, expect=2).err,
+    ]
+    assert all("n_bits" in said for said in heard)

@@ -212,6 +212,12 @@ def is_begun(ledger: Database) -> bool:
         return bool(newest_slices(tx, limit=1))
 
 
+def count_files(ledger: Database) -> int:
+    """How many files the ledger has in shards, each counted once."""
+    with ledger.read() as tx:
+        return int(tx.run("ledger_totals").one().files)
+
+
 def newest_versions(ledger: Database) -> dict[str, Any]:
     """What the newest slice says of how it was packed; empty where there is none, or nonsense."""
     with ledger.read() as tx:

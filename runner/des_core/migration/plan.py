@@ -23,7 +23,7 @@ from des_core.ledger.revisions import (
     Revision,
     applied_revisions,
 )
-from des_core.ledger.slices import is_begun
+from des_core.ledger.slices import count_files, is_begun
 from des_core.migration.base.migration import Migration
 from des_core.migration.base.seed_plan import SeedPlan
 from des_core.migration.gate.checks import (
@@ -57,6 +57,7 @@ class MigrationPlan:
     `hash` names what will be done; numbers that change by themselves are left out of it.
     `continues`: the seed of a big table is looked for, and planned, once the index is there.
     `shards`: what they will be like, while their number can still be chosen.
+    `forgotten_files`: those in the ledger that goes, with purge.
     """
 
     direction: Direction
@@ -71,6 +72,7 @@ class MigrationPlan:
     continues: bool = False
     row_versions: RowVersions | None = None
     shards: ShardForecast | None = None
+    forgotten_files: int | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -167,7 +169,10 @@ def plan_downgrade(migration: Migration) -> MigrationPlan:
     statements = list_statements(migration, revisions, Direction.DOWN)
     triggers = find_update_triggers(migration) if WATERMARK in revisions else None
     gate = [] if triggers is None else [triggers]
-    return _make_plan(migration, Direction.DOWN, revisions, statements, None, gate)
+    forgotten = count_files(migration.config) if LEDGER in revisions else None
+    return _make_plan(
+        migration, Direction.DOWN, revisions, statements, None, gate, forgotten_files=forgotten
+    )
 
 
 def revisions_up(migration: Migration) -> tuple[Revision, ...]:
@@ -226,6 +231,7 @@ def _make_plan(
     *,
     continues: bool = False,
     shards: ShardForecast | None = None,
+    forgotten_files: int | None = None,
 ) -> MigrationPlan:
     names = tuple(revision.name for revision in revisions)
     listed = tuple(statements)
@@ -242,6 +248,7 @@ def _make_plan(
         continues=continues,
         row_versions=read_row_versions(migration),
         shards=shards,
+        forgotten_files=forgotten_files,
     )
 
 
