@@ -37,7 +37,7 @@ class CheckRequest:
 
 
 def run_checks(session: BackupSession, request: CheckRequest) -> list[CheckReport]:
-    """A report per backup; a database without any backup gets one that says so."""
+    """A report per backup; a database without any backup gets one that names it."""
     from des_core.backup.store import find_backup, list_backups, load_entry
 
     if request.tool is not None:

@@ -128,7 +128,7 @@ def _kind(text: str) -> str | None:
 
 
 def _require_no_secret(url: str) -> None:
-    """UsageError where a URL holds a password in so many letters."""
+    """UsageError where a URL holds a password in plain text."""
     from des_core.basics.database_urls import parse_url
 
     password = parse_url(url).password

@@ -64,7 +64,7 @@ def _invoke(name: str, app: Any, arguments: Sequence[str], session: Session) -> 
         with command.make_context(name, hoisted, obj=session) as context:
             command.invoke(context)
     except typer.Exit as done:
-        # Completion in a shell that typer does not know, which it has said: no bug of ours.
+        # Completion in a shell that typer does not know, which it has said: no internal error.
         if done.exit_code == ExitCode.BUG and COMPLETION & set(arguments):
             return int(ExitCode.USAGE)
         return int(done.exit_code)

@@ -18,6 +18,7 @@ RENAMED: Mapping[tuple[str, ...], Renames] = {
     ("exceptions", "list"): _FILTER,
     ("exceptions", "retry"): _FILTER,
     ("exceptions", "resolve"): {**_FILTER, "--because": "--reason"},
+    ("plan", "capacity"): {"--backlog": "--pending"},
     ("backup", "check"): {"--max-age-hours": "--max-age"},
 }
 # `--max-age-hours 26` was a number of hours, `--max-age 26h` is a length.

@@ -1,6 +1,6 @@
 """Lists of uids as `get --from-file` reads them: a line is a uid exactly, byte by byte.
 
-Only a line feed ends a line (or NUL, where the list says so), for a uid may hold every other
+Only a line feed ends a line (or NUL, if the list is one of those), for a uid may hold every other
 character: a carriage return, a tab, U+2028, and it may begin with `#`.
 """
 

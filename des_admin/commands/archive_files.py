@@ -29,7 +29,7 @@ FILE_MODE = 0o644
 
 @dataclass(frozen=True)
 class Place:
-    """Where the archive is, if no configuration says so."""
+    """Where the archive is, if no configuration names it."""
 
     output_dir: str | None = None
     n_bits: int | None = None

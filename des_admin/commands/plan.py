@@ -28,7 +28,7 @@ MeanSizeOption = Annotated[
     int,
     typer.Option(min=0, metavar="BYTES", help="Their mean size.", rich_help_panel=_LOAD),
 ]
-BacklogOption = Annotated[
+PendingOption = Annotated[
     int, typer.Option(min=0, metavar="N", help="Files that wait.", rich_help_panel=_LOAD)
 ]
 RatioOption = Annotated[
@@ -118,7 +118,7 @@ def register(root: typer.Typer) -> None:
     epilog=examples(
         "des-admin plan capacity --files-per-day 1000000 --mean-size 50000",
         "des-admin plan capacity --files-per-day 30000000 --mean-size 50000 --workers 8 --cores 4 "
-        "--backlog 10000000000 --sources s3:// --output-dir s3://",
+        "--pending 10000000000 --sources s3:// --output-dir s3://",
         note="The formulas are in docs/scaling.md. The rates are those of one machine of the "
         "project; measure yours with a run over a day of your own files.",
     )
@@ -127,7 +127,7 @@ def capacity(
     ctx: typer.Context,
     files_per_day: FilesOption,
     mean_size: MeanSizeOption,
-    backlog: BacklogOption = 0,
+    pending: PendingOption = 0,
     ratio: RatioOption = 3.0,
     n_bits: BitsOption = 8,
     workers: WorkersOption = 1,
@@ -150,7 +150,7 @@ def capacity(
 
     from des_core.progress.capacity import Load, Prices, Rates, Site, plan_capacity
 
-    load = Load(files_per_day, mean_size, backlog, ratio, n_bits)
+    load = Load(files_per_day, mean_size, pending, ratio, n_bits)
     site = Site(
         workers=workers,
         cores=cores,
@@ -218,4 +218,4 @@ def _parts(found: Capacity) -> str:
 def _catching_up(found: Capacity) -> str:
     if found.catch_up_s is None:
         return "never: more files come than can be packed"
-    return duration(found.catch_up_s) if found.catch_up_s else "nothing waits"
+    return duration(found.catch_up_s) if found.catch_up_s else "nothing is pending"

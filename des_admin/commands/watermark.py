@@ -127,7 +127,7 @@ def set_to(
     forget: ForgetOption = False,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Move the watermark to a time. Back replays files; forward skips them.
+    """Move the watermark to a time. Back: the files are packed again; forward: they are skipped.
 
     Shows from, to and the files concerned, then asks. Refused while a runner is at work.
     """
@@ -150,7 +150,7 @@ def rewind(
     expect_current: ExpectOption = None,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Move the watermark back: the files between are pending again and the next cycle replays them.
+    """Move the watermark back: the files between are pending again, and the next cycle packs them.
 
     What shards already hold is found there and not packed twice.
     """
@@ -218,7 +218,7 @@ def lag(
     reason: ReasonOption = None,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Change lag_days: files younger than this are left alone."""
+    """Change lag_days: files newer than this are left alone."""
     from des_admin.commands.watermark_lag import change_lag
 
     change_lag(Context.of(ctx), days, yes=yes, reason=reason, dry_run=dry_run)

@@ -171,7 +171,7 @@ def move_facts(plan: MovePlan) -> list[tuple[str, object]]:
         ("moves", f"{plan.kind}, by {duration(plan.end - plan.start)}"),
     ]
     if plan.kind is MoveKind.BACK:
-        facts.append(("replayed", f"{files}: they read as not archived until packed again"))
+        facts.append(("pending again", f"{files}: they read as not archived until packed again"))
         facts.append(("shards", f"{count(plan.shards)} of these days stay as they are"))
     elif plan.forget:
         facts.append(("forgotten", f"{files}: they will read as archived, with no shard behind it"))

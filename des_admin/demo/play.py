@@ -1,4 +1,4 @@
-"""The play: from the per-record way to the watermark, and back."""
+"""The play: from per-record mode to the watermark, and back."""
 
 from __future__ import annotations
 
@@ -131,7 +131,8 @@ def _read_back(stage: Stage, files: list[material.DemoFile]) -> None:
     stage.context.say(f"{wanted.size_bytes:,} bytes, equal to the original", style="green")
     stage.chapter(
         "7. Verify every shard",
-        "Those not in the ledger are of the old way, which keeps none; they are read all the same.",
+        "Those not in the ledger were packed in per-record mode, which keeps none; they are read "
+        "all the same.",
         "And who changed what, so far.",
     )
     stage.run("des-admin verify")

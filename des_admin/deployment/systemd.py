@@ -24,7 +24,7 @@ OBJECT_STORE_FILE = "object-store.env"  # beside the configuration, for root alo
 def render_systemd(deployment: Deployment) -> dict[str, str]:
     """Texts by path below `systemd/`. logrotate is there if there is a log file.
 
-    With static workers the runner's units are templates, one instance for each worker.
+    With sharded workers the runner's units are templates, one instance for each worker.
     """
     root = resource_dir("deploy") / "systemd"
     texts = {path.name: path.read_text(encoding="utf-8") for path in sorted(root.iterdir())}

@@ -125,7 +125,7 @@ def _facts(progress: Progress) -> list[tuple[str, object]]:
         ("archived until", utc_and_local(mark.archived_until)),
         ("target", f"{utc(progress.target)} (lag {numbered(mark.lag_days, 'day')})"),
         ("behind", standing(progress)),
-        ("waiting", _amount(progress.pending)),
+        ("pending", _amount(progress.pending)),
     ]
     if progress.pending.oldest is not None:
         facts.append(("", f"from {utc(progress.pending.oldest)} to {utc(progress.pending.newest)}"))
@@ -154,7 +154,7 @@ def short_facts(progress: Progress) -> list[tuple[str, object]]:
         ("archived until", utc(progress.watermark.archived_until)),
         ("target", utc(progress.target)),
         ("behind", standing(progress)),
-        ("waiting", _amount(progress.pending)),
+        ("pending", _amount(progress.pending)),
     ]
     if done is not None and total is not None:
         facts.append(("done", f"{bar(done, total, BAR_WIDTH)} {share(done, total)}"))
@@ -203,7 +203,7 @@ def _catches_up(progress: Progress) -> str:
     pace = progress.pace
     if progress.is_at_target:
         is_green = progress.is_well and not progress.not_packed
-        return "has caught up" if is_green else "nothing waits"
+        return "has caught up" if is_green else "nothing is pending"
     if pace.keeps_up is None:
         return "not known before something was packed"
     if not pace.keeps_up:

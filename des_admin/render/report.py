@@ -90,7 +90,7 @@ def _calendar_charts(history: Sequence[HistoryDay]) -> Iterable[Chart]:
     waits = [Series("files", [day.waiting_files for day in known])]
     lag = [Series("days", [_days(day.behind) for day in known])]
     yield Chart("packed", "Files packed on each day", names, packed, True, files_unit)
-    yield Chart("backlog", "Files waiting at the end of each day", since, waits, False, files_unit)
+    yield Chart("pending", "Files pending at the end of each day", since, waits, False, files_unit)
     yield Chart("throughput", "Files per second while packing", names, rate, True, files_unit)
     yield Chart("lag", "Days behind the target", since, lag, False, files_unit)
 

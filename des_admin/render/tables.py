@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-GAP = 3  # what lies between two columns
+GAP = 3  # between two columns
 # A command in a sentence: its name, options with a value each, and values like times and numbers.
 COMMAND = re.compile(
     r"des-(?:admin|retriever|migrate)(?: [a-z]+){1,2}"

@@ -105,7 +105,7 @@ class WatchScreen:
         steps = [after - before for before, after in pairwise(self.packed)]
         speeds = [cycle.files for cycle in reversed(progress.last_cycles)]
         yield "packed a look", f"{sparkline(steps)} {count(steps[-1]) if steps else '–'}"
-        yield "backlog", f"{sparkline(self.waiting)} {count(self.waiting[-1])}"
+        yield "pending", f"{sparkline(self.waiting)} {count(self.waiting[-1])}"
         if len(speeds) > 1:
             yield "last cycles", f"{sparkline(speeds)} {numbered(speeds[-1], 'file')}"
 

@@ -1,4 +1,4 @@
-"""The cycle: pack what lies between watermark and target, then move the watermark once."""
+"""The cycle: pack the rows between watermark and target, then move the watermark once."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class Archive:
 
     @property
     def share(self) -> Share | None:
-        """The buckets of this static worker; None for all. ConfigError where it has no index."""
+        """The buckets of this sharded worker; None for all. ConfigError where it has no index."""
         settings = self.source.settings
         share = share_of(settings.shard_id, settings.shards_total, self.packer_config.n_bits)
         if share is not None and self.policy.delete_source_files:

@@ -32,7 +32,7 @@ def commit_window(run: Run, writer: Writer, packed: PackedSlice) -> Writer:
         slice_id = add_slice(tx, packed.record, packed.shards)
         failed = _exceptions(packed.failures)
         after = writer.close_window(tx, packed.record.window_end, failed, actor=actor, now=now)
-        # A static worker's progress is in its own row; what an auditor asks about is the watermark.
+        # A sharded worker's progress is in its own row; an auditor asks about the watermark.
         if after.moved_from is not None:
             record_event(
                 tx,

@@ -46,7 +46,7 @@ class CyclePlan:
     """What a cycle would do now. `pending` is counted by the index on created_at.
 
     `held_back_by` is the start of the open transaction that keeps the target back, if one does;
-    `hidden_sessions` says how many sessions this user may not look into. A static worker reads the
+    `hidden_sessions` says how many sessions this user may not look into. A sharded worker reads the
     window and packs its `share` of it; `filtering` says who leaves out the other rows.
     """
 
@@ -65,7 +65,7 @@ class CycleReport:
     """What a cycle did. Files and bytes count committed slices only.
 
     `late` rows were found below the watermark; they are among those that were then tried again.
-    `worker` is which static worker it was, as `2/4`, and `packed_until` how far its own share is
+    `worker` is which sharded worker it was, as `2/4`, and `packed_until` how far its own share is
     packed: the watermark is where all workers have come. `unsure` is a slice whose commit was cut
     off before the database answered; the next try looks it up in the ledger.
     """

@@ -1,4 +1,4 @@
-"""What the tasks of a slice came to, made durable: by the cycle and by the per-record way alike.
+"""What the tasks of a slice came to, made durable: by the cycle and by per-record mode alike.
 
 1. A shard that was found there, and is not what its manifest says, ends the slice.
 2. The directory is synced, so that the names of the shards are durable.

@@ -21,7 +21,7 @@ def forecast_first(archive: Archive) -> ShardForecast | None:
 
 
 def require_shape(archive: Archive) -> None:
-    """Refused where shards would hold few files and fewer buckets would mend that."""
+    """Refused where shards would hold few files and fewer buckets would help."""
     forecast = forecast_first(archive)
     if forecast is None or forecast.advice is None:
         return

@@ -159,7 +159,7 @@ def record_late(
 def recheck(run: Run, writer: Writer) -> RecheckReport:
     """Compare the last `recheck_days` days, as a part of a cycle.
 
-    A static worker looks for late rows of its own buckets: those of others may be packed by
+    A sharded worker looks for late rows of its own buckets: those of others may be packed by
     their owners at this moment. Where another worker held the watermark back for long, what this
     one packed ahead of it has waited for its comparison until now. A day that was compared row by
     row, and whose counts have not changed since, is not compared again: rows that were deleted
@@ -190,7 +190,7 @@ def recheck(run: Run, writer: Writer) -> RecheckReport:
 class _Seen:
     """Days that were compared row by row, with the counts that they had then; kept as a job.
 
-    `compared_until` is where the watermark was at a static worker's last comparison.
+    `compared_until` is where the watermark was at a sharded worker's last comparison.
     """
 
     def __init__(self, archive: Archive, share: Share | None) -> None:

@@ -43,7 +43,7 @@ SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One part of the rehearsal and what came of it. `problem` None: as it should be."""
+    """One part of the rehearsal and its result. `problem` None: as it should be."""
 
     name: str
     detail: str

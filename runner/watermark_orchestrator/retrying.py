@@ -77,7 +77,7 @@ class RetryReport:
 def retry_exceptions(run: Run, writer: Writer, selection: Selection) -> RetryReport:
     """Try the selected exceptions again, a batch and a transaction at a time.
 
-    A static worker tries those of its own buckets.
+    A sharded worker tries those of its own buckets.
     """
     report = RetryReport()
     now = datetime.now(UTC)

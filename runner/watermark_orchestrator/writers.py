@@ -1,4 +1,4 @@
-"""Who packs: a runner that has the archive for itself, or one static worker among others.
+"""Who packs: a runner that has the archive for itself, or one sharded worker among others.
 
 Both are values: a commit returns the writer as it is after the transaction, and a transaction
 that fails leaves the old one true.

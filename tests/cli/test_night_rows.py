@@ -90,6 +90,6 @@ def test_the_other_way_round_a_newer_table_beside_an_older_ledger(
 
 
 def test_before_the_ledger_began_nothing_is_missed(archive: Archive, program: Program) -> None:
-    """The first day of the ledger was packed the per-record way in part."""
+    """The first day of the ledger was packed in per-record mode in part."""
     program("run")
     program("reconcile")

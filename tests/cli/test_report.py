@@ -25,7 +25,7 @@ PER_DAY = 12
 SPAN = 8
 CHARTS = {
     *("figure-daily-files", "figure-daily-bytes", "figure-packed"),
-    *("figure-backlog", "figure-throughput", "figure-lag"),
+    *("figure-pending", "figure-throughput", "figure-lag"),
 }
 
 

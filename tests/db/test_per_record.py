@@ -1,4 +1,4 @@
-"""The per-record way: everything packed is marked, nothing else is, and nothing is overwritten."""
+"""Per-record mode: everything packed is marked, nothing else is, and nothing is overwritten."""
 
 import hashlib
 from dataclasses import replace

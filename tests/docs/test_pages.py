@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.test_flags import COMMANDS, READERS, names
 from des_core.basics.errors import ExitCode
 from des_core.records import Reason
 from support.pages.documents import COMMENT
@@ -35,6 +36,46 @@ def test_every_reason_has_a_row_that_says_what_to_do() -> None:
     assert set(Reason) <= named
     causes = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     assert [reason for reason in Reason if f"`{reason}`" not in causes] == []
+
+
+def test_every_reason_is_given_by_somebody() -> None:
+    """A reason that nobody raises would have an operator look for what never happens."""
+    code = "".join(
+        path.read_text(encoding="utf-8")
+        for path in (ROOT / "runner").rglob("*.py")
+        if path.name not in ("records.py", "definitions.py")
+    )
+    assert [reason for reason in Reason if not re.search(rf"Reason\.{reason.name}\b", code)] == []
+
+
+def test_every_page_is_linked_from_the_first_one() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8") + RUNBOOK.read_text(encoding="utf-8")
+    pages = [path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")]
+    assert [page for page in pages if f"]({page}" not in text] == []
+
+
+def test_what_does_not_ask_is_named() -> None:
+    """Whoever reads that commands ask must also read which do not."""
+    text = " ".join(RUNBOOK.read_text(encoding="utf-8").split())
+    [named] = re.findall(r"N`\. Without a terminal.*?(`run`.*?) do not ask", text)
+    changing = {
+        name
+        for (program, name), command in COMMANDS.items()
+        if program == "des-admin"
+        and name not in READERS | {"demo", "init", "deploy render", "migrate alembic"}
+        and not names(command) & {"--yes", "--confirm"}
+    }
+    assert changing | {"run"} == set(re.findall(r"`([\w -]+)`", named))
+
+
+def test_no_page_chooses_a_backup_by_its_place_in_a_list() -> None:
+    """With two databases the newest directory may hold the other one."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(r"(?m)^ *(ls|rm|find) [^\n]*backup", text), page.name
+    backup = (ROOT / "docs" / "runbook" / "backup.md").read_text(encoding="utf-8")
+    assert "des-admin backup restore-plan" in backup
+    assert "des-admin backup prune" in backup
 
 
 def test_the_first_alert_is_on_the_first_screen() -> None:

@@ -10,7 +10,6 @@ import pytest
 from des_core.migration.apply import upgrade
 from des_core.settings.config_file import load_settings
 from support.pages.documents import (
-    OUTPUT,
     RUNS,
     SHOWN_ONLY,
     Block,
@@ -19,7 +18,7 @@ from support.pages.documents import (
     read_sections,
     sit_down,
 )
-from support.pages.outputs import dress, fits, shortened, write_output
+from support.pages.outputs import dress, require_shown
 from support.program.archive import make_settings
 from support.program.runner import write_config
 from support.rows.filesdata import FilesTableFactory
@@ -190,13 +189,7 @@ def test_each_block_runs_and_prints_what_the_page_shows(
         assert done.returncode in block.exit_codes, f"exit {done.returncode}: {said}"
         assert "Traceback" not in done.stdout, said
         real = clothes.dressed(done.stdout)
-        below = section.blocks[number + 1 : number + 2]
-        shown = below[0].text.splitlines() if below and below[0].language == OUTPUT else []
-        if fits(shown, real):
-            continue
-        assert regenerate_golden, f"the page shows another output; {said}"
-        place = sum(each.language in RUNS for each in section.blocks[:number])
-        write_output(page, section.title, place, shortened(real))
+        require_shown(page, section, number, real, said, regenerate=regenerate_golden)
 
 
 def value_here(desk: Desk, shown: str, command: str) -> tuple[str, str]:

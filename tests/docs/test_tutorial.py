@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from support.pages.documents import RUNS, SHOWN_ONLY, read_sections, sit_down
+from support.pages.outputs import dress, require_shown
 from support.servers.database import sqlite_database
 
 ROOT = Path(__file__).parents[2]
@@ -13,18 +14,22 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 
 
-def test_the_tutorial_from_beginning_to_end(tmp_path: Path) -> None:
+def test_the_tutorial_from_beginning_to_end(tmp_path: Path, regenerate_golden: bool) -> None:
+    page = ROOT / "docs" / "tutorial.md"
     desk = sit_down(tmp_path, sqlite_database(tmp_path / "unused.db"))
+    clothes = dress(desk, "/home/you/tutorial")
     done = 0
-    for section in read_sections(ROOT / "docs" / "tutorial.md"):
-        for block in section.blocks:
+    for section in read_sections(page):
+        for number, block in enumerate(section.blocks):
             assert block.language in RUNS | SHOWN_ONLY
             if block.language not in RUNS:
                 continue
-            result = desk.run(block)
-            said = f"line {block.line}:\n{block.text}\n{result.stdout}\n{result.stderr}"
+            result = desk.run(block, together=True)
+            said = f"line {block.line}:\n{block.text}\n{result.stdout}"
             assert result.returncode in block.exit_codes, said
-            assert "Traceback" not in result.stderr, said
+            assert "Traceback" not in result.stdout, said
+            real = clothes.dressed(result.stdout)
+            require_shown(page, section, number, real, said, regenerate=regenerate_golden)
             done += 1
     assert done > 15
     # The lag of seven days, by the formula: 23 whole days of 20 files and the one at midnight.

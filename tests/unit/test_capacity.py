@@ -12,7 +12,7 @@ from des_core.progress.capacity import Load, Prices, Rates, Site, day_cost, plan
 from support.program.own_process import program_command, program_env
 
 ROOT = Path(__file__).parents[2]
-LOAD = Load(files_per_day=1_000_000, mean_size_bytes=50_000, backlog=10_000_000)
+LOAD = Load(files_per_day=1_000_000, mean_size_bytes=50_000, pending=10_000_000)
 RATES = Rates(file_s=100e-6, mib_s=0.01, shard_s=0.001, slice_s=0.1, rows_per_s=200_000)
 
 

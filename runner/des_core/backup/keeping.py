@@ -69,6 +69,6 @@ def names_that_stay(config: Database, names: list[str]) -> dict[str, str]:
             continue
         if key not in newest or check.started_at > newest[key].started_at:
             newest[key] = check
-    found |= {check.name: "the gate before the drop relies on it" for check in newest.values()}
+    found |= {check.name: "the pre-drop checks rely on it" for check in newest.values()}
     found |= dict.fromkeys(relied_on(config), DROPPED_ON_IT)
     return {name: why for name, why in found.items() if name in names}

@@ -100,7 +100,7 @@ class PostgresDumper:
         """Into a new database of the same server, dropped at the end whatever happens.
 
         First as a real restore: with owners, rights and tablespaces. Where the server lacks the
-        roles, or the user the right, without them, and the report says so.
+        roles, or the user the right, without them, and the report names it.
         """
         if target is None:
             raise UsageError("a restore needs a server", hint="leave out --offline")

@@ -209,6 +209,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _close_quietly(pipe: Any) -> None:
-    # Where the reader is gone, its exit code says so; what was still buffered has no reader.
+    # Where the reader is gone, its exit code tells; what was still buffered has no reader.
     with contextlib.suppress(BrokenPipeError):
         pipe.close()

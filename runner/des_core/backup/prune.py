@@ -198,7 +198,7 @@ def _judge_unusable(entry: Entry, now: datetime) -> Judgement:
         elif _holds_manifest(entry.path):
             why = "it is finished, but was not given its name: des-admin backup check"
         elif now - _touched_at(entry.path) < UNFINISHED_AGE:
-            why = "it was never finished; younger than a day"
+            why = "it was never finished, and is not a day old"
         else:
             fate, why = Fate.REMOVED, "it was never finished"
     return Judgement(entry.name, entry.path, None, None, None, None, fate, why)

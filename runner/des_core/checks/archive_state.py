@@ -67,7 +67,7 @@ def _check_position(patient: Patient, at: str) -> Check:
 
 
 def check_memory(patient: Patient) -> list[Check]:
-    """How cycles, verifications and other jobs ended, and damage that nobody has mended."""
+    """How cycles, verifications and other jobs ended, and damage that nobody has fixed."""
     with patient.config.read() as tx:
         memory, provenance = read_memory(tx), read_provenance(tx, patient.watermark)
     told = judge(provenance, patient.target, patient.clock.now)

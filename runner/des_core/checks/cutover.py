@@ -64,7 +64,7 @@ def check_advice(patient: Patient) -> Check:
     against = _reasons_against(numbers)
     facts = _facts(numbers)
     if against:
-        hint = "pack the holes first, the per-record way: des-migrate --config FILE"
+        hint = "pack the holes first, in per-record mode: des-migrate --config FILE"
         if numbers.is_begun:
             hint = "des-admin exceptions list --group-by directory"
         return warning("advice", f"{facts}: rather not yet, {', and '.join(against)}", hint)
@@ -154,7 +154,9 @@ def _reasons_against(numbers: Numbers) -> list[str]:
     base = max(numbers.rows, 1)
     reasons = []
     if not numbers.is_begun and numbers.holes and numbers.holes.rows > base * MOST_HOLES_SHARE:
-        reasons.append("archiving is not in order: rows wait behind younger ones that are archived")
+        reasons.append(
+            "archiving is not in order: rows are pending behind newer ones that are archived"
+        )
     if numbers.failing > max(base * MOST_FAILURES_SHARE, FEW_FAILURES):
         reasons.append("many files fail one by one")
     return reasons

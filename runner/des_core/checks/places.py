@@ -140,10 +140,10 @@ def check_oldest_file(patient: Patient) -> Check:
     reader, mark = patient.reader, patient.watermark.archived_until
     first = reader.first_created_at(mark, patient.target)
     if first is None:
-        return ok("source files", "nothing waits")
+        return ok("source files", "nothing is pending")
     page = next(iter(reader.rows(first - _TICK, first)), [])
     if not page:
-        return ok("source files", "nothing waits")
+        return ok("source files", "nothing is pending")
     row = page[0]
     location = row.location or ""
     if is_object_url(location):

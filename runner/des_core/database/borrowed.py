@@ -25,7 +25,7 @@ def left_as_it_was(raw: Any) -> Iterator[None]:
 
 
 def _nothing(_raw: Any) -> None:
-    """Not a connection of ours: whoever uses it says so."""
+    """Not a connection of ours: its user tells."""
 
 
 def _forget(_raw: Any, _state: Any) -> None:

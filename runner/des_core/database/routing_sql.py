@@ -1,4 +1,4 @@
-"""What of a uid's bucket the source database can compute, so that a static worker reads less.
+"""What of a uid's bucket the source database can compute, so that a sharded worker reads less.
 
 The expression is a number whose low bits are the bucket, or NULL where this server cannot be sure
 of it: such rows are read and judged by `routing`, which has the last word in any case. So an

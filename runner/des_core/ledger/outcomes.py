@@ -1,4 +1,4 @@
-"""How each job ended, and what was found damaged: kept until it is mended.
+"""How each job ended, and what was found damaged: kept until it is fixed.
 
 What a command said is gone with its terminal. The next person's screen reads it here.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 RUN, RETRY, VERIFY, RECONCILE = "run", "exceptions retry", "verify", "reconcile"
 BACKUP, UP, DOWN, COMPLIANCE = "backup check", "migrate up", "migrate down", "compliance sync"
 JOBS = (RUN, RETRY, VERIFY, RECONCILE, BACKUP, UP, DOWN, COMPLIANCE)
-# Of each kind of job; static workers are kinds of their own.
+# Of each kind of job; sharded workers are kinds of their own.
 KEPT = 50
 FIRST_WORDS = 500
 SUCCEEDED = frozenset({ExitCode.DONE, ExitCode.NEW_EXCEPTIONS})

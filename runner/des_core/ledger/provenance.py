@@ -160,7 +160,7 @@ def refuse_future(found: Provenance, now: datetime) -> None:
 
 
 def refuse_unexplained(found: Provenance | None) -> None:
-    """Refused for a move forward: what lies between would be lost from sight."""
+    """Refused for a move forward: the rows between would be lost from sight."""
     if found is not None and found.origin is Origin.FORWARD:
         raise Refused(f"{found.problem}; nothing was changed", hint=found.hint)
 

@@ -131,7 +131,7 @@ def set_lag_days(
 def take_fence(tx: Transaction) -> Watermark:
     """Become the only writer, in a write of the lock's holder; older writers can commit no more.
 
-    Static workers are forgotten with what they packed ahead of the watermark: whoever packs that
+    Sharded workers are forgotten with what they packed ahead of the watermark: whoever packs that
     range again finds their shards.
     """
     watermark = raise_fence(tx)

@@ -1,4 +1,4 @@
-"""Static workers: the buckets of an archive shared out among a fixed number of runners.
+"""Sharded workers: the buckets of an archive shared out among a fixed number of runners.
 
 Worker `i` of `n` owns the buckets `b` with `b % n == i` and records how far it has packed them.
 What holds after every transaction of ours:

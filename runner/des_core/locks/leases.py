@@ -1,6 +1,6 @@
 """Leases: rows of des_archive_lease that say who may write, and until when.
 
-`writer` is the lease of whoever must be alone, `worker-N` that of a static worker. All times are
+`writer` is the lease of whoever must be alone, `worker-N` that of a sharded worker. All times are
 the database's. A lease is taken over at once where its holder is a process of this machine that is
 gone, else once it has expired. Nothing hangs on a session, so a pooler, a cluster and a lost host
 are all the same.
@@ -125,12 +125,12 @@ class Taking:
 
 
 def worker_lease(worker: int) -> str:
-    """The name of a static worker's lease."""
+    """The name of a sharded worker's lease."""
     return f"{_WORKER}{worker}"
 
 
 def worker_of(name: str) -> int:
-    """The static worker with that lease; 0 for whoever is alone."""
+    """The sharded worker with that lease; 0 for whoever is alone."""
     return int(name.removeprefix(_WORKER)) if name.startswith(_WORKER) else 0
 
 

@@ -1,6 +1,6 @@
 """Who may write: a lease in the config database, and the gate through which every write goes.
 
-Either one holder is alone (a single runner, an edit, a migration), or static workers are at work,
+Either one holder is alone (a single runner, an edit, a migration), or sharded workers are at work,
 each index once. The order of a write, which is the safety argument:
 
 1. the lease is looked at: who lost it does no more;

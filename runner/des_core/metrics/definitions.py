@@ -79,7 +79,11 @@ _BOTH = (
         "Length of the window: of the running cycle, or of the one that would start now.",
     ),
     Metric("des_watermark_timestamp_seconds", "gauge", "The watermark, archived_until."),
-    Metric("des_watermark_target_timestamp_seconds", "gauge", "Where the watermark should be."),
+    Metric(
+        "des_watermark_target_timestamp_seconds",
+        "gauge",
+        "End of the next window: the watermark when nothing is pending.",
+    ),
     Metric(
         "des_migration_files_total",
         "counter",
@@ -97,7 +101,7 @@ _BOTH = (
     Metric(
         "des_migration_cycles_total", "counter", "Cycles by how they ended.", "status", STATUSES
     ),
-    Metric("des_migration_duration_seconds", "gauge", "How long the last finished cycle took."),
+    Metric("des_migration_duration_seconds", "gauge", "Duration of the last finished cycle."),
     Metric(
         "des_migration_last_progress_timestamp_seconds",
         "gauge",
@@ -134,13 +138,13 @@ _EXPORTER = (
     Metric(
         "des_migration_pending_files",
         "gauge",
-        "Files that wait in the window, counted up to des_migration_pending_files_limit.",
+        "Files pending in the window, counted up to des_migration_pending_files_limit.",
     ),
-    Metric("des_migration_pending_files_limit", "gauge", "Where the count of waiting files stops."),
+    Metric("des_migration_pending_files_limit", "gauge", "Limit of the count of pending files."),
     Metric(
         "des_migration_oldest_pending_timestamp_seconds",
         "gauge",
-        "When the oldest waiting file became due; 0 if none waits.",
+        "When the oldest pending file became due; 0 if none is pending.",
     ),
     Metric(
         "des_archive_exceptions_open",
@@ -216,7 +220,7 @@ _EXPORTER = (
         "gauge",
         "When the exporter last read everything it serves; 0 if never.",
     ),
-    Metric("des_exporter_read_duration_seconds", "gauge", "How long its last read took."),
+    Metric("des_exporter_read_duration_seconds", "gauge", "Duration of its last read."),
     Metric("des_exporter_failed_reads_total", "counter", "Its reads that failed."),
 )
 

@@ -81,7 +81,7 @@ class JournaledMetrics(RunnerMetrics):
             self._write(code, now, duration_s)
         except DesError as exc:
             if code == ExitCode.WRONG_SCHEMA and isinstance(exc, WrongSchema):
-                return  # the cycle failed for want of the same tables, and says so
+                return  # the cycle failed for want of the same tables, and reported it
             log = get_logger("metrics")
             log.warning("cycle_not_journaled", error=str(exc), code=int(code))
 

@@ -1,4 +1,4 @@
-"""Static workers: how many must reach the target, how many are behind, how long ago they moved."""
+"""Sharded workers: how many must reach the target, how many are behind, how long ago they moved."""
 
 from __future__ import annotations
 

@@ -261,7 +261,7 @@ def _require_private(scheduler: str) -> None:
     if not is_loopback:
         raise ConfigError(
             "a Dask scheduler on another machine is reached without TLS",
-            hint="write tls://, with certificates in Dask's own configuration; or, where nobody "
+            hint="write tls://, with certificates in Dask's own configuration; or, if nobody "
             "else reaches that network: packer.scheduler_without_tls: true",
             key="packer.scheduler",
             scheduler=scheduler,

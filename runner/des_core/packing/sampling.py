@@ -1,6 +1,6 @@
 """Some files of a window: bounded in rows and bytes, spread over its time, the same each time.
 
-They are chosen from all rows of the window, whoever packs which of them: so static workers train
+They are chosen from all rows of the window, whoever packs which of them: so sharded workers train
 the same dictionary, and a single one does.
 """
 

@@ -1,4 +1,4 @@
-"""What is to be packed and what came of it: tasks, their plans, their outcomes.
+"""Files to be packed and the results: tasks, their plans, their outcomes.
 
 Pure: nothing here opens a file. Worker processes import this module, so it stays light.
 """

@@ -21,7 +21,7 @@ FEWEST_FILES = 16
 HELD_BACK = 4
 # Small slices can pay for small dictionaries only.
 SIZES = (4 << 10, 16 << 10, 112 << 10, 256 << 10)
-# What is trained on must be more than what comes of it.
+# The samples must be larger than the dictionary.
 CONTENT_PER_BYTE = 4
 COPIES = 2
 # What is saved less is within what a sample can be wrong by.

@@ -39,14 +39,14 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """New files per day, `backlog` files that wait already, and what they are like.
+    """New files per day, `pending` files already there, and what they are like.
 
     `ratio` is how many times smaller the shards are than their content.
     """
 
     files_per_day: int
     mean_size_bytes: int
-    backlog: int = 0
+    pending: int = 0
     ratio: float = 3.0
     n_bits: int = 8
     max_shard_bytes: int = 1_000_000_000
@@ -54,7 +54,7 @@ class Load:
     def __post_init__(self) -> None:
         _require(self.files_per_day >= 1, "files per day must be at least 1")
         _require(self.mean_size_bytes >= 0, "a mean size is not negative")
-        _require(self.backlog >= 0, "a backlog is not negative")
+        _require(self.pending >= 0, "pending files are not negative")
         _require(self.ratio > 0, "the ratio must be above 0")
 
     @property
@@ -73,7 +73,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """`workers` static workers (or one), each with `cores`; what an object store is used for.
+    """`workers` sharded workers (or one), each with `cores`; what an object store is used for.
 
     `is_filtered` says whether the database leaves out the rows of other workers. A request takes
     `latency_s`, and each process has `requests_in_flight` of them under way. `network_mib_s` is
@@ -201,7 +201,7 @@ def plan_capacity(load: Load, site: Site, rates: Rates, prices: Prices) -> Capac
         day=day,
         files_per_s=files_per_s,
         utilisation=day.seconds / DAY_S,
-        catch_up_s=load.backlog / spare if spare > 0 else None,
+        catch_up_s=load.pending / spare if spare > 0 else None,
         shards_per_day=load.shards,
         shard_bytes_per_day=shard_bytes,
         rows_read_per_day=rows_read,

@@ -90,7 +90,7 @@ def judge(
 def judge_memory(
     memory: Memory, now: datetime, provenance: Provenance, told: Sequence[Remark] = ()
 ) -> list[Remark]:
-    """Damage that nobody has mended, and jobs whose newest news is bad.
+    """Damage that nobody has fixed, and jobs whose newest news is bad.
 
     A reason that stands among the remarks that are `told` already is not told again.
     """

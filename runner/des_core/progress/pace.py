@@ -69,7 +69,7 @@ def measure_pace(newest: Sequence[KnownSlice], pending: Amount, arrivals: Amount
 
 
 def _rates(newest: Sequence[KnownSlice]) -> tuple[float | None, float | None]:
-    """Static workers pack side by side, so the seconds of each count as their share."""
+    """Sharded workers pack side by side, so the seconds of each count as their share."""
     busy = [item.record for item in newest[:RATE_SLICES] if item.record.files_out]
     seconds = sum((r.finished_at - r.started_at).total_seconds() / r.workers for r in busy)
     if seconds <= 0:

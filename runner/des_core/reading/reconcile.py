@@ -92,7 +92,7 @@ class DayCount:
 class Reconciler:
     """What is compared: `files`, the ledger, and the shards themselves.
 
-    With a `share`, late rows are looked for in the buckets of one static worker.
+    With a `share`, late rows are looked for in the buckets of one sharded worker.
     """
 
     source: SourceReader

@@ -101,7 +101,7 @@ class SourceReader:
 
     @property
     def filtering(self) -> Filtering:
-        """Who leaves out the rows of other static workers."""
+        """Who leaves out the rows of other sharded workers."""
         return filtering_of(self.schema.uid_kind, has_crc32=self.schema.has_crc32)
 
     def stats(self, start: datetime, end: datetime) -> WindowStats:

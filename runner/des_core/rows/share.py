@@ -1,4 +1,4 @@
-"""The share of a static worker: worker `i` of `n` owns the buckets `b` with `b % n == i`."""
+"""The share of a sharded worker: worker `i` of `n` owns the buckets `b` with `b % n == i`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The configuration of the per-record way: the older file's keys, or the file of today."""
+"""The configuration of per-record mode: the older file's keys, or the file of today."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ BATCH_BYTES = 512 << 10
 BYTES_IN_FLIGHT = 64 * MIB
 UNKNOWN_SIZE = 1 * MIB
 
-# Rows with what came of reading each.
+# Rows with the result of reading each.
 Batch = tuple[Sequence[SourceRow], Sequence[Content]]
 # The row, its read, and the bytes that it may bring.
 _InFlight = tuple[SourceRow, "Future[tuple[Content, float]]", int]

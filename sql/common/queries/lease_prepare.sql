@@ -1,4 +1,4 @@
--- purpose: the table of leases, where no migration has made it yet
+-- purpose: the table of leases, if no migration has made it yet
 -- index: none
 -- touches: des_archive_lease
 -- text: step create_lease of 0001_ledger.up

@@ -1,4 +1,4 @@
--- purpose: how far each static worker has packed
+-- purpose: how far each sharded worker has packed
 -- index: none: a table of one row per worker
 -- touches: des_archive_worker
 SELECT worker_id, workers_total, packed_until, updated_at

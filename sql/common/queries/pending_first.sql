@@ -1,4 +1,4 @@
--- purpose: the oldest row that the per-record way has not marked
+-- purpose: the oldest row that per-record mode has not marked
 -- index: {created_archived_index}
 -- touches: files (one row)
 SELECT {created_at_utc} AS des_created_at

@@ -1,5 +1,5 @@
 -- purpose: whether files has any row of a uid, before an exception is closed because its row is gone
--- index: the key on uid; it runs only where there is one
+-- index: the key on uid; it runs only if there is one
 -- touches: files (one row)
 SELECT 1 AS found
 FROM {files}

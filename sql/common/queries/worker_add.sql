@@ -1,4 +1,4 @@
--- purpose: a static worker that begins at the watermark
+-- purpose: a sharded worker that begins at the watermark
 -- index: primary key
 -- touches: des_archive_worker
 INSERT INTO des_archive_worker (worker_id, workers_total, n_bits, packed_until, fence, updated_at)

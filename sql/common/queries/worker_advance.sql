@@ -1,4 +1,4 @@
--- purpose: how far a static worker has packed, if it still is that worker
+-- purpose: how far a sharded worker has packed, if it still is that worker
 -- index: primary key
 -- touches: des_archive_worker
 UPDATE des_archive_worker

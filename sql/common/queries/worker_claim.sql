@@ -1,4 +1,4 @@
--- purpose: become this static worker: whoever was it before can commit no more
+-- purpose: become this sharded worker: whoever was it before can commit no more
 -- index: primary key
 -- touches: des_archive_worker
 UPDATE des_archive_worker

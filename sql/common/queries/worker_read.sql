@@ -1,4 +1,4 @@
--- purpose: how far one static worker has packed
+-- purpose: how far one sharded worker has packed
 -- index: primary key
 -- touches: des_archive_worker
 SELECT packed_until, fence

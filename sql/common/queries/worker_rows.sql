@@ -1,4 +1,4 @@
--- purpose: the rows of a window that a static worker may own; where the bucket is NULL it looks itself
+-- purpose: the rows of a window that a sharded worker may own; if the bucket is NULL it looks itself
 -- index: {created_at_index}
 -- touches: files (bounded by the window)
 SELECT {uid_text} AS uid,

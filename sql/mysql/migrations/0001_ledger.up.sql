@@ -90,7 +90,7 @@ CREATE TABLE IF NOT EXISTS des_archive_event (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 -- step: create_worker
--- purpose: how far each static worker has packed
+-- purpose: how far each sharded worker has packed
 -- lock: none on existing tables
 CREATE TABLE IF NOT EXISTS des_archive_worker (
     worker_id int NOT NULL,

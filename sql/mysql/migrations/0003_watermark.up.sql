@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS des_archive_config (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 -- step: seed_watermark
--- purpose: start at the newest archived row; where nothing is archived, below the oldest row
+-- purpose: start at the newest archived row; if nothing is archived, below the oldest row
 -- lock: row locks on what it changes
 -- cost: one statement, which reads what is at or below the seed
 -- only: script
@@ -101,7 +101,7 @@ ALTER TABLE des_archive_config
 ALTER TABLE des_archive_config ADD COLUMN updated_by varchar(100) NULL;
 
 -- step: adopt_fence
--- purpose: a table made by hand: the fence against late writers
+-- purpose: a table made by hand: the fencing token against late writers
 -- lock: metadata lock on des_archive_config
 -- only: program
 ALTER TABLE des_archive_config ADD COLUMN fence bigint NOT NULL DEFAULT 0;

@@ -2,7 +2,7 @@
 -- watermark. Old rows read TRUE from the catalogue; new rows get FALSE. Until the last step is
 -- done, the per-record packer finds too little to do, which is safe.
 -- Two ALTERs: combined into one, MariaDB makes every old row FALSE. Rows that come between the two
--- lie above the watermark, so the tail mends them.
+-- lie above the watermark, so the tail corrects them.
 
 -- step: add_archived
 -- purpose: the column as it was, TRUE in every row that is there

@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS des_archive_config (
 );
 
 -- step: seed_watermark
--- purpose: start at the newest archived row; where nothing is archived, below the oldest row
+-- purpose: start at the newest archived row; if nothing is archived, below the oldest row
 -- lock: row locks on what it changes
 -- cost: one statement, which reads what is at or below the seed
 -- only: script
@@ -105,7 +105,7 @@ ALTER TABLE des_archive_config
 ALTER TABLE des_archive_config ADD COLUMN updated_by varchar(100);
 
 -- step: adopt_fence
--- purpose: a table made by hand: the fence against late writers
+-- purpose: a table made by hand: the fencing token against late writers
 -- lock: ACCESS EXCLUSIVE on des_archive_config
 -- only: program
 ALTER TABLE des_archive_config ADD COLUMN fence bigint NOT NULL DEFAULT 0;

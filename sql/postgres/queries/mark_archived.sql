@@ -1,4 +1,4 @@
--- purpose: mark a batch of packed rows, the per-record way
+-- purpose: mark a batch of packed rows, in per-record mode
 -- index: the key on uid, or {created_at_index}
 -- touches: files (a batch)
 UPDATE {files}

@@ -102,7 +102,7 @@ CREATE INDEX IF NOT EXISTS des_archive_exception_open
     ON des_archive_exception (created_at) WHERE resolved_at IS NULL;
 
 -- step: index_exception_held
--- purpose: exceptions that static workers hold back until the watermark has come to them
+-- purpose: exceptions that sharded workers hold back until the watermark has come to them
 -- lock: the database, for a moment
 CREATE INDEX IF NOT EXISTS des_archive_exception_held
     ON des_archive_exception (created_at) WHERE resolution = 'awaits_watermark';
@@ -125,7 +125,7 @@ CREATE TABLE IF NOT EXISTS des_archive_event (
 );
 
 -- step: create_worker
--- purpose: how far each static worker has packed
+-- purpose: how far each sharded worker has packed
 -- lock: the database, for a moment
 CREATE TABLE IF NOT EXISTS des_archive_worker (
     worker_id INTEGER NOT NULL,

@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS des_archive_config (
 );
 
 -- step: seed_watermark
--- purpose: start at the newest archived row; where nothing is archived, below the oldest row
+-- purpose: start at the newest archived row; if nothing is archived, below the oldest row
 -- lock: the database, until it is done
 -- cost: one statement, which reads what is at or below the seed
 -- only: script

@@ -1,4 +1,4 @@
--- purpose: rows of a range that the per-record way has not marked
+-- purpose: rows of a range that per-record mode has not marked
 -- index: {created_archived_index}
 -- touches: files (bounded by the range)
 SELECT {uid} AS uid,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from support.pages.documents import FENCE, OUTPUT, RUNS, Desk
+from support.pages.documents import FENCE, OUTPUT, RUNS, Desk, Section
 
 GAP = "…"
 SHOWN_LINES = 8
@@ -94,14 +94,14 @@ def _shifted(text: str, days: int) -> str:
     return _DAY.sub(move, text)
 
 
-def dress(desk: Desk) -> Dress:
-    """The directories, database and names of one desk."""
+def dress(desk: Desk, place: str = "/etc/des-admin") -> Dress:
+    """The directories, database and names of one desk, whose directory a page calls `place`."""
     pairs = [("/mnt/des/output", str(desk.directory / "shards"))]
     pairs += [("/mnt/sources", str(path)) for path in desk.directory.glob("source_*")]
     pairs.append(("/srv/backups", str(desk.directory / "backups")))
     host = socket.gethostname()
     names = [
-        ("/etc/des-admin", str(desk.directory)),
+        (place, str(desk.directory)),
         ("operator@db1", f"{getpass.getuser()}@{host}"),
         ("db1", host),
     ]
@@ -145,6 +145,22 @@ def shortened(lines: list[str]) -> list[str]:
     if len(lines) > SHOWN_LINES + 1:
         lines = [*lines[:SHOWN_LINES], GAP]
     return [line if len(line) <= SHOWN_WIDTH else _cut(line[:SHOWN_WIDTH]) + GAP for line in lines]
+
+
+def require_shown(
+    page: Path, section: Section, number: int, real: list[str], said: str, *, regenerate: bool
+) -> None:
+    """The block below that of this number shows `real`; `regenerate` writes it so.
+
+    `said` is for the message: the command and its output as they were.
+    """
+    below = section.blocks[number + 1 : number + 2]
+    shown = below[0].text.splitlines() if below and below[0].language == OUTPUT else []
+    if fits(shown, real):
+        return
+    assert regenerate, f"the page shows another output; {said}"
+    place = sum(each.language in RUNS for each in section.blocks[:number])
+    write_output(page, section.title, place, shortened(real))
 
 
 def write_output(page: Path, title: str, place: int, lines: list[str]) -> None:

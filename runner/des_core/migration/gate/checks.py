@@ -38,7 +38,7 @@ SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class GateFinding:
-    """What one check found. `hint` says how to mend what is not right.
+    """What one check found. `hint` is how to fix it.
 
     A warning is passed all the same: the operator has to know what stands on nobody's check.
     `subject` is the name of what was looked at.

@@ -222,7 +222,7 @@ def _too_many(migration: Migration, plan: SeedPlan) -> Refused:
     limit = migration.settings.migration.max_captured
     return Refused(
         "too many rows below the seed are not archived",
-        hint=alternative + "pack them the per-record way first: des-migrate --config FILE;"
+        hint=alternative + "pack them in per-record mode first: des-migrate --config FILE;"
         f" or raise migration.max_captured (now {limit:,})",
         seed=format_utc(plan.archived_until),
         holes=f"more than {limit:,}",

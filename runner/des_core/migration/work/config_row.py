@@ -184,7 +184,7 @@ CREATE_TABLE = Sql(
 )
 SEED = Work(
     name="seed",
-    says="the watermark where archiving has come to; what is not archived below it, as exceptions",
+    says="the watermark at the newest archived row; rows below it not archived, as exceptions",
     when=lambda facts: not facts.is_seeded,
     makes={"is_seeded": True, "has_watermark": True},
     statements=_list_seed,
