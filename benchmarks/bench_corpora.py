@@ -41,7 +41,6 @@ TOGETHER = "the same, with dictionaries"
 RESTIC, BORG, SQLAR = "restic backup", "borg create", "sqlite3 -A"
 PICTURES = (".png", ".jpg", ".jpeg", ".gif")
 TARGETS = {TAR: 1.5, SQUASHFS: 0.8, RESTIC: 1 / 3, BORG: 1 / 3}
-GETS = 5
 SECRET = {**os.environ, "RESTIC_PASSWORD": "benchmark"}
 
 
@@ -134,8 +133,11 @@ def write_corpus(contents: Iterator[bytes], root: Path) -> list[SourceFile]:
 class Archives(Field):
     """A field that also measures, the first time: bytes stored, and the time of one file back."""
 
-    def __init__(self, archive: PostgresArchive, place: Path, files: list[SourceFile]) -> None:
+    def __init__(
+        self, archive: PostgresArchive, place: Path, files: list[SourceFile], gets: int
+    ) -> None:
         super().__init__(archive, place, files)
+        self._number_of_gets = gets
         self.sizes: dict[str, int] = {}
         self.gets: dict[str, float] = {}
         self._last = CYCLE
@@ -161,7 +163,7 @@ class Archives(Field):
     def clean(self) -> None:
         if self._last not in self.sizes:
             self.sizes[self._last] = self._stored()
-            self.gets[self._last] = statistics.median(self._get(n) for n in range(GETS))
+            self.gets[self._last] = statistics.median(map(self._get, range(self._number_of_gets)))
         super().clean()
 
     def _stored(self) -> int:
@@ -172,7 +174,7 @@ class Archives(Field):
         return sum(path.stat().st_size for path in (stored, *stored.rglob("*")) if path.is_file())
 
     def _get(self, number: int) -> float:
-        at = (number + 1) * len(self.files) // (GETS + 1)
+        at = (number + 1) * len(self.files) // (self._number_of_gets + 1)
         file = self.files[at]
         started = time.perf_counter()
         if self._last in (CYCLE, TOGETHER) and self.copy is not None:
@@ -196,16 +198,16 @@ def present() -> list[str]:
     return [name for name, peer in PEERS.items() if shutil.which(peer.program)]
 
 
-def compare(name: str, most: int, rounds: int) -> list[Claim]:
+def compare(name: str, options: argparse.Namespace) -> list[Claim]:
     """One corpus: its table, and what became of the claims."""
     with scratch_directory(name) as place, postgres_archive(place) as archive:
         make, usual = CORPORA[name]
-        files = write_corpus(make(min(most, usual)), place / "source")
+        files = write_corpus(make(min(options.most, usual)), place / "source")
         if not files:
             print(f"no files here for {name}")
             return []
         archive.fill(files)
-        field, contest = Archives(archive, place, files), Contest(rounds)
+        field, contest = Archives(archive, place, files, options.gets), Contest(options.rounds)
         contestants = {each: partial(field.pack, each) for each in (CYCLE, TOGETHER, *present())}
         contest.run(contestants, field.clean, field.prepare, archive.processor_s)
     content = sum(file.size for file in files)
@@ -233,6 +235,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--most", type=int, default=50_000, help="files of a corpus, at most")
+    parser.add_argument("--gets", type=int, default=5, help="files taken back, of each archive")
     parser.add_argument("--only", choices=sorted(CORPORA))
     options = parser.parse_args()
     print(f"## Corpora\n\n{describe_machine()}; medians of {options.rounds}, warm cache.")
@@ -240,7 +243,7 @@ def main() -> None:
     claims: list[Claim] = []
     for name in CORPORA:
         if options.only in (None, name):
-            claims += compare(name, options.most, options.rounds)
+            claims += compare(name, options)
     print_claims(claims)
 
 

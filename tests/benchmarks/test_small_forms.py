@@ -24,7 +24,7 @@ SMALL = {
     "bench_start": ("--rounds=1",),
     "bench_shard_cost": ("--files=200",),
     "bench_small_days": ("--files=60", "--days=3", "--rounds=1"),
-    "bench_corpora": ("--most=40", "--rounds=1", "--only=phrases"),
+    "bench_corpora": ("--most=40", "--rounds=1", "--gets=1", "--only=phrases"),
     "bench_plan": ("--most=200", "--rounds=1", "--only=json"),
     "bench_whole_cycle": ("--files=200", "--rows=500", "--rounds=1"),
 }
