@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql.base import PGInspector
 from sqlalchemy.engine.interfaces import ReflectedColumn, ReflectedIndex
 
 from des_core.basics.errors import ConfigError, Refused, WrongSchema
@@ -26,6 +25,7 @@ from des_core.rows.values import NULL_UID, number_of, uid_value
 from des_core.settings.config import DatabaseSettings
 
 if TYPE_CHECKING:
+    from sqlalchemy.dialects.postgresql.base import PGInspector
     from sqlalchemy.engine import Inspector
 
 # An offset in a stored text can move its first ten characters by a day; one more for the floor.
@@ -300,9 +300,10 @@ def _require_table(inspector: Inspector, database: Database, settings: DatabaseS
 
 def _unusable_names(inspector: Inspector, schema: str | None) -> set[str]:
     names = set(inspector.get_view_names(schema=schema))
-    if isinstance(inspector, PGInspector):
-        names |= {*inspector.get_materialized_view_names(schema=schema)}
-        names |= {*inspector.get_foreign_table_names(schema=schema)}
+    if inspector.dialect.name == "postgresql":
+        asked = cast("PGInspector", inspector)
+        names |= {*asked.get_materialized_view_names(schema=schema)}
+        names |= {*asked.get_foreign_table_names(schema=schema)}
     return names
 
 
