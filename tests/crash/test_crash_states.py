@@ -44,7 +44,7 @@ def test_nothing_is_lost_whatever_step_fails(
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database", ["sqlite", "postgres"], indirect=True)
 def test_nothing_is_lost_with_dictionaries(
     database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path, rounds: int
 ) -> None:
