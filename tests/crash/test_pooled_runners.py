@@ -16,6 +16,7 @@ import pytest
 
 from db.test_poolers import behind, left_behind
 from des_core.basics.errors import ExitCode
+from des_core.database.manners import _POSTGRES_SET_ASIDE
 from des_core.locks.leases import LEASE
 from support.crash.truth import check_truth
 from support.program.archive import make_archive
@@ -25,12 +26,10 @@ from support.servers.database import TestDatabase
 from support.servers.pgbouncer import PgBouncer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]
-# All that a session of ours sets, or that might be set by it.
+# All that a session of ours sets, or that might be set by it; newer servers have some more.
 SETTINGS = (
-    "row_security",
-    "statement_timeout",
+    *(setting.partition(" ")[0] for since, setting in _POSTGRES_SET_ASIDE if since == 0),
     "lock_timeout",
-    "idle_in_transaction_session_timeout",
     "default_transaction_read_only",
     "default_transaction_isolation",
     "search_path",

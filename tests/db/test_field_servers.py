@@ -1,21 +1,34 @@
 """Servers as the field has them: a whole life works on them, or is refused before it begins."""
 
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+import sqlalchemy as sa
 
 from db.test_field_tables import refused
 from db.test_server_settings import (
     POSTGRES,
+    PRODUCTS,
     live_there_and_back,
+    set_globally,
 )
-from des_core.basics.errors import Refused
-from des_core.migration.apply import upgrade
+from des_core.basics.errors import DatabaseUnreachable, DesError, ExitCode, Refused
+from des_core.checks import Status, examine
+from des_core.migration.apply import downgrade, upgrade
 from des_core.migration.base.migration import MigrationOptions
-from support.program.archive import make_settings
-from support.rows.filesdata import FilesTableFactory
+from support.crash.truth import check_truth, read_open_exceptions
+from support.program.archive import make_archive, make_settings
+from support.rows.filesdata import FilesTableFactory, canonical_rows
 from support.servers.database import TestDatabase
 from support.servers.kinds import database_on
 from support.servers.limited_user import limited_user
@@ -66,6 +79,24 @@ def test_a_database_that_knows_no_encoding(
 
 
 @POSTGRES
+def test_no_room_for_temporary_files(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """The index is larger than the memory that it may take: the server says no, and why."""
+    files_table(database, 30_000, days=10, archived_days=4, files=False)
+    said = quote("-c temp_file_limit=64kB -c maintenance_work_mem=1MB -c work_mem=64kB")
+    ours = replace(database, url=f"{database.url}?options={said}")
+    settings = make_settings(ours, tmp_path / "out")
+    before = canonical_rows(database)
+    with pytest.raises(DatabaseUnreachable, match="temp_file_limit"):
+        upgrade(settings)
+    assert canonical_rows(database) == before
+    upgrade(make_settings(database, tmp_path / "out"))
+    downgrade(make_settings(database, tmp_path / "out"))
+    assert canonical_rows(database) == before
+
+
+@POSTGRES
 def test_a_role_that_may_make_nothing(
     database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
 ) -> None:
@@ -75,3 +106,215 @@ def test_a_role_that_may_make_nothing(
         database, ["GRANT SELECT, INSERT, UPDATE, DELETE, REFERENCES, TRIGGER ON files"]
     ) as lowly:
         refused(make_settings(lowly, tmp_path / "out"), database, "permission|may not")
+
+
+@POSTGRES
+def test_a_schema_in_capitals_that_the_role_is_led_to(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    schema = 'Das "Archiv"'
+    quoted = schema.replace('"', '""')
+    table = files_table(database, 120, days=10, archived_days=4)
+    database.execute(f'CREATE SCHEMA "{quoted}"')
+    database.execute(f'ALTER TABLE files SET SCHEMA "{quoted}"')
+    with limited_user(database) as owner:
+        name = str(sa.make_url(owner.url).username)
+        database.execute(f'ALTER ROLE {name} SET search_path = "{quoted}"')
+        database.execute(f'ALTER SCHEMA "{quoted}" OWNER TO {name}')
+        database.execute(f'ALTER TABLE "{quoted}".files OWNER TO {name}')
+        seen = replace(owner, connector=lambda: pytest.fail("connects by its URL"))
+        live_there_and_back(table, seen, make_settings(owner, tmp_path / "out"))
+
+
+@pytest.mark.postgres
+@pytest.mark.timeout(120)
+def test_a_standby_that_nobody_hears(
+    private_postgres: Callable[..., object], files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """Every commit of everybody waits for it. Who only reads is answered, and a run goes on."""
+    server = private_postgres()
+    database = database_on(server)  # type: ignore[arg-type]
+    table = files_table(database, 60, days=10, archived_days=4)
+    settings = make_archive(database, tmp_path / "out")
+    administrator = database.connect()
+    administrator.autocommit = True
+
+    def tell(names: str) -> None:
+        administrator.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+        administrator.execute("SELECT pg_reload_conf()")
+
+    tell("nobody")
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            with open_archive(settings) as archive:
+                run_cycle(archive)
+        except BaseException as exc:
+            failed.append(exc)
+
+    runner = threading.Thread(target=run)
+    runner.start()
+    deadline = time.monotonic() + 20
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    while administrator.execute(waits).fetchone() == (0,):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert {check.name for check in examine(settings) if check.status is Status.FAILED} == set()
+    assert runner.is_alive()
+    tell("")
+    runner.join(60)
+    assert not runner.is_alive()
+    assert failed == []
+    assert check_truth(table, database, tmp_path / "out") == {}
+    database.close_connections()
+
+
+@PRODUCTS
+@pytest.mark.parametrize("packet", ["65536", "1048576"])
+def test_a_server_that_takes_small_packets(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path, packet: str
+) -> None:
+    """Rows of many exceptions, events, shards and slices are more than one packet has room for."""
+    table = files_table(database, 3_000, days=10, archived_days=4, bad={"missing": 900}, holes=900)
+    settings = make_settings(database, tmp_path / "out", migration={"max_failure_ratio": 1.0})
+    with set_globally(database, "max_allowed_packet", packet):
+        upgrade(settings)
+        with open_archive(settings) as archive:
+            run_cycle(archive)
+        open_ones = read_open_exceptions(database)
+        downgrade(settings)
+    assert len(open_ones) >= 900
+    assert table.rows
+
+
+@PRODUCTS
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("default_storage_engine", "MEMORY"),
+        ("character_set_server", "utf16"),
+        ("transaction_isolation", "'READ-UNCOMMITTED'"),
+        ("innodb_default_row_format", "REDUNDANT"),
+    ],
+)
+def test_one_setting_of_the_mysql_family(
+    database: TestDatabase,
+    files_table: FilesTableFactory,
+    tmp_path: Path,
+    name: str,
+    value: str,
+) -> None:
+    table = files_table(database, 120, days=10, archived_days=4)
+    if not database.rows(f"SHOW GLOBAL VARIABLES LIKE '{name}'"):
+        name = "tx_isolation"
+    with set_globally(database, name, value):
+        live_there_and_back(table, database, make_settings(database, tmp_path / "out"))
+
+
+@pytest.mark.mariadb
+def test_names_in_small_letters(
+    private_mysql: Callable[..., object], files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """lower_case_table_names = 1: a name in other letters is refused, with the right one."""
+    server = private_mysql("mariadb", lower_case_table_names="1")
+    database = database_on(server)  # type: ignore[arg-type]
+    table = files_table(database, 120, days=10, archived_days=4)
+    other = make_settings(database, tmp_path / "out", database={"table_name": "Files"})
+    assert "did you mean files?" in str(refused(other, database, "no table Files").hint)
+    live_there_and_back(table, database, make_settings(database, tmp_path / "out"))
+    database.close_connections()
+
+
+@pytest.mark.mysql
+def test_transactions_that_have_names_of_their_own(
+    private_mysql: Callable[..., object], files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """gtid_mode, as every replicated MySQL has it: some statements are refused then."""
+    server = private_mysql(
+        "mysql", log_bin="binlog", server_id="1", gtid_mode="ON", enforce_gtid_consistency="ON"
+    )
+    database = database_on(server)  # type: ignore[arg-type]
+    table = files_table(database, 120, days=10, archived_days=4)
+    settings = make_settings(database, tmp_path / "out")
+    live_there_and_back(table, database, settings)
+    upgrade(settings, options=DROP)
+    downgrade(settings)
+    database.close_connections()
+
+
+@PRODUCTS
+def test_a_server_that_stops_taking_writes_in_the_middle(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """Before a failover, say: the run ends by name, and the next one goes on."""
+    table = files_table(database, 120, days=10, archived_days=4)
+    settings = make_archive(database, tmp_path / "out")
+    name = {"mariadb": "read_only", "mysql": "super_read_only"}[database.server]
+    grants = [f"GRANT ALL ON `{database.name}`.*"]
+    slices = []
+
+    with (
+        limited_user(database, grants) as ours,
+        open_archive(make_settings(ours, tmp_path / "out")) as archive,
+    ):
+
+        def freeze(event: object) -> None:
+            if getattr(event, "kind", "") == "slice_started":
+                slices.append(event)
+            if len(slices) == 3:
+                database.execute(f"SET GLOBAL {name} = 1")
+
+        try:
+            with pytest.raises(DatabaseUnreachable, match="takes no writes"):
+                run_cycle(archive, progress=freeze)
+        finally:
+            database.execute(f"SET GLOBAL {name} = 0")
+            if name.startswith("super"):
+                database.execute("SET GLOBAL read_only = 0")
+    # What the next process does, as this one would be gone.
+    database.execute("UPDATE des_archive_lease SET token = ''")
+    with open_archive(settings) as archive:
+        run_cycle(archive)
+    assert check_truth(table, database, tmp_path / "out") == {}
+
+
+@pytest.mark.sqlite
+def test_a_file_that_another_process_has_for_itself(
+    make_database: Callable[[str], TestDatabase],
+    files_table: FilesTableFactory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in ("connections", "manners"):
+        monkeypatch.setattr(f"des_core.database.{module}.SQLITE_BUSY_TIMEOUT_S", 0.2)
+    database = make_database("sqlite")
+    files_table(database, 20, days=4, archived_days=2, files=False)
+    settings = make_settings(database, tmp_path / "out")
+    with alone(database), pytest.raises(DesError, match="database is locked") as caught:
+        upgrade(settings)
+    assert caught.value.exit_code is ExitCode.REFUSED
+    assert database.table_names() == {"files"}
+    upgrade(settings)
+
+
+@contextmanager
+def alone(database: TestDatabase) -> Iterator[None]:
+    code = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "c.execute('PRAGMA locking_mode = EXCLUSIVE'); c.execute('BEGIN EXCLUSIVE');"
+        "c.execute('UPDATE files SET size_bytes = size_bytes'); c.execute('COMMIT');"
+        "print('mine', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(database.path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(os.environ)
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == b"mine\n"
+        try:
+            yield
+        finally:
+            other.stdin.close()
+            other.wait()

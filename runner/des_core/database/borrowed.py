@@ -56,14 +56,14 @@ def _restore_postgres(raw: Any, state: dict[str, Any]) -> None:
             setattr(raw, name, value)
 
 
-def _save_mysql(raw: Any) -> tuple[bool, dict[str, Any]]:
+def _save_mysql(raw: Any) -> tuple[bool, dict[str, Any], Any]:
     version = raw.get_server_info()
     names = {*mysql_settings(version), _isolation_of(version)}
     with raw.cursor() as cursor:
         cursor.execute("SHOW SESSION VARIABLES")
         rows = [tuple(row.values()) if isinstance(row, dict) else row for row in cursor.fetchall()]
     values = {str(name): _number_or_text(str(value)) for name, value in rows if name in names}
-    return bool(raw.get_autocommit()), values
+    return bool(raw.get_autocommit()), values, raw.cursorclass
 
 
 def _number_or_text(value: str) -> int | float | str:
@@ -73,8 +73,8 @@ def _number_or_text(value: str) -> int | float | str:
     return float(value) if value.replace(".", "", 1).isdecimal() else value
 
 
-def _restore_mysql(raw: Any, state: tuple[bool, dict[str, Any]]) -> None:
-    autocommit, values = state
+def _restore_mysql(raw: Any, state: tuple[bool, dict[str, Any], Any]) -> None:
+    autocommit, values, raw.cursorclass = state
     with raw.cursor() as cursor:
         settings = ", ".join(f"{name} = %s" for name in values)
         cursor.execute("SET SESSION " + settings, tuple(values.values()))

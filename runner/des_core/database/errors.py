@@ -113,6 +113,14 @@ _ODD_TIME = _Kind(
     frozenset(),
     ("timestamp too large", "timestamp too small"),
 )
+_TOO_LONG = _Kind(
+    Refused,
+    "the server takes no statement of that size",
+    "raise max_allowed_packet on the server to 1 MiB or more, then run the same command again",
+    (),
+    frozenset({1153, 1301}),
+    (),
+)
 _ODD_TEXT = _Kind(
     Refused,
     "a row holds text that is not UTF-8, so nobody can tell which name it means",
@@ -174,6 +182,7 @@ _KINDS = (
     _NO_PLACE,
     _SCHEMA,
     _ODD_TIME,
+    _TOO_LONG,
     _ODD_TEXT,
     _READ_ONLY,
     _IN_TROUBLE,

@@ -10,6 +10,7 @@ What a DBA has set to keep writers out (`default_transaction_read_only`) is left
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +19,8 @@ from sqlalchemy.engine import Connection, Engine
 from des_core.basics.identifiers import Dialect
 
 SQLITE_BUSY_TIMEOUT_S = 30.0
+# Of what the server takes as one statement (max_allowed_packet), left for all but the rows.
+PACKET_RESERVE = 8192
 # psycopg would prepare what it runs often, on a backend that a pooler gives to somebody else. Of a
 # database without an encoding (SQL_ASCII) it would give bytes; a pooler keeps this for each client.
 POSTGRES_ARGUMENTS = {"prepare_threshold": None, "client_encoding": "utf8"}
@@ -96,9 +99,22 @@ def mysql_settings(version: str) -> dict[str, str]:
 
 
 def _mysql_on_connect(raw: Any, _record: Any) -> None:
+    from pymysql.cursors import Cursor
+
     settings = mysql_settings(raw.get_server_info()).items()
     with raw.cursor() as cursor:
         cursor.execute("SET SESSION " + ", ".join(f"{name} = {value}" for name, value in settings))
+    with raw.cursor(Cursor) as cursor:  # plain rows, whatever cursor was handed in
+        cursor.execute("SHOW SESSION VARIABLES LIKE 'max_allowed_packet'")
+        room = int(cursor.fetchone()[1]) - PACKET_RESERVE
+    if room < raw.cursorclass.max_stmt_length:
+        raw.cursorclass = _cursor_of(raw.cursorclass, room)
+
+
+@cache
+def _cursor_of(kind: type, room: int) -> type:
+    """The driver's cursor, which puts no more rows into one statement than the server takes."""
+    return type(kind.__name__, (kind,), {"max_stmt_length": room})
 
 
 def _postgres_on_begin(connection: Connection) -> None:
