@@ -65,7 +65,7 @@ def _draw(out: Console, progress: Progress, holder: str | None) -> None:
     facts = [
         ("archived until", utc(progress.watermark.archived_until)),
         ("behind", standing(progress)),
-        ("waiting", f"{numbered(progress.pending.files, 'file')}"),
+        ("pending", f"{numbered(progress.pending.files, 'file')}"),
         ("not packed", f"{numbered(progress.not_packed, 'file')}{_where(progress.not_packed)}"),
         ("last packed", since),
         ("at work", f"{holder} (des-admin lock show)" if holder else "nobody"),
