@@ -29,7 +29,7 @@ EXAMINATION: tuple[tuple[str, Examiner, tuple[str, ...]], ...] = (
     ("durability", databases.check_durability, ("config",)),
     ("watermark", archive_state.check_watermark, ("table", "revisions")),
     ("memory", archive_state.check_memory, ("table", "revisions")),
-    ("rows", archive_state.check_rows, ("index", "watermark")),
+    ("rows", archive_state.check_rows, ("index", "revisions")),
     ("lock", archive_state.check_lock, ("config",)),
     ("runner", archive_state.check_runner, ("watermark",)),
     ("exceptions", archive_state.check_exceptions, ("revisions",)),
