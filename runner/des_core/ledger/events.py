@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 NO_HASH = "0" * 64
 PAGE_SIZE = 1000
-_HEAD = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})")
+# As many digits as two metrics hold; nobody finds another event with the same.
+HEAD_DIGITS = 26
+_HEAD = re.compile(rf"([0-9]{{1,18}}):([0-9a-f]{{{HEAD_DIGITS},64}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,10 @@ class Head:
     def __str__(self) -> str:
         return f"{self.event_id}:{self.hash}"
 
+    def is_of(self, sealed: str) -> bool:
+        """Whether this is the hash, or enough of its beginning."""
+        return len(self.hash) >= HEAD_DIGITS and sealed.startswith(self.hash)
+
 
 @dataclass(frozen=True, slots=True)
 class ChainCheck:
@@ -71,10 +77,17 @@ class ChainCheck:
 
 
 def parse_head(text: str, kept_by: str) -> Head:
-    """`17:9f86d0…`, as `watermark history --head` prints it; UsageError where it is none."""
+    """`17:9f86d0…`, as `watermark history --head` prints it, or its beginning, as metrics have it.
+
+    UsageError where it is none.
+    """
     match = _HEAD.fullmatch(text.strip())
     if match is None:
-        raise UsageError("not the head of a trail", hint="write it like 17:HASH", value=text[:100])
+        raise UsageError(
+            "not the head of a trail",
+            hint=f"write it like 17:HASH, {HEAD_DIGITS} digits at least",
+            value=text[:100],
+        )
     return Head(int(match[1]), match[2], kept_by)
 
 
@@ -152,7 +165,7 @@ def check_chain(tx: Transaction, kept: Iterable[Head] = ()) -> ChainCheck:
         elif event.hash != _seal(canonical_text(event.at), _sealed_fields(event)):
             problem = "its content was changed"
         for head in wanted.pop(event.event_id, ()):
-            if problem is None and head.hash != event.hash:
+            if problem is None and not head.is_of(event.hash):
                 problem = f"it is not the event that {head.kept_by} knows by this number"
         if problem is not None:
             return ChainCheck(count, event.event_id, problem, len(heads))

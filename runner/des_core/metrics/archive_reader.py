@@ -6,6 +6,7 @@ created_at. Totals come from the ledger, of which only new rows are read.
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import datetime, timedelta
 
@@ -13,6 +14,7 @@ from des_core.basics.timestamps import floor_day
 from des_core.database.connections import Database, open_database
 from des_core.database.stored_time import from_stored
 from des_core.database.transaction import Transaction
+from des_core.ledger.events import NO_HASH, Head, read_head
 from des_core.ledger.provenance import read_provenance
 from des_core.ledger.watermark import Watermark, compute_target, read_watermark
 from des_core.metrics.backup_events import BackupEvents
@@ -152,11 +154,21 @@ def _set_memory(values: MetricValues, tx: Transaction, watermark: Watermark) -> 
     """What the screens put on top: damage, a watermark that SQL moved, jobs that ended badly."""
     found = read_provenance(tx, watermark)
     values.set("des_watermark_explained", found.is_explained)
+    _set_head(values, read_head(tx))
     memory = read_memory(tx)
     values.set("des_archive_damaged_shards", memory.damaged.files)
     values.zero("des_job_failed")
     for job, _ in find_bad_ends(memory):
         values.set("des_job_failed", True, job)
+
+
+def _set_head(values: MetricValues, head: Head | None) -> None:
+    """A value holds 53 bits exactly: 13 hex digits are 52. -1 for what is no hash."""
+    values.set("des_trail_newest_event", 0 if head is None else head.event_id)
+    digits = NO_HASH if head is None else head.hash
+    is_hash = re.fullmatch("[0-9a-f]{64}", digits) is not None
+    values.set("des_trail_head_high", int(digits[:13], 16) if is_hash else -1)
+    values.set("des_trail_head_low", int(digits[13:26], 16) if is_hash else -1)
 
 
 def _set_cycles(values: MetricValues, journals: list[CycleJournal], workers: int) -> None:

@@ -164,6 +164,13 @@ _EXPORTER = (
         "1 if the audit trail explains where the watermark is; 0 if SQL moved it.",
     ),
     Metric(
+        "des_trail_newest_event", "gauge", "Number of the audit trail's newest event; 0 if none."
+    ),
+    Metric(
+        "des_trail_head_high", "gauge", "The first 13 hex digits of that event's hash, as a number."
+    ),
+    Metric("des_trail_head_low", "gauge", "The next 13 hex digits of it, as a number."),
+    Metric(
         "des_job_failed",
         "gauge",
         "1 if the last job of its kind that ended by itself ended badly.",
