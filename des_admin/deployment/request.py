@@ -15,6 +15,7 @@ from des_admin.deployment.options import Deployment
 from des_admin.deployment.schedule import parse_schedule
 from des_core.basics.errors import UsageError
 from des_core.settings.config_file import load_settings, read_yaml
+from des_core.settings.values import without_login
 
 UNSET = "des-admin-variable-not-set"
 MAX_NAME = 63
@@ -95,7 +96,10 @@ def _runbook(url: str | None) -> str:
             hint="with https://, without blanks, quotes and #anchor, "
             "like https://wiki.example.org/runbook/alerts.md",
         )
-    return url
+    try:
+        return str(without_login(url))
+    except ValueError as exc:
+        raise UsageError(f"--runbook-url: {exc}", hint="everybody may read the rules") from exc
 
 
 def _with_profile(tree: dict[str, Any], name: str) -> dict[str, Any]:

@@ -12,22 +12,27 @@ from datetime import UTC, tzinfo
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    SecretStr,
+    model_validator,
+)
 
 from des_core.basics.database_urls import sqlite_file
 from des_core.basics.identifiers import TableName, parse_table
 from des_core.basics.object_config import ObjectStoreConfig, is_object_url
 from des_core.basics.own_places import require_apart
 from des_core.packer_planner import ALREADY_COMPRESSED, MIB, PackerConfig
-from des_core.settings.values import ColumnName, Moment, Place, Seconds, Whole, ZoneName
-
-
-class Section(BaseModel):
-    """Frozen, and strict about unknown keys; input is never echoed in an error."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True
-    )
+from des_core.settings.values import (
+    ColumnName,
+    Moment,
+    Place,
+    Seconds,
+    Section,
+    Whole,
+    ZoneName,
+)
 
 
 class DatabaseSettings(Section):

@@ -1,16 +1,20 @@
-"""Values of the configuration: numbers, lengths of time, moments, names of columns and zones."""
+"""Values of the configuration: numbers, lengths of time, moments, names; and what a section is."""
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from des_core.basics.durations import parse_seconds
 from des_core.basics.object_config import is_object_url
 from des_core.basics.timestamps import parse_stored, require_range
+
+# Names of options that tell who may come in; one without a name may be anything.
+_TELLING = re.compile(r"pass|pwd|secret|token|key|sig|auth|cred|^[^=]+$", re.IGNORECASE)
 
 
 def _reject_bool(value: Any) -> Any:
@@ -41,27 +45,47 @@ def _duration_s(value: Any) -> Any:
     return parse_seconds(value) if isinstance(value, str) else value
 
 
-def _without_login(value: str) -> str:
-    """A path, or a URL in which no credentials stand: it may be printed, and put into any file."""
-    _, mark, rest = value.partition("://")
-    if not mark:
-        return value
-    host, _, path = rest.partition("/")
-    if is_object_url(value):
-        # Azure writes a container like a user; a key may have any sign in it.
-        is_plain = ":" not in host and not ("?" in path and "=" in path)
-    else:
-        is_plain = not any(sign in rest for sign in "@?#")
-    if not is_plain:
+def without_login(value: Any) -> Any:
+    """A value that holds no URL with credentials: it may be printed, and put into any file.
+
+    Whatever may hold some is a SecretStr, and masked; every other text of the configuration comes
+    through here. ValueError says where credentials belong.
+    """
+    if isinstance(value, tuple | frozenset):
+        for item in value:
+            without_login(item)
+    elif isinstance(value, str) and "://" in value and not _is_plain(value):
         raise ValueError(
             "a URL without login and options is wanted: credentials belong into the environment"
         )
     return value
 
 
+def _is_plain(value: str) -> bool:
+    rest = value.partition("://")[2]
+    host, _, path = rest.partition("/")
+    if is_object_url(value):
+        # Azure writes a container like a user; a key may have any sign in it.
+        return ":" not in host and not ("?" in path and "=" in path)
+    options = rest.partition("?")[2]
+    return "@" not in rest and "#" not in rest and _TELLING.search(options) is None
+
+
 Whole = Annotated[int, BeforeValidator(_reject_bool)]
 Seconds = Annotated[float, BeforeValidator(_duration_s), Field(gt=0, le=86_400)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 ZoneName = Annotated[str, AfterValidator(_zone_name)]
-Place = Annotated[str, Field(min_length=1), AfterValidator(_without_login)]
+Place = Annotated[str, Field(min_length=1)]
 ColumnName = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class Section(BaseModel):
+    """Frozen, and strict about unknown keys; input is never echoed in an error.
+
+    What may hold credentials is a SecretStr, and no other text of any section does.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True
+    )
+    _no_logins = field_validator("*", mode="after")(without_login)
