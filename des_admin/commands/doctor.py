@@ -25,7 +25,8 @@ def register(root: typer.Typer) -> None:
             "des-admin doctor --output json",
             "des-admin doctor --rehearse",
             note="Exit code 4 if a check failed; warnings leave it at 0. What is not in order is "
-            "shown, the worst first, then what to do about it. Nothing is changed; a tiny probe is "
+            "shown, the worst first, then what to do about it. A check that has no answer within "
+            "20 s fails, and the others go on. Nothing is changed; a tiny probe is "
             "written to the output directory and removed. --rehearse copies rows of some days into "
             "a scratch database of the same server, migrates, packs, goes back and compares there, "
             "and removes it.",

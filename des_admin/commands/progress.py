@@ -12,10 +12,14 @@ from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.options import seconds
 from des_core.basics.errors import UsageError
+from des_core.basics.time_limit import within
 
 if TYPE_CHECKING:
     from des_core.progress.now import Progress
     from des_core.rows.reader import SourceReader
+
+
+LIMIT_S = 60.0
 
 
 class Format(StrEnum):
@@ -36,7 +40,8 @@ def register(root: typer.Typer) -> None:
             "des-admin progress --watch --interval 10s",
             "des-admin progress --days 90 --format html > report.html",
             note="Numbers come from the watermark and the ledger. Of the table only a sample is "
-            "read, and then it says estimated; --exact counts, which takes long on a large table.",
+            "read, and then it says estimated; --exact counts, which takes long on a large table. "
+            "Without it, a database that does not answer is given up after a minute (exit 10).",
         )
     )(progress)
 
@@ -74,8 +79,14 @@ def progress(
     form = format_ or (Format.JSON if context.wants_json else Format.TABLE)
     if watch and form is Format.HTML:
         raise UsageError("--watch shows a report again and again: not with --format html")
-    source = SourceReader(context.source, context.settings.database)
-    require_same_table(context.source, context.settings.database.table, context.config_database)
+
+    def open_source() -> SourceReader:
+        source = SourceReader(context.source, context.settings.database)
+        table = context.settings.database.table
+        require_same_table(context.source, table, context.config_database)
+        return source
+
+    source = within(LIMIT_S, open_source)
     report = _Report(context, source, form, exact=exact, daily=daily, days=days)
     if watch:
         _watch(context, report, every_s)
@@ -112,15 +123,25 @@ class _Report:
         """The picture now."""
         from des_core.progress.now import read_progress
 
-        context = self.context
-        packer = context.settings.packer.to_config()
-        return read_progress(context.config_database, self.source, exact=self.exact, packer=packer)
+        config, packer = (
+            self.context.config_database,
+            self.context.settings.packer.to_config(),
+        )
+        return within(
+            self.limit_s,
+            lambda: read_progress(config, self.source, exact=self.exact, packer=packer),
+        )
+
+    @property
+    def limit_s(self) -> float | None:
+        """A count takes as long as it takes."""
+        return None if self.exact else LIMIT_S
 
     def text(self) -> str:
         """The whole report, with a newline at its end."""
         if self.form is Format.HTML:
-            return self._page()
-        return self._daily() if self.daily else self._whole()
+            return within(self.limit_s, self._page)
+        return within(self.limit_s, self._daily if self.daily else self._whole)
 
     def _page(self) -> str:
         from des_admin.render.report import Report, render_report

@@ -85,6 +85,12 @@ class DatabaseUnreachable(DesError):
     exit_code = ExitCode.DATABASE_UNREACHABLE
 
 
+class NoAnswer(DesError):
+    """A database, a directory or an object store that did not answer in time."""
+
+    exit_code = ExitCode.DATABASE_UNREACHABLE
+
+
 class SchedulerUnreachable(DesError):
     """The cluster that packs for us is not there, or went away; another try may find it."""
 

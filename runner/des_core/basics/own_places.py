@@ -10,9 +10,11 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 
-from des_core.basics.errors import ConfigError
+from des_core.basics.errors import ConfigError, NoAnswer
 from des_core.basics.object_config import is_object_url
+from des_core.basics.time_limit import within
 
+LOOK_LIMIT_S = 20.0
 EVERYWHERE = "/"
 Identity = tuple[int, int]
 
@@ -105,8 +107,20 @@ def ancestors(real: str) -> Iterator[tuple[str, Identity]]:
 def require_apart(roots: Sequence[str], places: Iterable[str]) -> None:
     """ConfigError where a root of sources lies in a place of ours, or a place of ours in it.
 
-    The root `/` is meant to hold everything, and says nothing.
+    The root `/` is meant to hold everything, and says nothing. NoAnswer where a disk does not tell.
     """
+    places = tuple(places)
+    try:
+        within(LOOK_LIMIT_S, lambda: _require_apart(roots, places))
+    except NoAnswer as exc:
+        raise NoAnswer(
+            "a directory that the configuration names does not answer",
+            hint="look at its mount and at the server behind it",
+            one_of=", ".join((*places, *roots)),
+        ) from exc
+
+
+def _require_apart(roots: Sequence[str], places: Iterable[str]) -> None:
     real_places = [(place, os.path.realpath(place)) for place in places]
     for root in roots:
         real = os.path.realpath(root)

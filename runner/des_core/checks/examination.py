@@ -1,15 +1,29 @@
-"""All checks in order. What cannot be examined because something before it failed is skipped."""
+"""All checks in order. What cannot be examined because something before it failed is skipped.
+
+None is waited for without end: a database may be stopped, a table locked, a directory on a disk
+that does not answer. What a check that did not answer stands for is not asked again.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
-from des_core.basics.errors import DesError
+from des_core.basics.errors import DesError, NoAnswer
+from des_core.basics.time_limit import within
 from des_core.checks import archive_state, cutover, databases, places, privileges, sessions
 from des_core.checks.check import Check, Status, failed, skipped
 from des_core.checks.patient import Patient
 from des_core.settings.config import Settings
 
+# One check may ask a database several things; connecting alone is given 10 s.
+CHECK_LIMIT_S = 20.0
+ALL_LIMIT_S = 90.0
+HANGS = "see what holds it up: a lock on a table, a server that is stopped, a slow statement"
+HANGING = dict.fromkeys(
+    ("output", "n_bits", "dictionaries", "shards", "space", "source roots", "source files"),
+    "the directory or the object store does not answer: look at its mount and at its server",
+)
 Examiner = Callable[[Patient], Check | list[Check]]
 
 # Name, examiner, and the checks without which it makes no sense.
@@ -54,9 +68,11 @@ def examine(settings: Settings) -> Iterator[Check]:
     """Every check, as soon as its answer is there. Never raises for what it finds."""
     patient = Patient(settings)
     broken: set[str] = set()
+    end = time.monotonic() + ALL_LIMIT_S
     try:
         for name, examiner, needs in EXAMINATION:
-            found = _examine(patient, name, examiner, sorted(broken & set(needs)))
+            missing = sorted(broken & set(needs))
+            found = _examine(patient, name, examiner, missing, end - time.monotonic())
             if any(check.status in {Status.FAILED, Status.SKIPPED} for check in found):
                 broken.add(name)
             yield from found
@@ -64,11 +80,17 @@ def examine(settings: Settings) -> Iterator[Check]:
         patient.close()
 
 
-def _examine(patient: Patient, name: str, examiner: Examiner, missing: list[str]) -> list[Check]:
+def _examine(
+    patient: Patient, name: str, examiner: Examiner, missing: list[str], left_s: float
+) -> list[Check]:
     if missing:
         return [skipped(name, f"cannot be examined: {', '.join(missing)}")]
+    if left_s <= 0:
+        return [skipped(name, f"not examined: the checks before it took {ALL_LIMIT_S:.0f} s")]
     try:
-        found = examiner(patient)
+        found = within(min(CHECK_LIMIT_S, left_s), lambda: examiner(patient))
+    except NoAnswer as exc:
+        found = failed(name, exc.message, HANGING.get(name, HANGS))
     except DesError as exc:
         found = failed(name, str(exc), exc.hint or "des-admin doctor --verbose")
     except OSError as exc:

@@ -139,6 +139,8 @@ def open_database(url_text: str, *, create: bool = False) -> Database:
     else:
         arguments = {"connect_timeout": CONNECT_TIMEOUT_S, "charset": "utf8mb4"}
         arguments["program_name"] = APPLICATION_NAME
+        # Without it the driver waits for the server's first words, and for its login, without end.
+        arguments["read_timeout"] = CONNECT_TIMEOUT_S
     options: dict[str, Any] = {"poolclass": NullPool} if dialect is Dialect.SQLITE else {}
     if dialect is Dialect.MYSQL:
         # Said to the engine, which says it again after a statement outside any transaction.
@@ -146,7 +148,14 @@ def open_database(url_text: str, *, create: bool = False) -> Database:
     engine = sa.create_engine(
         url, connect_args=arguments, pool_pre_ping=dialect is not Dialect.SQLITE, **options
     )
+    if dialect is Dialect.MYSQL:
+        sa.event.listen(engine, "connect", _wait_for_statements, insert=True)
     return _mannered(engine, dialect, url_label(url))
+
+
+def _wait_for_statements(raw: Any, _record: Any) -> None:
+    """Once connected: a statement takes as long as it takes."""
+    raw._read_timeout = None
 
 
 def wrap_connection(raw: Any) -> Database:
