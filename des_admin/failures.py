@@ -10,12 +10,14 @@ from collections.abc import Callable
 from des_admin.render.values import foreign
 from des_core.basics.errors import DesError, ExitCode, Interrupted, Terminated, UsageError
 
+LONGEST = 4096
+
 
 def report_failure(
     error: BaseException, *, as_json: bool, verbose: bool, redact: Callable[[str], str]
 ) -> int:
     """Print the error on stderr as text or JSON; returns the exit code."""
-    known = as_des_error(error)
+    known = _bounded(as_des_error(error), redact)
     if as_json:
         from des_admin.render.json import error_to_json
 
@@ -27,6 +29,18 @@ def report_failure(
     sys.stderr.write(redact(text) + "\n")
     sys.stderr.flush()
     return int(known.exit_code)
+
+
+def _bounded(error: DesError, redact: Callable[[str], str]) -> DesError:
+    """No value is longer than anybody reads: a row may hold a megabyte. Masked before it is cut."""
+
+    def shown(value: object) -> str:
+        text = redact(str(value))
+        return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters)"
+
+    error.message = shown(error.message)
+    error.facts = {name: shown(value) for name, value in error.facts.items()}
+    return error
 
 
 def as_des_error(error: BaseException) -> DesError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from des_admin.context import Context
@@ -48,8 +49,10 @@ def show_history(context: Context, *, limit: int, check: bool, kept: Sequence[He
 
 
 def _event_json(event: Event) -> dict[str, Any]:
-    """As recorded, with `details` as an object."""
-    details = None if event.details is None else json.loads(event.details)
+    """As recorded, with `details` as an object; as text, where somebody made another text of it."""
+    details: Any = event.details
+    with suppress(ValueError, RecursionError):
+        details = None if event.details is None else json.loads(event.details)
     return {name: getattr(event, name) for name in EVENT_FIELDS} | {"details": details}
 
 

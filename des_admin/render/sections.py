@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +11,11 @@ from des_admin.render.values import foreign
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+# A cell that begins like this is run as a formula by a spreadsheet, the wide forms by some.
+FORMULA = frozenset("=+-@＝＋－＠")
+QUOTE = '"'
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,8 @@ def to_markdown(sections: Iterable[Section]) -> str:
 
 def to_csv(columns: Sequence[str], rows: Iterable[Row]) -> str:
     """RFC 4180 with a header line; plain numbers, times in ISO 8601."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([[_csv_cell(value) for value in row] for row in rows])
-    return buffer.getvalue()
+    lines = [",".join(columns), *(",".join(map(_csv_cell, row)) for row in rows)]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _markdown_lines(section: Section) -> list[str]:
@@ -64,10 +64,12 @@ def _markdown_cell(value: object) -> str:
     return text
 
 
-def _csv_cell(value: object) -> object:
+def _csv_cell(value: object) -> str:
     if not isinstance(value, str):
         return "" if value is None else str(value)
-    # A carriage return begins a new record for many readers, and the writer does not quote it.
+    # A carriage return begins a new record for many readers.
     text = foreign(value)
-    # A spreadsheet would run such a cell as a formula.
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@"} else text
+    if text[:1] in FORMULA:
+        text = f"'{text}"
+    # A reader whose language writes a decimal comma parts cells at a semicolon.
+    return f'"{text.replace(QUOTE, QUOTE * 2)}"' if any(sign in text for sign in ',;"\t') else text

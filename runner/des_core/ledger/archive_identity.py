@@ -151,7 +151,7 @@ def read_mark(storage: Storage) -> str | None:
         value: dict[str, Any] = json.loads(content)
         mark = uuid.UUID(value["id"]).hex
         is_ours = (value["format"], value["version"]) == (FORMAT, VERSION)
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise DamagedData(
             "the mark of the archive cannot be read", place=storage.output_dir, name=MARK
         ) from exc

@@ -78,8 +78,8 @@ def parse_json(tool: Tool, text: str) -> Any:
     """The document; UsageError where the answer is something else."""
     try:
         return json.loads(text)
-    except ValueError as exc:
-        shown = " ".join(text.split())[:200]
+    except (ValueError, RecursionError) as exc:
+        shown = " ".join(text[:1000].split())[:200]
         raise UsageError(
             f"the answer of {tool} is not JSON", hint=f"ask it by hand: {tool} --help", answer=shown
         ) from exc
