@@ -136,7 +136,7 @@ def _seed_facts(seed: SeedPlan) -> Iterator[tuple[str, object]]:
     if seed.repacked.rows:
         yield "packed again", f"{_rows(seed.repacked)} above it marked archived"
     if seed.unseen.rows:
-        yield "never seen", f"{_rows(seed.unseen)} without created_at, which no window sees"
+        yield "never seen", f"{_rows(seed.unseen)} without created_at, or with what is no time"
     for note in seed.notes:
         yield "note", note
 

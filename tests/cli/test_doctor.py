@@ -252,11 +252,9 @@ def test_a_time_outside_the_calendar_is_named(archive: Archive, program: Program
     assert odd in found["detail"]
     shown = program(*found["hint"].split()[1:]).out
     assert "created_at" in shown
-    for line in (
-        ["backup", "create", "--dir", str(archive.project / "backups")],
-        ["migrate", "down"],
-    ):
-        assert "migration_odd_created_at" in program(*line, expect=4).err
+    program("backup", "create", "--dir", str(archive.project / "backups"))
+    program("backup", "check", "--dir", str(archive.project / "backups"))
+    program("migrate", "down", "--yes")
 
 
 @pytest.mark.parametrize("database", ["mariadb", "mysql"], indirect=True)

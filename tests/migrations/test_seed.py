@@ -1,7 +1,6 @@
 """Where the watermark starts, and what is captured below."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +9,8 @@ from des_core.basics.errors import Refused, WrongSchema
 from des_core.basics.timestamps import parse_time
 from des_core.ledger.revisions import Direction
 from des_core.migration.apply import downgrade, make_plan, upgrade
-from des_core.migration.base.migration import MigrationOptions
+from des_core.migration.base.migration import MigrationOptions, open_migration
+from des_core.migration.gate.checks import nothing_archived_above
 from support.program.migrating import open_exceptions, settings_for, watermark_us
 from support.rows.filesdata import FilesTableFactory, add_odd_row, canonical_rows
 from support.servers.database import TestDatabase, to_microseconds
@@ -204,61 +204,73 @@ def test_a_table_without_the_column_starts_below_everything(
     assert watermark_us(database) == at(DAY - timedelta(days=1))
 
 
-@pytest.mark.sqlite
-def test_created_at_that_is_not_a_time_is_refused(
-    make_database: Callable[[str], TestDatabase], files_table: FilesTableFactory
+ODD_TIMES = {
+    "sqlite": ["2024-02-30 10:00:00", "2024-01-01 24:00:01", "soon", "", "9999-12-31", "0000-1-1"],
+    "postgres": ["infinity", "-infinity", "0044-03-15 BC", "20000-01-01", "9999-12-31"],
+    "mysql": ["0000-00-00 00:00:00", "0000-05-01", "9999-12-31 23:59:59"],
+}
+
+
+@pytest.mark.parametrize("drop", [False, True], ids=["keep", "drop"])
+def test_what_is_no_time_is_not_archived_there_and_back(
+    database: TestDatabase, files_table: FilesTableFactory, drop: bool
 ) -> None:
-    database = make_database("sqlite")
-    files_table(database, 10, days=1, files=False)
-    database.execute("UPDATE files SET created_at = 'soon' WHERE uid = '4000000000'")
-    with pytest.raises(Refused, match="not a time") as caught:
-        upgrade(settings_for(database))
-    assert caught.value.facts["example"] == "'soon'"
-    assert database.table_names() & {"des_archive_config"} == set()
-
-
-ODD_TIMES = [
-    ("postgres", "infinity"),
-    ("postgres", "-infinity"),
-    ("postgres", "0044-03-15 BC"),
-    ("postgres", "20000-01-01"),
-    ("mariadb", "0000-00-00 00:00:00"),
-    ("mysql", "0000-00-00 00:00:00"),
-]
-
-
-@pytest.mark.postgres
-@pytest.mark.mariadb
-@pytest.mark.mysql
-@pytest.mark.parametrize(("server", "odd"), ODD_TIMES)
-def test_a_time_outside_the_calendar_is_refused_on_the_way_there_and_back(
-    make_database: Callable[[str], TestDatabase],
-    files_table: FilesTableFactory,
-    server: str,
-    odd: str,
-) -> None:
-    database = make_database(server)
-    files_table(database, 10, days=1, archived_days=1, files=False)
+    """No watermark speaks of such a row, so no window packs it: it stops nothing, and stays as it
+    was, but for a flag that nobody can keep for it."""
+    files_table(database, 40, days=4, archived_days=2, holes=2, files=False)
     settings, before = settings_for(database), canonical_rows(database)
-    with odd_row(database, odd):
-        with pytest.raises(Refused, match="not a time that can be used") as caught:
-            upgrade(settings)
-        assert odd[:10].strip("-") in str(caught.value.facts["example"])
-        assert "des_archive_config" not in database.table_names()
-    upgrade(settings)
-    with odd_row(database, odd), pytest.raises(Refused, match="not a time that can be used"):
-        make_plan(settings, direction=Direction.DOWN)
+    for number, odd in enumerate(ODD_TIMES[database.kind]):
+        add_odd_row(database, odd, uid=f"odd {number}")
+        add_odd_row(database, odd, uid=f"archived {number}", archived=True)
+    odd_rows = 2 * len(ODD_TIMES[database.kind])
+    options = MigrationOptions(drop_archived=drop, backup="dump of Monday")
+    plan = make_plan(settings, direction=Direction.UP, options=options)
+    assert plan.seed is not None
+    assert plan.seed.unseen.rows == odd_rows
+    assert (plan.seed.oldest_row, plan.seed.holes.rows) == (DAY, 2)
+    upgrade(settings, options=options)
+    if not drop:
+        with open_migration(settings) as migration:
+            assert nothing_archived_above(migration).is_warning
+    if not drop:
+        add_odd_row(database, ODD_TIMES[database.kind][0], uid="odd since")
     downgrade(settings)
+    flags = database.rows("SELECT uid, archived FROM files WHERE uid LIKE 'odd%'")
+    flags += database.rows("SELECT uid, archived FROM files WHERE uid LIKE 'archived%'")
+    assert len(flags) == odd_rows + (not drop)
+    assert not any(archived for _uid, archived in flags)
+    database.execute("DELETE FROM files WHERE uid LIKE 'odd%' OR uid LIKE 'archived%'")
     assert canonical_rows(database) == before
 
 
-@contextmanager
-def odd_row(database: TestDatabase, created_at: str) -> Iterator[None]:
-    add_odd_row(database, created_at)
-    try:
-        yield
-    finally:
-        database.execute("DELETE FROM files WHERE uid = 'odd'")
+IMPOSSIBLE = {
+    "2024-01-02 10:00:00": "2024-01-02T10:00:00Z",
+    "2024-02-30 10:00:00": "2024-03-01T00:00:00Z",
+    "2024-00-10 10:00:00": "2024-01-01T00:00:00Z",
+    "2024-01-00 10:00:00": "2024-01-01T00:00:00Z",
+    "2023-11-31 00:00:00": "2023-12-01T00:00:00Z",
+}
+
+
+@pytest.mark.parametrize("database", ["mariadb", "mysql"], indirect=True)
+def test_an_impossible_day_of_mysql_stands_for_the_first_real_instant_after_it(
+    database: TestDatabase, files_table: FilesTableFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server orders it between real times, so each page and each window finds it there."""
+    monkeypatch.setattr("des_core.migration.seed.seeding.HOLE_PAGE_SIZE", 2)
+    files_table(database, 0)
+    for text in IMPOSSIBLE:
+        add_odd_row(database, text, uid=text)
+    add_odd_row(database, "2024-03-02", uid="newest", archived=True)
+    settings = settings_for(database)
+    upgrade(settings)
+    assert dict(iter(open_exceptions(database))) == {
+        text: at(datetime.fromisoformat(instant)) for text, instant in IMPOSSIBLE.items()
+    }
+    downgrade(settings)
+    assert dict(database.rows("SELECT uid, archived FROM files")) == dict.fromkeys(
+        IMPOSSIBLE, 0
+    ) | {"newest": 1}
 
 
 @pytest.mark.sqlite

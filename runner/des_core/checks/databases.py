@@ -22,7 +22,8 @@ from des_core.ledger.revisions import (
 )
 from des_core.migration.state.heads import all_heads
 from des_core.migration.state.tables import find_created_at_index, read_columns
-from des_core.rows.schema import CreatedAtKind, count_odd_times
+from des_core.rows.odd_times import count_odd_times
+from des_core.rows.schema import CreatedAtKind
 
 MAX_SKEW = timedelta(seconds=5)
 LONG_TRANSACTION = timedelta(hours=1)
@@ -45,6 +46,8 @@ DURABLE: Mapping[Dialect, Mapping[str, frozenset[str]]] = {
 }
 READ_ONLY = frozenset({"on", "1"})
 COUNTED = 1000
+# SQLite reads the whole index, to find what is no time.
+SCAN_LIMIT_S = 5.0
 
 
 def check_source(patient: Patient) -> Check:
@@ -93,13 +96,17 @@ def check_times(patient: Patient) -> Check:
         return ok("created_at", words)
     if is_nullable and (problem := _find_nulls(patient)) is not None:
         return problem
-    # On SQLite it reads the whole index: `migrate up` does that once.
-    if patient.source.dialect is not Dialect.SQLITE:
-        rows, example = count_odd_times(patient.source, patient.reader.catalog, COUNTED)
-        if rows:
-            holds = one_or_many(rows, "row holds", "rows hold")
-            text = f"{rows}{_or_more(rows)} {holds} no time of the years 1 to 9999: {example!r}"
-            return failed("created_at", text, "des-admin sql show migration_odd_created_at")
+    catalog = patient.reader.catalog
+    odd = count_odd_times(patient.source, catalog, COUNTED, limit_s=SCAN_LIMIT_S)
+    if odd.rows:
+        holds = one_or_many(odd.rows, "row holds", "rows hold")
+        text = (
+            f"{odd.rows}{_or_more(odd.rows)} {holds} no time of the calendar's years 1 to 9999: "
+            f"{odd.example!r}; no window will ever see it"
+        )
+        return failed("created_at", text, "des-admin sql show migration_odd_created_at")
+    if not odd.is_whole:
+        words += f"; whether each is a time was not known within {SCAN_LIMIT_S:.0f} s"
     return ok("created_at", words)
 
 

@@ -24,7 +24,13 @@ from des_core.basics.errors import WrongSchema
 from des_core.basics.identifiers import Dialect, TableName, quote
 from des_core.basics.resources import resource_dir
 from des_core.database.routing_sql import routing_expression
-from des_core.database.value_sql import UID_IS, size_value
+from des_core.database.value_sql import (
+    UID_IS,
+    is_time,
+    size_value,
+    us_expression,
+    utc_expression,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import TextClause
@@ -38,20 +44,16 @@ _ONE_PAGE = re.compile(r"(?<! ) *-- (first|next) page$")
 _TEXT_OF_STEP = re.compile(r"^-- text: step (\w+) of (\S+)$", re.MULTILINE)
 _HEADER = re.compile(r"--\s*(purpose|index|touches):\s*(.*)")
 # What dialects say in other words within texts that are otherwise equal. SQLite compares times as
-# text: days around the window first, by the index, then the canonical form (docs/adr/0003).
+# text: days around the window first, by the index, then the canonical form (docs/adr/0003), which
+# is long to make: BETWEEN makes it once. It has one length, so it is above the start and not equal
+# to it if it is at or above the start with a character more.
 _PIECES = {
     "in_window": {
         Dialect.SQLITE: "{created_at} >= :net_start AND {created_at} < :net_end\n"
-        "  AND {created_at_utc} > :start_at AND {created_at_utc} <= :end_at",
+        "  AND {created_at_utc} BETWEEN :start_at || '0' AND :end_at",
         None: "{created_at} > :start_at AND {created_at} <= :end_at",
     },
     "uid_text": {Dialect.POSTGRES: "CAST({uid} AS text)", None: "{uid}"},
-    "created_us": {
-        Dialect.POSTGRES: "CAST(EXTRACT(EPOCH FROM {created_at}) * 1000000 AS bigint)",
-        Dialect.MYSQL: "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', {created_at})",
-        None: "CAST(strftime('%s', {created_at_utc}) AS integer) * 1000000\n"
-        "    + CAST(substr({created_at_utc}, 21, 6) AS integer)",
-    },
     "size_number": {Dialect.POSTGRES: "CAST({size_value} AS bigint)", None: "{size_value}"},
     "uid_is": UID_IS,
 }
@@ -154,7 +156,9 @@ class Catalog:
             "row_key": quote(self._row_key, self.dialect),
             "uid_bytes": _uid_bytes(self.dialect, quoted["uid"], self._uid_kind),
             "kept_clocks": _kept(self._clocks, settings.table, self.dialect),
-            "created_at_utc": _utc_expression(self.dialect, created_at),
+            "created_at_utc": utc_expression(self.dialect, created_at),
+            "created_us": us_expression(self.dialect, created_at),
+            "is_time": is_time(self.dialect, created_at),
             "routing_number": routing_expression(
                 self.dialect, quoted["uid"], self._uid_kind, has_crc32=self._has_crc32
             ),
@@ -309,20 +313,3 @@ def _uid_bytes(dialect: Dialect, column: str, uid_kind: str) -> str:
     if dialect is Dialect.SQLITE:
         return f"{column} COLLATE BINARY"
     return f"CAST(CONVERT({column} USING utf8mb4) AS BINARY)"
-
-
-def _utc_expression(dialect: Dialect, column: str) -> str:
-    """On SQLite, `column` in the canonical text form whatever form the application wrote.
-
-    `datetime()` reads a space or a T, Z and offsets; the fraction of the second, which it would
-    cut, is carried over digit by digit. Elsewhere the column's own order is the order of time.
-    """
-    if dialect is not Dialect.SQLITE:
-        return column
-    rest = f"substr({column}, 20)"
-    digits = f"ltrim({rest}, '.0123456789')"
-    fraction = f"substr({rest}, 2, max(length({rest}) - length({digits}) - 1, 0))"
-    return (
-        f"(datetime(substr({column}, 1, 19) || {digits})"
-        f" || '.' || substr({fraction} || '000000', 1, 6))"
-    )

@@ -33,7 +33,7 @@ from des_core.migration.gate.checks import (
     preview_gate,
 )
 from des_core.migration.operations.planned import PlannedStatement, list_statements
-from des_core.migration.seed.seeding import plan_seed, require_times
+from des_core.migration.seed.seeding import plan_seed
 from des_core.migration.state.blockers import Blocker, find_blockers
 from des_core.migration.state.heads import all_heads
 from des_core.migration.state.server_traps import RowVersions, read_row_versions
@@ -155,17 +155,13 @@ def require_watermark_in_reach(migration: Migration) -> None:
 def plan_downgrade(migration: Migration) -> MigrationPlan:
     """What `down` has to do; nothing is changed.
 
-    Refused where a row's time is no time, and where SQL moved the watermark ahead of packing.
+    Refused where SQL moved the watermark ahead of packing.
     """
     revisions = revisions_down(migration)
     if revisions:
         require_table_is_able(migration)
     if WATERMARK in revisions:
         refuse_unexplained(find_provenance(migration.config))
-    # SQLite would read the whole index, and did before the seed.
-    is_cheap = migration.source.dialect is not Dialect.SQLITE and serves_windows(migration)
-    if revisions and is_cheap:
-        require_times(migration)
     statements = list_statements(migration, revisions, Direction.DOWN)
     triggers = find_update_triggers(migration) if WATERMARK in revisions else None
     gate = [] if triggers is None else [triggers]

@@ -96,6 +96,8 @@ class SourceSchema:
         try:
             if isinstance(value, datetime):
                 return localize(value, self.zone)
+            if self.dialect is Dialect.MYSQL:
+                return localize(_first_real_time(str(value)), self.zone)
             return parse_stored(str(value), self.zone)
         except (ValueError, OverflowError) as exc:
             raise Refused(NOT_A_TIME, hint=ODD_TIME_HINT, example=repr(str(value)[:80])) from exc
@@ -134,6 +136,16 @@ class SourceSchema:
             values["net_start"] = (start - NET_MARGIN).date().isoformat()
             values["net_end"] = (end + NET_MARGIN).date().isoformat()
         return values
+
+
+def _first_real_time(text: str) -> datetime:
+    """The first real time from a value that only MySQL and MariaDB hold: 2024-02-31, 2024-00-00.
+
+    The server orders it between real times; ValueError for the zero date, which it does not.
+    """
+    year, month, day = (int(part) for part in text[:10].split("-"))
+    first = 1 if month == 0 else month + (day > 0)
+    return datetime.fromisoformat(f"{year:04}-{first:02}-01")
 
 
 def _values_for_sqlite(uid: str, value: object) -> dict[str, object]:
@@ -208,14 +220,6 @@ def read_clocks(tx: Transaction, table: TableName) -> tuple[str, ...]:
     """Columns that the server sets to now when another one is written (ON UPDATE, of MySQL)."""
     values = {"schema_name": table.schema, "table_only": table.name}
     return tuple(str(row.name) for row in tx.run("table_clocks", values))
-
-
-def count_odd_times(database: Database, catalog: Catalog, limit: int) -> tuple[int, str]:
-    """Rows whose created_at is no time, counted up to `limit` at either end, and an example."""
-    with database.read() as tx:
-        statement = catalog.get("migration_odd_created_at")
-        row = tx.run(statement, {"limit": limit}).one()
-    return int(row.files), str(row.example)[:80]
 
 
 def source_catalog(schema: SourceSchema, settings: DatabaseSettings) -> Catalog:

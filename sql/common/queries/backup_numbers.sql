@@ -2,7 +2,7 @@
 -- index: none: reads the whole table, as the dump beside it does
 -- touches: files (all of it)
 SELECT COUNT(*) AS files,
-       MIN({created_at_utc}) AS oldest,
-       MAX({created_at_utc}) AS newest,
+       MIN(CASE WHEN {is_time} THEN {created_at_utc} END) AS oldest,
+       MAX(CASE WHEN {is_time} THEN {created_at_utc} END) AS newest,
        SUM({size_number}) AS size_bytes
 FROM {files};

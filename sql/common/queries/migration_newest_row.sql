@@ -3,6 +3,6 @@
 -- touches: files (one row)
 SELECT {created_at} AS created_at
 FROM {files}
-WHERE {created_at} IS NOT NULL
+WHERE {is_time}
 ORDER BY {created_at} DESC
 LIMIT 1;

@@ -2,4 +2,4 @@
 -- index: {created_archived_index}, or {created_at_index}
 -- touches: files (at or below the seed)
 SELECT COUNT(*) AS files
-FROM (SELECT 1 AS one FROM {files} WHERE {created_at} <= :seed AND {archived} IS NULL LIMIT :limit) AS found;
+FROM (SELECT 1 AS one FROM {files} WHERE {created_at} <= :seed AND {is_time} AND {archived} IS NULL LIMIT :limit) AS found;

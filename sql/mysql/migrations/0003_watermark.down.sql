@@ -12,14 +12,14 @@ SET {archived} = CASE
              WHERE e.resolved_at IS NULL AND e.archived = FALSE) THEN FALSE
     WHEN (CONVERT({uid} USING utf8mb4), {created_at}) IN (SELECT e.uid, e.created_at FROM des_archive_exception AS e
              WHERE e.resolved_at IS NULL AND e.archived = TRUE) THEN TRUE
-    ELSE {created_at} IS NOT NULL AND {created_at} <= (SELECT archived_until FROM des_archive_config WHERE id = 1)
+    ELSE {is_time} AND {created_at} <= (SELECT archived_until FROM des_archive_config WHERE id = 1)
     END{kept_clocks}
 WHERE NOT {archived} <=> CASE
     WHEN (CONVERT({uid} USING utf8mb4), {created_at}) IN (SELECT e.uid, e.created_at FROM des_archive_exception AS e
              WHERE e.resolved_at IS NULL AND e.archived = FALSE) THEN FALSE
     WHEN (CONVERT({uid} USING utf8mb4), {created_at}) IN (SELECT e.uid, e.created_at FROM des_archive_exception AS e
              WHERE e.resolved_at IS NULL AND e.archived = TRUE) THEN TRUE
-    ELSE {created_at} IS NOT NULL AND {created_at} <= (SELECT archived_until FROM des_archive_config WHERE id = 1)
+    ELSE {is_time} AND {created_at} <= (SELECT archived_until FROM des_archive_config WHERE id = 1)
     END;
 
 -- step: write_flags_at
@@ -28,8 +28,8 @@ WHERE NOT {archived} <=> CASE
 -- cost: reads the table once and writes the rows whose flag changes; des-admin does it in chunks
 -- only: apart
 UPDATE {files}
-SET {archived} = ({created_at} IS NOT NULL AND {created_at} <= :watermark){kept_clocks}
-WHERE NOT {archived} <=> ({created_at} IS NOT NULL AND {created_at} <= :watermark);
+SET {archived} = ({is_time} AND {created_at} <= :watermark){kept_clocks}
+WHERE NOT {archived} <=> ({is_time} AND {created_at} <= :watermark);
 
 -- step: remember_fence
 -- purpose: a later watermark begins above every fence that this one had

@@ -26,7 +26,7 @@ SELECT 1,
            CAST(:seed_at AS datetime(6)),
            (SELECT CAST({created_at} AS datetime(6))
             FROM {files}
-            WHERE {archived} = TRUE AND {created_at} IS NOT NULL
+            WHERE {archived} = TRUE AND {is_time}
             ORDER BY {created_at} DESC
             LIMIT 1),
            CASE WHEN CAST(:default_at AS datetime(6)) < oldest.created_at
@@ -39,7 +39,7 @@ SELECT 1,
        COALESCE((SELECT CAST(JSON_VALUE(details, '$.fence') AS signed) + 1
                  FROM des_archive_job
                  WHERE name = 'retired'), 0)
-FROM (SELECT MIN({created_at}) AS created_at FROM {files}) AS oldest;
+FROM (SELECT MIN({created_at}) AS created_at FROM {files} WHERE {is_time}) AS oldest;
 
 -- step: capture_holes
 -- purpose: rows at or below the seed that are not archived; des-admin reads them in pages
@@ -54,7 +54,7 @@ SELECT SHA2(CONVERT({uid} USING utf8mb4), 256),
        UTC_TIMESTAMP(6), UTC_TIMESTAMP(6)
 FROM {files}
 WHERE {created_at} <= (SELECT archived_until FROM des_archive_config WHERE id = 1)
-  AND ({archived} <> TRUE OR {archived} IS NULL)
+  AND {is_time} AND ({archived} <> TRUE OR {archived} IS NULL)
 ON DUPLICATE KEY UPDATE
     location = VALUES(location), archived = VALUES(archived), reason = VALUES(reason),
     last_error = NULL, last_seen = VALUES(last_seen), next_attempt = NULL,

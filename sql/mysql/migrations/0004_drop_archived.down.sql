@@ -23,7 +23,7 @@ ALTER TABLE {files} ALTER COLUMN {archived} SET DEFAULT FALSE, ALGORITHM=INSTANT
 -- only: together
 UPDATE {files}
 SET {archived} = FALSE{kept_clocks}
-WHERE {archived} AND ({created_at} IS NULL OR {created_at} > (SELECT archived_until FROM des_archive_config WHERE id = 1));
+WHERE {archived} AND (NOT {is_time} OR {created_at} > (SELECT archived_until FROM des_archive_config WHERE id = 1));
 
 -- step: write_exceptions
 -- purpose: nor are the open exceptions below it
@@ -43,7 +43,7 @@ WHERE e.resolved_at IS NULL AND e.archived <> {files}.{archived};
 -- only: apart
 UPDATE {files}
 SET {archived} = FALSE{kept_clocks}
-WHERE {archived} AND ({created_at} IS NULL OR {created_at} > :watermark);
+WHERE {archived} AND (NOT {is_time} OR {created_at} > :watermark);
 
 -- step: restore_default
 -- purpose: the default that the column had

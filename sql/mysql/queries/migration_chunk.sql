@@ -8,6 +8,7 @@ FROM (SELECT {created_at}, {uid}
       WHERE {created_at} > :start_at  -- first page
       WHERE {created_at} >= :page_created_at  -- next page
         AND ({created_at} > :page_created_at OR {uid} > :page_key)  -- next page
+      AND {is_time}
       ORDER BY {created_at}, {uid}
       LIMIT :page_size) AS page
 ORDER BY {created_at} DESC, {uid} DESC

@@ -1,6 +1,6 @@
--- purpose: rows without created_at are not archived
+-- purpose: rows that no window sees, without created_at or with what is no time, are not archived
 -- index: {created_at_index}
--- touches: files (rows without created_at)
+-- touches: files (those rows)
 UPDATE {files}
 SET {archived} = FALSE{kept_clocks}
-WHERE {created_at} IS NULL AND NOT {archived} <=> FALSE;
+WHERE NOT {is_time} AND NOT {archived} <=> FALSE;

@@ -12,6 +12,7 @@ FROM (SELECT {uid} AS hole_uid, {created_at} AS hole_created_at
       WHERE {created_at} <= :seed  -- first page
       WHERE {created_at} >= :page_created_at AND ({created_at} > :page_created_at OR {uid} >= :page_key)  -- next page
         AND {created_at} <= :seed  -- next page
+        AND {is_time}
         AND ({archived} <> TRUE OR {archived} IS NULL)
       ORDER BY {created_at}, {uid}
       LIMIT :page_size) AS page

@@ -12,14 +12,14 @@ SET {archived} = CASE
              WHERE e.resolved_at IS NULL AND e.archived = FALSE) THEN FALSE
     WHEN (CAST({uid} AS text), {created_at}) IN (SELECT e.uid, e.created_at FROM des_archive_exception AS e
              WHERE e.resolved_at IS NULL AND e.archived = TRUE) THEN TRUE
-    ELSE {created_at} IS NOT NULL AND {created_at} <= (SELECT archived_until FROM des_archive_config WHERE id = 1)
+    ELSE {is_time} AND {created_at} <= (SELECT archived_until FROM des_archive_config WHERE id = 1)
     END
 WHERE {archived} IS DISTINCT FROM CASE
     WHEN (CAST({uid} AS text), {created_at}) IN (SELECT e.uid, e.created_at FROM des_archive_exception AS e
              WHERE e.resolved_at IS NULL AND e.archived = FALSE) THEN FALSE
     WHEN (CAST({uid} AS text), {created_at}) IN (SELECT e.uid, e.created_at FROM des_archive_exception AS e
              WHERE e.resolved_at IS NULL AND e.archived = TRUE) THEN TRUE
-    ELSE {created_at} IS NOT NULL AND {created_at} <= (SELECT archived_until FROM des_archive_config WHERE id = 1)
+    ELSE {is_time} AND {created_at} <= (SELECT archived_until FROM des_archive_config WHERE id = 1)
     END;
 
 -- step: write_flags_at
@@ -28,8 +28,8 @@ WHERE {archived} IS DISTINCT FROM CASE
 -- cost: reads the table once and writes the rows whose flag changes; des-admin does it in chunks
 -- only: apart
 UPDATE {files}
-SET {archived} = ({created_at} IS NOT NULL AND {created_at} <= :watermark)
-WHERE {archived} IS DISTINCT FROM ({created_at} IS NOT NULL AND {created_at} <= :watermark);
+SET {archived} = ({is_time} AND {created_at} <= :watermark)
+WHERE {archived} IS DISTINCT FROM ({is_time} AND {created_at} <= :watermark);
 
 -- step: remember_fence
 -- purpose: a later watermark begins above every fence that this one had

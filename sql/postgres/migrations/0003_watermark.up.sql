@@ -24,7 +24,7 @@ SELECT 1,
            CAST(:seed_at AS timestamptz),
            (SELECT CAST({created_at} AS timestamptz)
             FROM {files}
-            WHERE {archived} AND {created_at} IS NOT NULL
+            WHERE {archived} AND {is_time}
             ORDER BY {created_at} DESC
             LIMIT 1),
            CASE WHEN CAST(:default_at AS timestamptz) < oldest.created_at
@@ -39,7 +39,7 @@ SELECT 1,
        COALESCE((SELECT CAST(CAST(details AS json) ->> 'fence' AS bigint) + 1
                  FROM des_archive_job
                  WHERE name = 'retired'), 0)
-FROM (SELECT MIN(CAST({created_at} AS timestamptz)) AS created_at FROM {files}) AS oldest;
+FROM (SELECT MIN(CAST({created_at} AS timestamptz)) AS created_at FROM {files} WHERE {is_time}) AS oldest;
 
 -- step: capture_holes
 -- purpose: rows at or below the seed that are not archived; des-admin reads them in pages
@@ -53,7 +53,7 @@ SELECT encode(sha256(convert_to(CAST({uid} AS text), 'UTF8')), 'hex'),
        CAST({uid} AS text), {created_at}, {location}, FALSE, 'pending_at_seed', 0, now(), now()
 FROM {files}
 WHERE {created_at} <= (SELECT archived_until FROM des_archive_config WHERE id = 1)
-  AND {archived} IS NOT TRUE
+  AND {is_time} AND {archived} IS NOT TRUE
 ON CONFLICT (uid_sha256, created_at) DO UPDATE SET
     location = excluded.location, archived = excluded.archived, reason = excluded.reason,
     last_error = NULL, last_seen = excluded.last_seen, next_attempt = NULL,

@@ -12,6 +12,7 @@ WHERE {created_at} <= :seed  -- first page
 WHERE {created_at} >= :page_created_at  -- next page
   AND ({created_at}, {uid}) >= (:page_created_at, :page_key)  -- next page
   AND {created_at} <= :seed  -- next page
+  AND {is_time}
   AND {archived} = FALSE
 ORDER BY {files}.{created_at}, {files}.{uid}
 LIMIT :page_size;

@@ -3,6 +3,6 @@
 -- touches: files (what is newer than the newest archived row)
 SELECT {created_at} AS created_at
 FROM {files}
-WHERE {archived} AND {created_at} <= :end_at
+WHERE {archived} AND {created_at} <= :end_at AND {is_time}
 ORDER BY {created_at} DESC
 LIMIT 1;

@@ -7,6 +7,7 @@ FROM (SELECT {created_at}, {row_key}
       FROM {files}
       WHERE {created_at} >= :net_start  -- first page
       WHERE ({created_at}, {row_key}) > (:page_created_at, :page_key)  -- next page
+        AND {is_time}
       ORDER BY {created_at}, {row_key}
       LIMIT :page_size) AS page
 ORDER BY {created_at} DESC, {row_key} DESC

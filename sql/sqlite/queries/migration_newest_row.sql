@@ -5,6 +5,6 @@ SELECT MAX({created_at_utc}) AS created_at
 FROM {files}
 WHERE {created_at} >= (SELECT date(substr({created_at}, 1, 10), '-2 days')
                        FROM {files}
-                       WHERE {created_at} IS NOT NULL
+                       WHERE {is_time}
                        ORDER BY {created_at} DESC
                        LIMIT 1);

@@ -9,9 +9,6 @@ SELECT {uid} AS uid,
        {row_key} AS page_key
 FROM {files}
 WHERE {row_key} > :page_key
-  AND ({created_at_utc} IS NULL
-       OR CAST({created_at} AS text) NOT GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'
-       OR {created_at_utc} < '0001-01-04'
-       OR {created_at_utc} >= '9999-12-28')
+  AND NOT {is_time}
 ORDER BY {row_key}
 LIMIT :page_size;

@@ -10,6 +10,6 @@ SELECT {uid} AS uid,
 FROM {files}
 WHERE {created_at} >= :page_created_at AND {created_at} < :net_end
   AND ({created_at}, {row_key}) > (:page_created_at, :page_key)
-  AND {created_at_utc} > :start_at AND {created_at_utc} <= :end_at
+  AND {created_at_utc} BETWEEN :start_at || '0' AND :end_at
 ORDER BY {created_at}, {row_key}
 LIMIT :page_size;

@@ -162,14 +162,21 @@ def make_files_table(
     return table
 
 
-def add_odd_row(database: TestDatabase, created_at: str) -> None:
-    """A row `odd`, not archived, as a program in another language or a lax mode may write it."""
+def add_odd_row(
+    database: TestDatabase,
+    created_at: str,
+    uid: str = "odd",
+    location: str = "/nowhere",
+    *,
+    archived: bool = False,
+) -> None:
+    """A row as a program in another language or a lax mode may write it."""
     with database.session() as session:
         if database.kind == "mysql":
-            session.exec_driver_sql("SET SESSION sql_mode = ''")
+            session.exec_driver_sql("SET SESSION sql_mode = 'ALLOW_INVALID_DATES'")
         session.exec_driver_sql(
             "INSERT INTO files (uid, created_at, file_location, archived)"
-            f" VALUES ('odd', '{created_at}', '/nowhere', FALSE)"
+            f" VALUES ('{uid}', '{created_at}', '{location}', {archived})"
         )
 
 

@@ -22,7 +22,8 @@ class SeedPlan:
     """The first watermark and what it means.
 
     `origin` says where it comes from; `holes` become exceptions; `repacked` rows above it are
-    marked archived and will be packed again; `unseen` rows have no created_at at all.
+    marked archived and will be packed again; `unseen` rows have no created_at, or one that is no
+    time.
     """
 
     archived_until: datetime

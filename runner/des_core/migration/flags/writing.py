@@ -4,7 +4,8 @@
    resolved since. Nothing below it is read.
 2. Above it, chunk by chunk in the order of created_at: TRUE up to the watermark, FALSE above,
    and in the same transaction the open exceptions that lie in the chunk.
-3. Then the exceptions up to `base`, and rows without created_at.
+3. Then the exceptions up to `base`, and rows that no window sees: without created_at, or with what
+   is no time. They were never packed.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from des_core.migration.base.migration import Migration
 from des_core.migration.flags.chunks import ChunkWriter, resume_margin, write_flag
 from des_core.migration.flags.sessions import Written, hand_out_chunks
 from des_core.migration.flags.throttle import Turns
-from des_core.migration.seed.seeding import newest_row, oldest_row
+from des_core.migration.seed.seeding import count_unseen, newest_row, oldest_row
 from des_core.migration.state.flag_jobs import (
     ROLLBACK_JOB,
     Progress,
@@ -154,5 +155,8 @@ def _resolved(migration: Migration, base: datetime) -> Iterator[list[tuple[str, 
 
 
 def _write_unseen(migration: Migration, job_name: str) -> None:
+    """Only where there are any: on SQLite the statement goes through the whole table."""
+    if not count_unseen(migration, limit=1).rows:
+        return
     statement = migration.source_catalog.get("migration_flags_unseen")
     patiently(migration, migration.source, job_name, lambda tx: tx.run(statement))

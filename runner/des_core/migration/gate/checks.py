@@ -25,7 +25,11 @@ from des_core.ledger.jobs import SEED_JOB, read_job
 from des_core.ledger.provenance import Origin, read_provenance
 from des_core.ledger.watermark import read_watermark
 from des_core.migration.base.migration import Migration
-from des_core.migration.seed.seeding import count_archived_above, iterate_holes
+from des_core.migration.seed.seeding import (
+    count_archived_above,
+    count_archived_unseen,
+    iterate_holes,
+)
 from des_core.migration.state.server_traps import find_traps, read_row_versions, server_version
 from des_core.migration.state.tables import find_created_at_index, table_values
 from des_core.migration.steps.column_look import look_at_column
@@ -143,6 +147,17 @@ def nothing_archived_above(migration: Migration) -> GateFinding:
             f"marked archived above the watermark {format_utc(watermark)}: {count} "
             f"{one_or_many(count.rows, 'row', 'rows')}",
             "stop the per-record packer; see: des-admin doctor",
+        )
+    unseen = count_archived_unseen(migration, limit=1000)
+    if unseen.rows:
+        return GateFinding(
+            "above",
+            True,
+            f"marked archived, but without a created_at that is a time: {unseen} "
+            f"{one_or_many(unseen.rows, 'row', 'rows')}; the flag goes with the column, and the "
+            "way back marks them as not archived",
+            "correct their created_at: des-admin sql show migration_archived_unseen",
+            is_warning=True,
         )
     return GateFinding("above", True, "nothing above the watermark is marked archived")
 

@@ -17,7 +17,6 @@ from typing import Any
 from des_core.basics.errors import Refused
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import EARLIEST, LATEST, floor_day, format_utc
-from des_core.database.errors import ODD_TIME_HINT
 from des_core.database.stored_time import to_stored
 from des_core.database.transaction import Transaction, keyset_pages
 from des_core.ledger.archive_table import seed_details
@@ -28,10 +27,14 @@ from des_core.ledger.watermark import compute_target
 from des_core.migration.base.migration import Migration
 from des_core.migration.base.seed_plan import Count, SeedPlan
 from des_core.migration.seed.adoption import read_hand_made
-from des_core.migration.state.tables import needs_null_pass, read_archived_column
+from des_core.migration.state.tables import (
+    needs_null_pass,
+    read_archived_column,
+    read_columns,
+)
 from des_core.migration.steps.sql_file import get_step
+from des_core.rows.odd_times import count_odd_times
 from des_core.rows.reader import PAGE_KEY
-from des_core.rows.schema import NOT_A_TIME, count_odd_times
 from des_core.rows.values import any_text, location_text, uid_text
 
 UP = f"{WATERMARK.name}.up"
@@ -49,7 +52,6 @@ def plan_seed(migration: Migration) -> SeedPlan:
     A watermark that is there already, made by hand, is taken as it is.
     """
     migration.schema.require_flag()
-    require_times(migration)
     oldest, newest = _extreme(migration, "oldest"), _extreme(migration, "newest")
     now = migration.reader.clock().now
     hand_made = read_hand_made(migration)
@@ -64,7 +66,7 @@ def plan_seed(migration: Migration) -> SeedPlan:
         lag_days=hand_made.lag_days if hand_made else migration.settings.database.lag_days,
         holes=count_holes(migration, archived_until, migration.settings.migration.max_captured),
         repacked=count_archived_above(migration, archived_until),
-        unseen=_count(migration, "migration_null_created_at", archived_until, COUNT_LIMIT),
+        unseen=count_unseen(migration),
         oldest_row=oldest,
         newest_row=newest,
         notes=_notes(migration, archived_until, now, newest),
@@ -73,14 +75,25 @@ def plan_seed(migration: Migration) -> SeedPlan:
     return plan
 
 
-def require_times(migration: Migration) -> None:
-    """Refused where created_at holds something that is not a time, or none of the years 1 to 9999.
+def count_unseen(migration: Migration, limit: int = COUNT_LIMIT) -> Count:
+    """Rows without created_at, or with one that is no time: no window sees them.
 
-    SQLite lets anything in; PostgreSQL has infinities and older years, MySQL the zero date.
+    SQLite lets anything in; PostgreSQL has infinities and older years, MySQL the zero date. They
+    were never packed, so no watermark makes them archived.
     """
-    rows, example = count_odd_times(migration.source, migration.source_catalog, COUNT_LIMIT)
-    if rows:
-        raise Refused(NOT_A_TIME, hint=ODD_TIME_HINT, rows=f"{rows:,}", example=repr(example))
+    settings = migration.settings.database
+    columns = read_columns(migration.source, settings.table.name, settings.table.schema)
+    # IS NULL finds the zero date, too, if the column of MySQL forbids NULL.
+    missing = Count(0)
+    if columns[settings.created_at_column]["nullable"]:
+        missing = _count(migration, "migration_null_created_at", EARLIEST, limit)
+    odd = count_odd_times(migration.source, migration.source_catalog, limit).rows
+    return Count(missing.rows + odd, is_exact=missing.is_exact and odd < limit)
+
+
+def count_archived_unseen(migration: Migration, limit: int) -> Count:
+    """Those among them that are marked archived."""
+    return _count(migration, "migration_archived_unseen", EARLIEST, limit)
 
 
 def count_holes(migration: Migration, seed: datetime, limit: int) -> Count:

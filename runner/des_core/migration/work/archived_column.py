@@ -106,7 +106,7 @@ def _note_statements(scene: Scene) -> Iterator[PlannedStatement]:
 
 
 def _gate_reads(scene: Scene) -> Iterator[str]:
-    yield from ("migration_archived_above", *hole_reads(scene))
+    yield from ("migration_archived_above", "migration_archived_unseen", *hole_reads(scene))
 
 
 def _ask_gate(scene: Scene) -> None:

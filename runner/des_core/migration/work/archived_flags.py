@@ -54,7 +54,8 @@ def _statements(scene: Scene) -> Iterator[PlannedStatement]:
     until = read_until(migration)
     base = until if facts.rows_read_true else _base(scene, until)
     rows = count_rows(migration, base, LATEST_ROW)
-    for name in ("oldest_row", "newest_row", "chunk_first", "chunk_next"):
+    reads = ("oldest_row", "newest_row", "chunk_first", "chunk_next")
+    for name in (*reads, "null_created_at", "odd_created_at"):
         yield scene.query(Branch.SOURCE, f"migration_{name}", READS)
     if writes_in_shares(migration):
         yield scene.query(Branch.SOURCE, "migration_flags_share", ROW_LOCKS, rows)
