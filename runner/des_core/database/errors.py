@@ -170,7 +170,7 @@ _UNREACHABLE = _Kind(
     ("08", "28", "3D", "57P"),
     frozenset({1044, 1045, 1049, 1053, 1129, 1130, 1158, 1159, 1160, 1161})
     | {1698, 1927, 2002, 2003, 2005, 2006, 2013, 2026, 2055},
-    ("unable to open", "not a database"),
+    ("unable to open", "not a database", "connection timeout expired"),
 )
 _KINDS = (
     _BUSY,
