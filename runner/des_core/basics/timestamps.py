@@ -71,6 +71,16 @@ def parse_stored(text: str, zone: tzinfo = UTC) -> datetime:
     return localize(datetime.fromisoformat(text), zone)
 
 
+def first_real_time(text: str) -> datetime:
+    """The first real time from a value that only MySQL and MariaDB hold: 2024-02-31, 2024-00-00.
+
+    The server orders it between real times; ValueError for the zero date, which it does not.
+    """
+    year, month, day = (int(part) for part in text[:10].split("-"))
+    first = 1 if month == 0 else month + (day > 0)
+    return datetime.fromisoformat(f"{year:04}-{first:02}-01")
+
+
 def parse_time(text: str, *, now: datetime, base: datetime | None = None) -> datetime:
     """A time as a person types it: a date, ISO 8601, or `-1d` / `+12h` from `base` (default now).
 

@@ -15,7 +15,13 @@ from sqlalchemy.engine.interfaces import ReflectedColumn, ReflectedIndex
 
 from des_core.basics.errors import ConfigError, Refused, WrongSchema
 from des_core.basics.identifiers import Dialect, TableName
-from des_core.basics.timestamps import canonical_text, localize, naive_bound, parse_stored
+from des_core.basics.timestamps import (
+    canonical_text,
+    first_real_time,
+    localize,
+    naive_bound,
+    parse_stored,
+)
 from des_core.database.catalog import Catalog
 from des_core.database.connections import Database
 from des_core.database.errors import ODD_TIME_HINT
@@ -97,7 +103,7 @@ class SourceSchema:
             if isinstance(value, datetime):
                 return localize(value, self.zone)
             if self.dialect is Dialect.MYSQL:
-                return localize(_first_real_time(str(value)), self.zone)
+                return localize(first_real_time(str(value)), self.zone)
             return parse_stored(str(value), self.zone)
         except (ValueError, OverflowError) as exc:
             raise Refused(NOT_A_TIME, hint=ODD_TIME_HINT, example=repr(str(value)[:80])) from exc
@@ -136,16 +142,6 @@ class SourceSchema:
             values["net_start"] = (start - NET_MARGIN).date().isoformat()
             values["net_end"] = (end + NET_MARGIN).date().isoformat()
         return values
-
-
-def _first_real_time(text: str) -> datetime:
-    """The first real time from a value that only MySQL and MariaDB hold: 2024-02-31, 2024-00-00.
-
-    The server orders it between real times; ValueError for the zero date, which it does not.
-    """
-    year, month, day = (int(part) for part in text[:10].split("-"))
-    first = 1 if month == 0 else month + (day > 0)
-    return datetime.fromisoformat(f"{year:04}-{first:02}-01")
 
 
 def _values_for_sqlite(uid: str, value: object) -> dict[str, object]:
