@@ -290,7 +290,9 @@ def test_no_hint_is_refused(
             hints.append(done.error["hint"] or "")
     for hint in dict.fromkeys(hints):
         kept.restore()
-        by_hand, _, afterwards = hint.partition("; then: ")
+        by_hand, _, afterwards = hint.replace("once that is fixed: ", "; then: ").partition(
+            "; then: "
+        )
         for words in commands_of(by_hand):
             _require_taken(program, hint, words)
         for words in commands_of(afterwards):

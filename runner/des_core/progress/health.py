@@ -179,7 +179,8 @@ def _bad_end(
     times = f"; {in_a_row} in a row" if in_a_row > 1 else ""
     text = f"the last {what}{worker} {ended} {_ago(now - newest.ended_at)}{words}{times}"
     severity = Severity.WARNING if job == BACKUP else Severity.FAILED
-    hint = f"des-admin {job}" if is_told else _next_command(job, newest, provenance)
+    again = f"once that is fixed: des-admin {job}"
+    hint = again if is_told else _next_command(job, newest, provenance)
     return Remark(job, severity, text, hint)
 
 

@@ -19,7 +19,7 @@ from des_core.ledger.slices import KnownSlice, newest_slices
 from des_core.ledger.watermark import Watermark, compute_target, read_watermark
 from des_core.packer_planner import PackerConfig
 from des_core.progress.cycles import Cycle, group_cycles
-from des_core.progress.health import Remark, Severity, judge, read_memory
+from des_core.progress.health import Remark, judge, read_memory
 from des_core.progress.pace import Pace, measure_pace, read_arrivals
 from des_core.progress.surroundings import look_around
 from des_core.rows.amounts import Amount, Precision, count_waiting, exactly
@@ -89,8 +89,8 @@ class Progress:
 
     @property
     def is_well(self) -> bool:
-        """Whether nothing is known that makes the numbers doubtful or the archive unsound."""
-        return not any(remark.severity is Severity.FAILED for remark in self.health)
+        """Whether nothing needs attention."""
+        return not self.health
 
     @property
     def is_at_target(self) -> bool:

@@ -11,7 +11,21 @@ AFTER = {
     *("and", "or", "then", "says", "counts", "does", "shows", "names", "again", "first", "with"),
     *("will", "takes", "reads", "run", "is", "as", "in", "that", "to", "the", "makes", "asks"),
     *("prints", "sets", "writes", "also", "for", "after", "before", "if", "unless", "where", "one"),
-    *("has", "once", "goes", "looks", "of", "compares", "without", "named", "a", "on", "by", "was"),
+    *(
+        "has",
+        "packs",
+        "once",
+        "goes",
+        "looks",
+        "of",
+        "compares",
+        "without",
+        "named",
+        "a",
+        "on",
+        "by",
+        "was",
+    ),
 }
 
 
