@@ -99,21 +99,19 @@ class LocalSources:
         Whatever is odd about a file is found out by `read`, from the beginning.
         """
         contents: list[Content] = []
-        opener, threshold = self._roots.open_plain, self._threshold
+        opener, threshold = self._roots.open, self._threshold
         for _, _, path, wanted in rows:
             content = None
             try:
-                opened = opener(path) if path and _is_plain(path) else None
-                if opened is not None:
-                    fd, before = opened
-                    try:
-                        size = before.st_size
-                        if size <= threshold and wanted in (None, size):
-                            content = os.read(fd, size + 1)
-                            if len(content) != size or not is_untouched(before, os.fstat(fd)):
-                                content = None
-                    finally:
-                        os.close(fd)
+                fd, before = opener(path if path and _is_plain(path) else _check_location(path))
+                try:
+                    size = before.st_size
+                    if size <= threshold and wanted in (None, size):
+                        content = os.read(fd, size + 1)
+                        if len(content) != size or not is_untouched(before, os.fstat(fd)):
+                            content = None
+                finally:
+                    os.close(fd)
             except (OSError, ValueError, SourceFailure):
                 content = None
             if content is None:

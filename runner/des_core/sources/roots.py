@@ -7,9 +7,6 @@
 3. The file is found in it by its last name, on a handle that reads nothing. A symlink there is
    followed by the same rules. What is no regular file is refused, and so is a file of ours;
    only then that very file is opened for reading.
-
-`open_plain` does the third step in two system calls less for what is a plain file by its name: it
-is looked at, then opened without following, and what was read counts only if it was that file.
 """
 
 from __future__ import annotations
@@ -28,7 +25,6 @@ from des_core.sources.beneath import DIRECTORY, HANDLE, open_anywhere, open_bene
 
 # O_NONBLOCK and O_NOCTTY matter for what is no file; a regular file is read the same.
 OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-PLAIN_FLAGS = OPEN_FLAGS | os.O_NOFOLLOW
 OPEN_DIRECTORIES = 256
 
 _ELSEWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)
@@ -115,22 +111,6 @@ class SourceRoots:
             return self._open_regular(handle, status)
         finally:
             os.close(handle)
-
-    def open_plain(self, path: str) -> tuple[int, os.stat_result] | None:
-        """As `open`, of a regular file by its own name; None for all else.
-
-        The status was taken by name: compare it afterwards with that of the open file, by
-        `is_untouched`, before you believe what you read.
-        """
-        parent, _, name = path.rpartition("/")
-        directory = self._directories.get(parent)
-        if directory is None:
-            parent, name = split_path(path)
-            directory = self._directories.get(parent) or self._keep(parent)
-        status = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
-        if not stat.S_ISREG(status.st_mode) or self._own.has_file(status):
-            return None
-        return os.open(name, PLAIN_FLAGS, dir_fd=directory.fd), status
 
     def release(self) -> None:
         """Close the directories, so that the next batch sees where they are then."""
