@@ -24,7 +24,7 @@ from support.rows.filesdata import FilesSpec, FilesTable, FilesTableFactory
 from support.servers.database import TestDatabase
 
 MakeDatabase = Callable[[str], TestDatabase]
-STORE = {"retry_for": 0.3, "timeout": 2.0, "single_put": 400}
+STORE = {"retry_for": 0.3, "timeout": 10.0, "single_put": 400}
 # The file and, where a call in the middle is bent, up to this many of them in the quick run.
 EVERY = int(os.environ.get("BENT_EVERY", "1" if "DES_TEST_ROUNDS" in os.environ else "25"))
 
