@@ -283,9 +283,9 @@ def taken() -> Iterator[set[str]]:
     """The purposes of the leases that are taken in the block."""
     real, purposes = lock._take, set()
 
-    def take(config: Any, lease: Any, wait_s: float) -> None:
+    def take(config: Any, lease: Any, wait_s: float) -> Any:
         purposes.add(lease.purpose)
-        real(config, lease, wait_s)
+        return real(config, lease, wait_s)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lock, "_take", take)
