@@ -144,7 +144,7 @@ def test_mydumper(
     assert check_foreign(question, around).statuses[Level.L1] is Status.FAILED
 
 
-def test_an_empty_file_of_mydumper_proves_itself_only_if_compressed(
+def test_what_empty_and_exchanged_files_of_mydumper_prove(
     make_database: Callable[[str], TestDatabase],
     files_table: Callable[..., object],
     tmp_path: Path,
@@ -166,6 +166,10 @@ def test_an_empty_file_of_mydumper_proves_itself_only_if_compressed(
         found[how] = {finding.code: finding.severity for finding in report.findings}
     assert found[()]["empty_file"] is Severity.UNKNOWN
     assert found[("--compress",)].keys() == {"not_compared"}
+    [other], [own] = target.glob("*.empty-schema.sql.gz"), target.glob("*.files-schema.sql.gz")
+    shutil.copy2(other, own)
+    report = check_foreign(question, Surroundings(now=now(), max_age_hours=24))
+    assert "another definition than that of files" in str(report.findings)
 
 
 def _keep_dump(target: Path, name: str) -> None:

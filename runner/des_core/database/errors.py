@@ -89,10 +89,12 @@ _DENIED = _Kind(
     frozenset({1142, 1143, 1227, 1370}),
     (),
 )
+NO_SCHEMA = "no schema of this user's search_path is there"
+NO_SCHEMA_HINT = "name the one with the tables: ALTER ROLE USER SET search_path = SCHEMA"
 _NO_PLACE = _Kind(
     WrongSchema,
-    "no schema of this user's search_path is there",
-    "name the one with the tables: ALTER ROLE USER SET search_path = SCHEMA",
+    NO_SCHEMA,
+    NO_SCHEMA_HINT,
     ("3F000",),
     frozenset(),
     (),

@@ -24,7 +24,7 @@ from des_core.basics.timestamps import (
 )
 from des_core.database.catalog import Catalog
 from des_core.database.connections import Database
-from des_core.database.errors import ODD_TIME_HINT
+from des_core.database.errors import NO_SCHEMA, NO_SCHEMA_HINT, ODD_TIME_HINT
 from des_core.database.transaction import Transaction
 from des_core.rows.flag_type import FLAG_HINT, flag_fault
 from des_core.rows.values import NULL_UID, number_of, uid_value
@@ -288,6 +288,8 @@ def _require_table(inspector: Inspector, database: Database, settings: DatabaseS
         )
     if database.dialect is Dialect.POSTGRES and inspector.has_table(table.name, table.schema):
         return  # a partitioned table
+    if database.dialect is Dialect.POSTGRES and not (table.schema or inspector.default_schema_name):
+        raise WrongSchema(NO_SCHEMA, hint=NO_SCHEMA_HINT, database=database.label)
     near = difflib.get_close_matches(table.name, names, n=1)
     raise WrongSchema(
         f"the database has no table {table}",

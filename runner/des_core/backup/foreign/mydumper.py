@@ -36,6 +36,7 @@ _TIME = re.compile(
     r"(?P<which>Started|Finished) dump at: (?P<time>[\d-]+[ T][\d:]+)", re.IGNORECASE
 )
 _DATA = re.compile(r"\.(?P<table>.+?)(?:\.\d+)*\.sql(?:\.gz|\.zst)?$")
+_SCHEMA = re.compile(r"^\.(?P<table>.+)-schema\.sql(?:\.gz|\.zst)?$")
 _SECTION = re.compile(r"^\[`(?P<database>.+)`\.`(?P<table>.+)`\]$", re.MULTILINE)
 _ROWS = re.compile(r"^rows\s*=\s*(?P<rows>\d+)\s*$", re.MULTILINE)
 # A row begins at the start of a line, or right behind VALUES; data holds no line feed of its own.
@@ -166,7 +167,7 @@ class _Dump:
         """Files whose statements are not those of their name, or that are there twice."""
         seen: dict[str, Path] = {}
         for table, paths in data.items():
-            name = quote(table, Dialect.MYSQL).encode()
+            name = _quoted(table)
             for path in paths:
                 content = self.contents[path]
                 if any(verb not in _INTO or of != name for verb, of in content.statements):
@@ -177,9 +178,14 @@ class _Dump:
                     yield error(Level.L2, "wrong_content", message, again(TOOL))
         schemas = (path for path in self.files if "-schema" in path.name)
         for path in schemas:
-            verbs = {verb for verb, _name in self.contents[path].statements}
+            statements = self.contents[path].statements
+            verbs = {verb for verb, _name in statements}
+            match = _SCHEMA.search(path.name.removeprefix(self.wanted.database))
             if verbs - {b"CREATE"} or not verbs:
                 message = f"{path.name} holds no definition"
+                yield error(Level.L2, "wrong_content", message, again(TOOL))
+            elif match and {name for _verb, name in statements} != {_quoted(match["table"])}:
+                message = f"{path.name} holds another definition than that of {match['table']}"
                 yield error(Level.L2, "wrong_content", message, again(TOOL))
 
     def _of_another_time(self) -> Iterator[Finding]:
@@ -230,6 +236,10 @@ class _Dump:
             )
             hint = "mydumper 0.12 or later counts what it writes; or: des-admin backup create"
             yield unknown(Level.L2, "rows_unknown", message, hint)
+
+
+def _quoted(table: str) -> bytes:
+    return quote(table, Dialect.MYSQL).encode()
 
 
 def _metadata(directory: Path) -> tuple[str, bool]:
