@@ -36,7 +36,7 @@ _TIME = re.compile(
     r"(?P<which>Started|Finished) dump at: (?P<time>[\d-]+[ T][\d:]+)", re.IGNORECASE
 )
 _DATA = re.compile(r"\.(?P<table>.+?)(?:\.\d+)*\.sql(?:\.gz|\.zst)?$")
-_SCHEMA = re.compile(r"^\.(?P<table>.+)-schema\.sql(?:\.gz|\.zst)?$")
+_SCHEMA = re.compile(r"^(?:\.(?P<table>.+))?-schema-?(?P<kind>[a-z]*)\.sql(?:\.gz|\.zst)?$")
 _SECTION = re.compile(r"^\[`(?P<database>.+)`\.`(?P<table>.+)`\]$", re.MULTILINE)
 _ROWS = re.compile(r"^rows\s*=\s*(?P<rows>\d+)\s*$", re.MULTILINE)
 # A row begins at the start of a line, or right behind VALUES; data holds no line feed of its own.
@@ -46,6 +46,20 @@ _STATEMENT = re.compile(
     re.MULTILINE,
 )
 _INTO = (b"INSERT", b"REPLACE")
+_DEFINITION = re.compile(
+    rb"^CREATE\b[^\n]*?\b(?P<kind>TABLE|VIEW|TRIGGER|DATABASE|PROCEDURE|FUNCTION|EVENT|SEQUENCE)\b"
+    rb"[^\n]*?(?P<name>`(?:[^`\n]|``)+`)",
+    re.MULTILINE,
+)
+# By what follows `-schema` in the name of a file.
+_KINDS = {
+    "": {b"TABLE"},
+    "view": {b"VIEW"},
+    "triggers": {b"TRIGGER"},
+    "create": {b"DATABASE"},
+    "post": {b"PROCEDURE", b"FUNCTION", b"EVENT"},
+    "sequence": {b"SEQUENCE"},
+}
 
 
 @dataclass(frozen=True)
@@ -64,11 +78,15 @@ class Wanted:
 
 @dataclass(frozen=True)
 class FileContent:
-    """What reading a file whole told: its last bytes, rows, statements by verb and name, hash."""
+    """What reading a file whole told: its last bytes, rows, hash, and what it says.
+
+    Statements are by verb and name, definitions by kind and name.
+    """
 
     tail: bytes
     rows: int
     statements: frozenset[tuple[bytes, bytes]]
+    definitions: frozenset[tuple[bytes, bytes]]
     sha256: str
 
 
@@ -178,14 +196,19 @@ class _Dump:
                     yield error(Level.L2, "wrong_content", message, again(TOOL))
         schemas = (path for path in self.files if "-schema" in path.name)
         for path in schemas:
-            statements = self.contents[path].statements
-            verbs = {verb for verb, _name in statements}
             match = _SCHEMA.search(path.name.removeprefix(self.wanted.database))
-            if verbs - {b"CREATE"} or not verbs:
+            wanted = _KINDS.get(match["kind"]) if match else None
+            content = self.contents[path]
+            kinds = {kind for kind, _name in content.definitions}
+            names = {name for _kind, name in content.definitions}
+            if not kinds or any(verb != b"CREATE" for verb, _name in content.statements):
                 message = f"{path.name} holds no definition"
                 yield error(Level.L2, "wrong_content", message, again(TOOL))
-            elif match and {name for _verb, name in statements} != {_quoted(match["table"])}:
-                message = f"{path.name} holds another definition than that of {match['table']}"
+            elif match and (
+                (wanted is not None and not kinds <= wanted)
+                or (match["kind"] in ("", "view") and names != {_quoted(match["table"] or "")})
+            ):
+                message = f"{path.name} holds another definition than its name says"
                 yield error(Level.L2, "wrong_content", message, again(TOOL))
 
     def _of_another_time(self) -> Iterator[Finding]:
@@ -280,23 +303,31 @@ def _read_all(files: list[Path]) -> tuple[dict[Path, FileContent], list[Finding]
             contents[path] = _read(path)
         except (DamagedData, OSError) as exc:
             findings.append(error(Level.L1, "changed", f"{path.name}: {exc}", again(TOOL)))
-            contents[path] = FileContent(b"", 0, frozenset(), "")
+            contents[path] = FileContent(b"", 0, frozenset(), frozenset(), "")
     return contents, findings
 
 
 def _read(path: Path) -> FileContent:
     tail, line, rows = b"", b"", 0
     statements: set[tuple[bytes, bytes]] = set()
+    definitions: set[tuple[bytes, bytes]] = set()
     digest = hashlib.sha256()
+
+    def take(text: bytes) -> int:
+        statements.update((m["verb"], m["name"]) for m in _STATEMENT.finditer(text))
+        if "-schema" in path.name:
+            definitions.update((m["kind"], m["name"]) for m in _DEFINITION.finditer(text))
+        return len(_ROW.findall(text))
+
     for chunk in read_decompressed(path, compression_of(path.name)):
         digest.update(chunk)
         tail = (tail + chunk)[-TAIL_BYTES:]
         whole, _, line = (line + chunk).rpartition(b"\n")
-        rows += len(_ROW.findall(whole))
-        statements |= {(m["verb"], m["name"]) for m in _STATEMENT.finditer(whole)}
-    rows += len(_ROW.findall(line))
-    statements |= {(m["verb"], m["name"]) for m in _STATEMENT.finditer(line)}
-    return FileContent(tail, rows, frozenset(statements), digest.hexdigest())
+        rows += take(whole)
+    rows += take(line)
+    return FileContent(
+        tail, rows, frozenset(statements), frozenset(definitions), digest.hexdigest()
+    )
 
 
 def _no_checksums() -> Finding:
