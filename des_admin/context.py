@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from des_admin.options import GlobalOptions
-from des_core.basics.errors import ConfigError, DesError, ExitCode, WrongSchema
+from des_core.basics.errors import ConfigError, DesError, ExitCode, NotMigrated
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,7 +49,7 @@ class Session:
 
     def explain(self, error: BaseException) -> BaseException:
         """A table that is missing because somebody rolled back: by whom and when, instead."""
-        if not isinstance(error, WrongSchema) or self.context is None:
+        if not isinstance(error, NotMigrated) or self.context is None:
             return error
         from des_core.database.connections import open_database
         from des_core.ledger.retired import find_retirement

@@ -1,6 +1,7 @@
 """`des-admin watermark`: what is shown, asked, changed and recorded."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -220,3 +221,15 @@ def test_after_a_rollback_every_screen_says_by_whom_and_when(
         assert "des-admin migrate plan" in done.err, line
     assert f"rolled back at {day}T" in program("doctor", expect=4).out
     assert program("migrate", "plan").code == 0
+
+
+def test_after_a_rollback_another_error_is_told_as_it_is(
+    archive: Archive, program: Program, project: Path
+) -> None:
+    program("migrate", "down", "--yes")
+    path = project / "des-admin.yaml"
+    path.write_text(path.read_text().replace("packer:\n", "  table_name: filez\npacker:\n", 1))
+    for line in ("migrate plan", "progress"):
+        done = program(*line.split(), expect=12)
+        assert "no table filez" in done.err, line
+        assert "rolled back" not in done.err, line

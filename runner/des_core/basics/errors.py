@@ -113,6 +113,10 @@ class WrongSchema(DesError):
     exit_code = ExitCode.WRONG_SCHEMA
 
 
+class NotMigrated(WrongSchema):
+    """A table of this program is missing: not made yet, or taken back."""
+
+
 class DamagedData(DesError):
     """Bytes that were written once do not read back as they were."""
 

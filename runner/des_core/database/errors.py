@@ -15,6 +15,7 @@ from des_core.basics.errors import (
     DamagedData,
     DatabaseUnreachable,
     DesError,
+    NotMigrated,
     Refused,
     TransactionConflict,
     WrongSchema,
@@ -201,7 +202,7 @@ def translate(exc: DBAPIError, label: str) -> DesError:
     if kind is None:
         return DesError(f"the database refused a statement: {detail}", database=label)
     if kind is _SCHEMA and _OWN_TABLES in detail:
-        return WrongSchema(
+        return NotMigrated(
             f"this database is not migrated yet, a table of this program is missing: {detail}",
             hint="see: des-admin migrate plan; then: des-admin migrate up",
             database=label,
