@@ -105,6 +105,17 @@ def test_a_text_that_is_printed_holds_no_login(project: Path, program: Program, 
         assert key.rpartition(".")[2] in done.err
 
 
+@pytest.mark.parametrize("key", ["output_dir", "scheduler", "object_store.endpoint"])
+def test_the_url_of_a_place_has_no_options_of_any_name(
+    project: Path, program: Program, key: str
+) -> None:
+    """A signature may be called anything."""
+    configure(
+        project, "sqlite:////nowhere.db", f"packer.{key}", f"https://a.example.org/x?code={CANARY}"
+    )
+    assert key.rpartition(".")[2] in program("config", "show", expect=2).err
+
+
 @pytest.mark.parametrize("key", sorted(SECRET_KEYS))
 def test_a_secret_is_masked_wherever_it_is_shown(
     project: Path,

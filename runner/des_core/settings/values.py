@@ -13,6 +13,7 @@ from des_core.basics.durations import parse_seconds
 from des_core.basics.object_config import is_object_url
 from des_core.basics.timestamps import parse_stored, require_range
 
+NO_LOGIN = "a URL without login and options is wanted: credentials belong into the environment"
 # Names of options that tell who may come in; one without a name may be anything.
 _TELLING = re.compile(r"pass|pwd|secret|token|key|sig|auth|cred|^[^=]+$", re.IGNORECASE)
 
@@ -55,9 +56,7 @@ def without_login(value: Any) -> Any:
         for item in value:
             without_login(item)
     elif isinstance(value, str) and "://" in value and not _is_plain(value):
-        raise ValueError(
-            "a URL without login and options is wanted: credentials belong into the environment"
-        )
+        raise ValueError(NO_LOGIN)
     return value
 
 
@@ -71,11 +70,18 @@ def _is_plain(value: str) -> bool:
     return "@" not in rest and "#" not in rest and _TELLING.search(options) is None
 
 
+def _without_options(value: str) -> str:
+    """A place that is read from or written to: its URL needs no options, whatever their names."""
+    if "://" in value and not is_object_url(value) and "?" in value:
+        raise ValueError(NO_LOGIN)
+    return value
+
+
 Whole = Annotated[int, BeforeValidator(_reject_bool)]
 Seconds = Annotated[float, BeforeValidator(_duration_s), Field(gt=0, le=86_400)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 ZoneName = Annotated[str, AfterValidator(_zone_name)]
-Place = Annotated[str, Field(min_length=1)]
+Place = Annotated[str, Field(min_length=1), AfterValidator(_without_options)]
 ColumnName = Annotated[str, Field(min_length=1, max_length=256)]
 
 
