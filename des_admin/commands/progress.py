@@ -121,16 +121,14 @@ class _Report:
 
     def read(self) -> Progress:
         """The picture now."""
+        return within(self.limit_s, self._read)
+
+    def _read(self) -> Progress:
         from des_core.progress.now import read_progress
 
-        config, packer = (
-            self.context.config_database,
-            self.context.settings.packer.to_config(),
-        )
-        return within(
-            self.limit_s,
-            lambda: read_progress(config, self.source, exact=self.exact, packer=packer),
-        )
+        packer = self.context.settings.packer.to_config()
+        config = self.context.config_database
+        return read_progress(config, self.source, exact=self.exact, packer=packer)
 
     @property
     def limit_s(self) -> float | None:
@@ -149,7 +147,7 @@ class _Report:
         from des_core.progress.now import read_days
 
         config = self.context.config_database
-        progress = self.read()
+        progress = self._read()
         report = Report(
             title=f"Archive of {self.source.settings.table} in {self.context.source.label}",
             progress=progress,
@@ -164,7 +162,7 @@ class _Report:
         from des_admin.render.json import to_json
         from des_admin.render.sections import to_csv, to_markdown
 
-        progress = self.read()
+        progress = self._read()
         self.attention = progress.health[0].text if progress.health else None
         if self.form is Format.JSON:
             return to_json("progress", view.progress_json(progress)) + "\n"

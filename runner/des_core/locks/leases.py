@@ -51,6 +51,11 @@ class Lease:
     purpose: str
     process: Process
 
+    @property
+    def job(self) -> str:
+        """The command of that purpose, whichever sharded worker it is."""
+        return self.purpose.partition(" worker ")[0]
+
     def excludes(self, name: str) -> bool:
         """Whether that lease cannot be held beside this one."""
         return WRITER in (self.name, name) or self.name == name

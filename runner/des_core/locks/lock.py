@@ -253,9 +253,9 @@ def _remember_end(config: Database, holder: Holder) -> None:
 
     Where that cannot be kept (before the first migration) nobody is the worse for it.
     """
-    process, (job, _, _) = holder.lease.process, holder.lease.purpose.partition(" worker ")
+    process = holder.lease.process
     values = {
-        "job": job,
+        "job": holder.lease.job,
         "worker": worker_of(holder.lease.name),
         "actor": f"{process.host}, pid {process.pid}",
         "started_at": holder.since,

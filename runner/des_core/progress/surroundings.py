@@ -6,15 +6,14 @@ ask here.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 
 from des_core.basics.durations import spoken
-from des_core.basics.errors import DesError
+from des_core.basics.errors import DesError, NoAnswer
+from des_core.basics.time_limit import within
 from des_core.database.connections import Database
-from des_core.ledger.archive_identity import OutputState, compare_output, read_expected
+from des_core.ledger.archive_identity import compare_output, read_expected
 from des_core.ledger.gone_rows import newest_packed_day, read_accepted
 from des_core.ledger.outcomes import BACKUP, JOBS
 from des_core.ledger.watermark import Watermark
@@ -45,16 +44,15 @@ def look_around(
 def judge_output(config: Database, packer: PackerConfig) -> Remark | None:
     """An output that is not there, another archive's, an older copy, or does not answer."""
     expected = read_expected(config)
-    look = _Look(lambda: compare_output(open_storage(packer), expected))
     try:
-        state = look.within(OUTPUT_WAIT_S)
+        state = within(OUTPUT_WAIT_S, lambda: compare_output(open_storage(packer), expected))
+    except NoAnswer:
+        waited = f"{packer.output_dir} has not answered for {OUTPUT_WAIT_S:.0f} s"
+        return _output(waited, "is its server up? findmnt; then: des-admin ledger output")
     except DesError as exc:
         return _output(str(exc), exc.hint or "des-admin ledger output")
     except OSError as exc:
         return _output(f"{exc.strerror}: {exc.filename or packer.output_dir}", "des-admin doctor")
-    if state is None:
-        waited = f"{packer.output_dir} has not answered for {OUTPUT_WAIT_S:.0f} s"
-        return _output(waited, "is its server up? findmnt; then: des-admin ledger output")
     return None if state.problem is None else _output(state.problem, state.hint)
 
 
@@ -94,7 +92,7 @@ def _left_behind(holder: Holder) -> str:
 
 
 def _go_on(holder: Holder) -> str:
-    command, _, _ = holder.lease.purpose.partition(" worker ")
+    command = holder.lease.job
     if command in RESUMED:
         return (
             f"the lock is free, and it begins where it stopped; run it again: des-admin {command}"
@@ -110,27 +108,3 @@ def _has_rows_since(source: SourceReader, day: date, archived_until: datetime) -
     midnight = datetime.combine(day, time.min, UTC)
     end = max(archived_until, midnight + _DAY)
     return source.last_created_at(midnight - _TICK, end) is not None
-
-
-@dataclass
-class _Look:
-    """One look at a place, in a thread that may never come back."""
-
-    look: Callable[[], OutputState]
-    state: OutputState | None = None
-    error: Exception | None = None
-
-    def within(self, seconds: float) -> OutputState | None:
-        """What was seen; None where nothing came back in time."""
-        thread = threading.Thread(target=self._run, name="des-output", daemon=True)
-        thread.start()
-        thread.join(seconds)
-        if self.error is not None:
-            raise self.error
-        return self.state
-
-    def _run(self) -> None:
-        try:
-            self.state = self.look()
-        except Exception as exc:
-            self.error = exc

@@ -48,6 +48,7 @@ class ShardsOnRecord:
     is_listed: Callable[[str], bool]
     ledger: Ledger | None = None
     _manifests: list[str] | None = None
+    _aside: list[str] | None = None
     _claimed: dict[date | None, Shards] = field(default_factory=dict)
     _known: dict[date | None, Shards | None] = field(default_factory=dict)
     _unread: dict[date | None, DamagedShard] = field(default_factory=dict)
@@ -73,7 +74,9 @@ class ShardsOnRecord:
         """Whether a repair moved it away, and the ledger knows."""
         if name in (self._read_ledger(day) or {}):
             return False
-        return is_set_aside(self.storage.list_names(DAMAGED_DIR), name)
+        if self._aside is None:
+            self._aside = self.storage.list_names(DAMAGED_DIR)
+        return is_set_aside(self._aside, name)
 
     def _read_ledger(self, day: date | None) -> Shards | None:
         if self.ledger is None:
