@@ -192,13 +192,14 @@ def test_a_lost_scheduler_stops_the_run_where_the_watermark_is(
             run(on(cluster, settings), progress=lose)
         assert error.value.exit_code == 10
         assert "the watermark is where it was" in str(error.value)
-        assert len(committed) == 3
+        # What the client held already when the scheduler went may finish one more slice.
+        assert len(committed) in (3, 4)
         assert read_watermark_value(database) == committed[-1]
         check_truth(table, database, tmp_path / "out")
         cluster.start_scheduler()
         cluster.start_worker()
         report = run(on(cluster, settings))
-    assert report.files_out + 150 >= 400 > report.files_out
+    assert report.files_out + 50 * len(committed) >= 400 > report.files_out
     assert check_truth(table, database, tmp_path / "out") == {}
 
 
