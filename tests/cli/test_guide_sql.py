@@ -13,7 +13,7 @@ import pytest
 from cli.conftest import Program, write_config
 from db.test_guide_script import find_guide
 from support.crash.truth import check_truth
-from support.rows.filesdata import FilesTableFactory, canonical_rows
+from support.rows.filesdata import FilesTable, FilesTableFactory, canonical_rows
 from support.servers.database import TestDatabase
 
 BLOCK = re.compile(r"^```sql\n(.*?)^```$", re.M | re.S)
@@ -78,23 +78,35 @@ def test_the_hand_made_table_is_taken_over(
     check_truth(table, database, project / "output")
 
 
-@pytest.mark.postgres
-def test_the_guide_by_hand_from_end_to_end(
+@pytest.fixture
+def by_hand(
     blocks: dict[str, list[str]],
     project: Path,
     program: Program,
     make_database: Callable[[str], TestDatabase],
     files_table: FilesTableFactory,
-) -> None:
+) -> tuple[TestDatabase, FilesTable]:
+    """Counted, cut over and without its column by the guide's blocks, then taken over by us."""
     database = make_database("postgres")
     table = files_table(database, rows=60, days=6, archived_days=2)
-    assert blocks["keep"] == []
     [[files, _, _, pending]] = database.rows(blocks["counts"][0])
     assert (files, pending) == (60, 40)
     for statement in (*blocks["postgres"], *blocks["drop"]):
         database.execute(statement)
     write_config(project, database.url)
     program("migrate", "up", "--yes")
+    return database, table
+
+
+@pytest.mark.postgres
+def test_the_guide_by_hand_from_end_to_end(
+    blocks: dict[str, list[str]],
+    project: Path,
+    program: Program,
+    by_hand: tuple[TestDatabase, FilesTable],
+) -> None:
+    database, table = by_hand
+    assert blocks["keep"] == []
     run = ("--config", "des-admin.yaml", "--mode", "single", "--verbose")
     program(*run, module="watermark_orchestrator.__main__")
     check_truth(table, database, project / "output")
@@ -145,16 +157,10 @@ def test_the_way_back_by_hand(
     blocks: dict[str, list[str]],
     project: Path,
     program: Program,
-    make_database: Callable[[str], TestDatabase],
-    files_table: FilesTableFactory,
+    by_hand: tuple[TestDatabase, FilesTable],
 ) -> None:
     """The guide's own rollback after its drop; `migrate status` and `run` know where they are."""
-    database = make_database("postgres")
-    table = files_table(database, rows=60, days=6, archived_days=2)
-    for statement in (*blocks["postgres"], *blocks["drop"]):
-        database.execute(statement)
-    write_config(project, database.url)
-    program("migrate", "up", "--yes")
+    database, table = by_hand
     program("run")
     for statement in blocks["back"]:
         database.execute(statement)

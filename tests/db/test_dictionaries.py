@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,7 +30,8 @@ from watermark_orchestrator.source_deletion import delete_now
 
 PACKER = {"n_bits": 4, "compression": {"dictionary": True}}
 BACK = "UPDATE des_archive_config SET archived_until = '2023-12-30 00:00:00'"
-MakeDatabase = Callable[[str], TestDatabase]
+Packed = tuple[FilesTable, Settings]
+ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 def filled(database: TestDatabase, files_table: FilesTableFactory, *, days: int = 2) -> FilesTable:
@@ -43,9 +43,16 @@ def filled(database: TestDatabase, files_table: FilesTableFactory, *, days: int 
 
 def prepared(
     database: TestDatabase, files_table: FilesTableFactory, out: Path, **sections: dict[str, object]
-) -> tuple[FilesTable, Settings]:
+) -> Packed:
     table = filled(database, files_table)
     settings = make_archive(database, out, packer=PACKER, **sections)
+    return table, settings
+
+
+@pytest.fixture
+def packed(database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path) -> Packed:
+    table, settings = prepared(database, files_table, tmp_path / "out")
+    run_alone(settings)
     return table, settings
 
 
@@ -99,10 +106,9 @@ def test_whoever_packs_makes_the_same_archive(
 
 
 def test_lost_and_flipped_copies_are_named_and_restored(
-    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+    database: TestDatabase, packed: Packed, tmp_path: Path
 ) -> None:
-    table, settings = prepared(database, files_table, tmp_path / "out")
-    run_alone(settings)
+    table, settings = packed
     before = archive_bytes(tmp_path / "out" / "_dictionaries")
     first, second, third, fourth = copies(tmp_path / "out")
     first.unlink()
@@ -127,10 +133,9 @@ def test_lost_and_flipped_copies_are_named_and_restored(
 
 
 def test_without_either_copy_files_are_packed_again_from_their_sources(
-    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+    database: TestDatabase, packed: Packed, tmp_path: Path
 ) -> None:
-    table, settings = prepared(database, files_table, tmp_path / "out")
-    run_alone(settings)
+    table, settings = packed
     lost, lost_copy, *_ = copies(tmp_path / "out")
     lost.unlink()
     lost_copy.unlink()
@@ -144,14 +149,12 @@ def test_without_either_copy_files_are_packed_again_from_their_sources(
     assert check_truth(table, database, tmp_path / "out") == {}
 
 
-@pytest.mark.sqlite
+@ON_SQLITE
 def test_a_directory_left_behind_is_no_damage(
-    make_database: MakeDatabase, files_table: FilesTableFactory, tmp_path: Path
+    database: TestDatabase, packed: Packed, tmp_path: Path
 ) -> None:
     """Who moves the archive without its dictionaries wants them back, and no shard set aside."""
-    database = make_database("sqlite")
-    table, settings = prepared(database, files_table, tmp_path / "out")
-    run_alone(settings)
+    table, settings = packed
     (tmp_path / "out" / "_dictionaries").rename(tmp_path / "forgotten")
     with pytest.raises(Refused, match="dictionaries"):
         repair(settings)
@@ -162,11 +165,10 @@ def test_a_directory_left_behind_is_no_damage(
     assert check_truth(table, database, tmp_path / "out") == {}
 
 
-@pytest.mark.sqlite
+@ON_SQLITE
 def test_late_rows_and_replays_take_the_dictionary_of_their_day(
-    make_database: MakeDatabase, files_table: FilesTableFactory, tmp_path: Path
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
 ) -> None:
-    database = make_database("sqlite")
     recheck = {"recheck_days": 2000}
     table, settings = prepared(database, files_table, tmp_path / "out", watermark=recheck)
     run_alone(settings)
@@ -186,10 +188,9 @@ def test_late_rows_and_replays_take_the_dictionary_of_their_day(
 
 
 def test_a_rebuilt_ledger_knows_the_dictionaries(
-    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+    database: TestDatabase, packed: Packed, tmp_path: Path
 ) -> None:
-    _, settings = prepared(database, files_table, tmp_path / "out")
-    run_alone(settings)
+    _, settings = packed
     names = list_dictionaries(DirectoryStorage(str(tmp_path / "out")))
     manifests = sorted((tmp_path / "out" / "_manifests").glob("2*.json"))
     assert sum(json.loads(m.read_bytes()).get("dictionaries", []) != [] for m in manifests) == 2
@@ -205,13 +206,9 @@ def test_a_rebuilt_ledger_knows_the_dictionaries(
     assert sorted(found) == names
 
 
-@pytest.mark.sqlite
-def test_a_copy_of_the_output_alone_reads_back(
-    make_database: MakeDatabase, files_table: FilesTableFactory, tmp_path: Path
-) -> None:
-    database = make_database("sqlite")
-    table, settings = prepared(database, files_table, tmp_path / "out")
-    run_alone(settings)
+@ON_SQLITE
+def test_a_copy_of_the_output_alone_reads_back(packed: Packed, tmp_path: Path) -> None:
+    table, _ = packed
     shutil.copytree(tmp_path / "out", tmp_path / "moved")
     shutil.rmtree(tmp_path / "out")
     expected = {uid: table.expected_content(uid) for uid in table.rows}
@@ -230,13 +227,9 @@ def test_a_copy_of_the_output_alone_reads_back(
     assert refused > 200
 
 
-@pytest.mark.sqlite
-def test_doctor_counts_the_copies(
-    make_database: MakeDatabase, files_table: FilesTableFactory, tmp_path: Path
-) -> None:
-    database = make_database("sqlite")
-    _, settings = prepared(database, files_table, tmp_path / "out")
-    run_alone(settings)
+@ON_SQLITE
+def test_doctor_counts_the_copies(database: TestDatabase, packed: Packed, tmp_path: Path) -> None:
+    _, settings = packed
 
     def found(settings: Settings) -> list[tuple[str, str]]:
         checks = [check for check in examine(settings) if check.name == "dictionaries"]
@@ -251,11 +244,10 @@ def test_doctor_counts_the_copies(
     assert found(off) == []
 
 
-@pytest.mark.sqlite
+@ON_SQLITE
 def test_without_their_dictionary_no_source_is_deleted(
-    make_database: MakeDatabase, files_table: FilesTableFactory, tmp_path: Path
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
 ) -> None:
-    database = make_database("sqlite")
     table = filled(database, files_table)
     settings = make_archive(
         database,

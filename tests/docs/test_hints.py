@@ -5,7 +5,8 @@ All texts of the code are walked, whoever says them: hints of errors, of finding
 """
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ import typer
 
 from des_admin import per_record_cli, retriever_cli
 from des_admin.app import make_app
+from support.pages.documents import OUTPUT
 from support.pages.hints import AFTER, COMMAND, HOLE
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = sorted([*(ROOT / "des_admin").rglob("*.py"), *(ROOT / "runner").rglob("*.py")])
+PAGES = [ROOT / "README.md", ROOT / "RUNBOOK.md", *sorted((ROOT / "docs").rglob("*.md"))]
+IN_PAGES = re.compile(r"^ *```(\w*)\n(.*?)^ *```|`([^`]+)`|^    (des-\S+ [^\n]*)$", re.M | re.S)
 
 
 def texts() -> Iterator[tuple[str, str]]:
@@ -41,8 +45,16 @@ def texts() -> Iterator[tuple[str, str]]:
                 yield f"{path.relative_to(ROOT)}:{node.lineno}", line
 
 
-def commands() -> Iterator[tuple[str, str, list[str]]]:
-    for where, line in texts():
+def page_texts() -> Iterator[tuple[str, str]]:
+    """Lines of blocks, and code within sentences: also what no test can run is to be right."""
+    for path in PAGES:
+        for lang, block, inline, indented in IN_PAGES.findall(path.read_text(encoding="utf-8")):
+            lines = block.splitlines() if block else [" ".join((inline or indented).split())]
+            yield from ((path.name, line) for line in lines if lang != OUTPUT)
+
+
+def commands(lines: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str, list[str]]]:
+    for where, line in lines:
         for match in COMMAND.finditer(line):
             yield where, match[1], match[2].split()
 
@@ -94,8 +106,11 @@ def problem_of(program: Any, words: list[str]) -> str | None:
     return None
 
 
-def test_every_command_in_a_text_is_one_that_the_program_takes(programs: dict[str, Any]) -> None:
-    found = list(commands())
+@pytest.mark.parametrize("source", [texts, page_texts])
+def test_every_command_in_a_text_is_one_that_the_program_takes(
+    source: Callable[[], Iterator[tuple[str, str]]], programs: dict[str, Any]
+) -> None:
+    found = list(commands(source()))
     assert len(found) > 200, "the walk has lost its way"
     wrong = [
         f"{where}: {name} {' '.join(words)}: {problem}"

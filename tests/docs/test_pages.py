@@ -8,8 +8,8 @@ import pytest
 from cli.test_flags import COMMANDS, READERS, names
 from des_core.basics.errors import ExitCode
 from des_core.records import Reason
-from support.pages.documents import COMMENT
-from support.pages.outputs import Dress, fits, shortened
+from support.pages.documents import COMMENT, OUTPUT, read_sections
+from support.pages.outputs import TODAY_ON_PAGES, Dress, fits, shortened
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = ROOT / "RUNBOOK.md"
@@ -52,6 +52,14 @@ def test_every_page_is_linked_from_the_first_one() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8") + RUNBOOK.read_text(encoding="utf-8")
     pages = [path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")]
     assert [page for page in pages if f"]({page}" not in text] == []
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda path: path.name)
+def test_every_day_of_an_output_lies_near_the_today_of_the_pages(page: Path) -> None:
+    """Outputs are compared without their times, so nobody else sees a wrong one."""
+    shown = [b.text for each in read_sections(page) for b in each.blocks if b.language == OUTPUT]
+    years = set(re.findall(r"\b(20\d\d)-\d\d-\d\d", " ".join(shown)))
+    assert years <= {str(TODAY_ON_PAGES.year)}
 
 
 def test_what_does_not_ask_is_named() -> None:

@@ -183,16 +183,9 @@ def test_each_block_runs_and_prints_what_the_page_shows(
             continue
         for command in block.before:
             desk.run(Block("sh", clothes.undressed(command))).check_returncode()
-        clothes = clothes.knowing([value_here(desk, *each) for each in block.values])
         done = desk.run(replace(block, text=clothes.undressed(block.text)), together=True)
         said = f"{page.name}, line {block.line}:\n{block.text}\n{done.stdout}"
         assert done.returncode in block.exit_codes, f"exit {done.returncode}: {said}"
         assert "Traceback" not in done.stdout, said
         real = clothes.dressed(done.stdout)
         require_shown(page, section, number, real, said, regenerate=regenerate_golden)
-
-
-def value_here(desk: Desk, shown: str, command: str) -> tuple[str, str]:
-    done = desk.run(Block("sh", command))
-    done.check_returncode()
-    return shown, done.stdout.strip()

@@ -3,7 +3,7 @@
 A section (a second-level heading) names the state that it starts from in a comment:
 `<!-- state: before postgres -->`. Comments right above a block are for the test alone:
 `<!-- exit: 3 -->` or `<!-- exit: 0 3 -->` says how it may end, `<!-- run: COMMAND -->` runs before
-it, and `<!-- here: TEXT = COMMAND -->` gives the value that TEXT of the page has in this run.
+it.
 Blocks of `sh` go to bash, blocks of `sql` to the client of the section's database, blocks of `yaml`
 are loaded as configuration files. A block of `output` shows the output of the block above it.
 """
@@ -22,7 +22,7 @@ from support.servers.clients import client_of, link_clients
 from support.servers.database import TestDatabase
 
 FENCE = re.compile(r"^(?P<indent>\s*)```(?P<lang>\S*)\s*$")
-COMMENT = re.compile(r"^\s*<!--\s*(?P<key>state|exit|run|here):\s*(?P<value>.*?)\s*-->\s*$")
+COMMENT = re.compile(r"^\s*<!--\s*(?P<key>state|exit|run):\s*(?P<value>.*?)\s*-->\s*$")
 PROGRAMS = {
     "des-admin": "des_admin",
     "des-retriever": "des_admin.retriever_cli",
@@ -37,8 +37,7 @@ SHOWN_ONLY = {OUTPUT, "text", "json", "mermaid", ""}
 class Block:
     """One fenced block: its language, text and the line of its fence.
 
-    For the test alone: the exit codes that it may have, the commands to run before it, and the
-    values of texts in this and later blocks.
+    For the test alone: the exit codes that it may have, and the commands to run before it.
     """
 
     language: str
@@ -46,7 +45,6 @@ class Block:
     line: int = 0
     exit_codes: tuple[int, ...] = (0,)
     before: tuple[str, ...] = ()
-    values: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True)
@@ -88,14 +86,12 @@ def _block(
     language: str, line: int, indent: str, text: list[str], notes: dict[str, list[str]]
 ) -> Block:
     codes = tuple(int(code) for each in notes.get("exit", ["0"]) for code in each.split())
-    values = [value.partition(" = ")[::2] for value in notes.get("here", [])]
     return Block(
         language,
         "".join(f"{each}\n" for each in text),
         line,
         codes,
         tuple(notes.get("run", [])),
-        tuple(values),
     )
 
 

@@ -12,7 +12,7 @@ import getpass
 import re
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -77,9 +77,6 @@ class Dress:
         return (
             "\n".join(each for each in lines if not _PROGRESS.match(each)).strip("\n").splitlines()
         )
-
-    def knowing(self, pairs: Iterable[tuple[str, str]]) -> Dress:
-        return replace(self, pairs=(*self.pairs, *pairs))
 
 
 def _shifted(text: str, days: int) -> str:

@@ -35,7 +35,7 @@ def _write(scene: Scene) -> None:
     base = None if scene.revision is DROP_ARCHIVED else _believed_until(migration)
     migration.flags_written = write_formula(migration, watermark, base)
     migration.formula_written_for = watermark
-    scene.tell("write_flags", f"archived says what {format_utc(watermark)} says")
+    scene.tell("write_flags", f"TRUE up to {format_utc(watermark)}, but for open exceptions")
 
 
 def _believed_until(migration: Migration) -> datetime | None:
