@@ -62,7 +62,7 @@ def set_options(
         OutputMode,
         typer.Option(help="Tables for people, or JSON as docs/json.md promises it."),
     ] = OutputMode.TABLE,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print more details.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours; so does NO_COLOR.")] = (
         False

@@ -34,7 +34,7 @@ PANELS: dict[str, tuple[Entry, ...]] = {
             "demo",
             "Watch a whole cutover on made-up files: migrate, pack, report, verify, roll back.",
         ),
-        Entry("init", "Write a configuration file. On a terminal it asks for what no option says."),
+        Entry("init", "Write a configuration file. On a terminal it asks for what is missing."),
         Entry(
             "doctor", "Check connections, schema, watermark, runner, exceptions, disk and clocks."
         ),
@@ -44,11 +44,11 @@ PANELS: dict[str, tuple[Entry, ...]] = {
             "Move from the column archived to the watermark, and back.",
             "migrate_alembic",
         ),
-        _group("plan", "Compute before you buy; touches nothing."),
+        _group("plan", "Estimate capacity and compression; changes nothing."),
     ),
     "Every day": (
         Entry("run", "Pack the files between watermark and target, then move the watermark."),
-        Entry("status", "Say in a few lines how it stands, and what to do next."),
+        Entry("status", "Show the state in a few lines, with the next step."),
         Entry(
             "progress",
             "Show watermark, target, what waits, what is archived, exceptions, rates and time "

@@ -30,7 +30,7 @@ database:
   # size_column: size_bytes         # null if there is none
   # archived_column: archived       # the per-record flag, while there is one
   # timezone: UTC                   # what a created_at without a zone means
-  lag_days: @lag_days@                       # files newer than this are left alone
+  lag_days: @lag_days@                       # files newer than this are not packed yet
   # page_size: 10000
   # shard_id: null                  # this sharded worker, 0 .. shards_total - 1
   # shards_total: null

@@ -50,7 +50,7 @@ def make_archive_app(program: str, help_text: str) -> typer.Typer:
             f"{program} get --from-file uids.txt --to restored/",
             note="A line of a list is a uid exactly, or uid, a tab, and created_at, which is "
             "faster. Each line is answered. Files come out under their uids, percent-encoded "
-            "where a file system needs it, and under a hash where that is no name.",
+            "if a file system needs it, or under a hash if that is no file name.",
         )
     )(get)
     app.command(
@@ -65,8 +65,8 @@ def make_archive_app(program: str, help_text: str) -> typer.Typer:
             f"{program} export --day 2024-11-01 --to restored/",
             f"{program} export --day 2024-11-01 > day.tar",
             f"{program} export --shard 20241101_2A_0000.des --to restored/",
-            note="Files come out under their uids, percent-encoded where a file system needs it, "
-            "and under a hash where that is no name. Exit code 20 if a shard is damaged; what is "
+            note="Files come out under their uids, percent-encoded if a file system needs it, "
+            "or under a hash if that is no file name. Exit code 20 if a shard is damaged; what is "
             "sound comes out all the same, and a tar then has no proper end.",
         )
     )(export)

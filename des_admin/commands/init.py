@@ -65,7 +65,7 @@ def init(
         bool, typer.Option("--check/--no-check", help="Try the connection and the table first.")
     ] = True,
 ) -> None:
-    """Write a configuration file. On a terminal it asks for what no option says."""
+    """Write a configuration file. On a terminal it asks for what is missing."""
     from des_admin.config_questions import Answers, Questions
     from des_admin.config_template import render_config, write_config
     from des_core.settings.config_file import load_settings

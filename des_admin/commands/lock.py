@@ -46,9 +46,9 @@ def show(ctx: typer.Context) -> None:
     "break",
     epilog=examples(
         "des-admin lock break",
-        "des-admin lock break --worker 3 --yes --reason 'its node burnt down'",
-        note="A dead holder gives way by itself: at once where its machine is this one, else when "
-        "its lease expires, within a minute. One that lives after all can commit nothing more, "
+        "des-admin lock break --worker 3 --yes --reason 'its node is down'",
+        note="A dead holder gives way by itself: at once if it ran on this machine, else when its "
+        "lease expires, within a minute. A holder that is still alive can commit nothing more, "
         "and ends with exit code 11.",
     ),
 )

@@ -39,7 +39,7 @@ def alembic(
 ) -> None:
     """Run a command of plain Alembic: history, current, heads, upgrade, downgrade.
 
-    It asks nothing, as Alembic does. The rollback that can be gone again: downgrade 0001_ledger.
+    It asks nothing, as Alembic does. The rollback that can be undone: downgrade 0001_ledger.
     """
     context = Context.of(ctx)
     if context.wants_json:

@@ -17,7 +17,7 @@ from des_core.basics.wording import numbered
 if TYPE_CHECKING:
     from des_core.progress.capacity import Capacity, Prices
 
-app = typer.Typer(no_args_is_help=True, help="Compute before you buy; touches nothing.")
+app = typer.Typer(no_args_is_help=True, help="Estimate capacity and compression; changes nothing.")
 
 _LOAD, _SITE, _RATES, _PRICES = "What there is to do", "With what", "What was measured", "Prices"
 

@@ -70,7 +70,7 @@ def register(root: typer.Typer) -> None:
             "des-admin run --dry-run",
             "des-admin run",
             "des-admin run --mode continuous --interval 1h",
-            "des-admin run --engine dask --scheduler tcp://dask-scheduler:8786",
+            "des-admin run --engine dask --scheduler tls://dask-scheduler:8786",
             note="Ctrl-C stops at the next safe point; twice: at once. Either is safe: the next "
             "run goes on where the last commit was. Exit code 3: done, and some files became "
             "exceptions.",
@@ -103,7 +103,7 @@ def run(
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="The Dask scheduler, like tcp://host:8786. Default: packer.scheduler.",
+            help="The Dask scheduler, like tls://host:8786. Default: packer.scheduler.",
         ),
     ] = None,
     log_file: LogFileOption = None,

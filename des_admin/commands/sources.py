@@ -30,7 +30,7 @@ def register(root: typer.Typer) -> None:
         "des-admin sources delete --dry-run",
         "des-admin sources delete --yes --max-duration 3h",
         note="Needs packer.source_roots. Each shard is read whole and compared with the ledger; "
-        "each source is compared with it byte by byte, then unlinked. A source stays where it "
+        "each source is compared with it byte by byte, then unlinked. A source stays if it "
         "differs, changes, lies outside the roots, is an exception, or belongs to another row "
         "that is not packed yet. Interrupted, it goes on from there next time.",
     )

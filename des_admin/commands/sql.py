@@ -110,7 +110,7 @@ def grants(
         typer.Option(metavar="ROLE", help="PostgreSQL, for the admin: the owner of files."),
     ] = None,
     database: Annotated[
-        Place | None, typer.Option(help="Only what is for this database, where they are two.")
+        Place | None, typer.Option(help="Only the grants in this database, if there are two.")
     ] = None,
 ) -> None:
     """Print the grants that one role needs, and no more, for a DBA to run.

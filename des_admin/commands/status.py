@@ -29,7 +29,7 @@ def register(root: typer.Typer) -> None:
 
 
 def status(ctx: typer.Context) -> None:
-    """Say in a few lines how it stands, and what to do next."""
+    """Show the state in a few lines, with the next step."""
     from des_core.ledger.archive_table import require_same_table
     from des_core.locks.lock import lock_holder
     from des_core.progress.now import read_progress

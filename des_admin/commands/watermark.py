@@ -218,7 +218,7 @@ def lag(
     reason: ReasonOption = None,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Change lag_days: files newer than this are left alone."""
+    """Change lag_days: files newer than this are not packed yet."""
     from des_admin.commands.watermark_lag import change_lag
 
     change_lag(Context.of(ctx), days, yes=yes, reason=reason, dry_run=dry_run)

@@ -41,7 +41,7 @@ def _status_facts(status: MigrationStatus) -> Iterator[tuple[str, object]]:
         yield "watermark", utc(watermark.archived_until)
         yield "lag", numbered(watermark.lag_days, "day")
         yield "changed", f"{utc(watermark.last_updated)} by {watermark.updated_by or '–'}"
-        yield "seed", utc(status.seed)
+        yield "initial watermark", utc(status.seed)
     files = sum(reason.files for reason in status.exceptions)
     reasons = ", ".join(f"{reason.files:,} {reason.reason}" for reason in status.exceptions)
     yield "open exceptions", f"{count(files)}" + (f" ({reasons})" if reasons else "")

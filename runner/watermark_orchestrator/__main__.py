@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--scheduler",
         metavar="ADDRESS",
-        help="the Dask scheduler, like tcp://host:8786 (default: packer.scheduler)",
+        help="the Dask scheduler, like tls://host:8786 (default: packer.scheduler)",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan, change nothing")
     parser.add_argument("--verbose", action="store_true", help="log each slice on stderr")

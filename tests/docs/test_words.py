@@ -39,6 +39,8 @@ TERMS = re.compile(
 WHERE = re.compile(
     r"\bwhere (no|any|nothing|somebody|nobody|there (is|are)|it (does|is not|lacks|can)|many)\b"
     r"|\bwhere (two|the (server|kernel|user|frame|plan) \w+s?|[a-z]+ (has|have|had|may|might)) "
+    r"|\bwhere (that is|its machine|they are two|it differs|a file \w+s)\b"
+    r"|\bwhere the (environment|configuration)\b"
     r"|(?<=[.:] )Where (no|any|the|there|somebody|nobody|it|this|that|a)\b"
 )
 ALL = (JOKES, TERMS, WHERE)

@@ -65,7 +65,7 @@ def test_while_the_old_packer_marks_rows_above(seeded: FilesTable) -> None:
 def test_with_a_row_below_the_seed_that_is_no_exception(seeded: FilesTable) -> None:
     seeded.add("late", LATE)
     text = refusal(seeded.database)
-    assert "below the seed" in text
+    assert "below the initial watermark" in text
     assert "late" in text
 
 

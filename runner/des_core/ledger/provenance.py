@@ -75,7 +75,7 @@ class Provenance:
     def problem(self) -> str | None:
         """What is wrong, in one line; None where it is explained."""
         if self.known is None:
-            return "neither the audit trail nor the seed says where the watermark came from"
+            return "no record of the trail or the cutover explains the watermark"
         if not self._is_moved:
             return None
         return (

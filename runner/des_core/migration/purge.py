@@ -14,7 +14,7 @@ def require_purge(migration: Migration) -> None:
             "going below the ledger forgets which shards hold what, all exceptions and the audit"
             " trail",
             hint="if that is what you want: des-admin migrate down --purge"
-            " (alembic: -x purge=yes); the rollback that can be gone again ends at 0001_ledger",
+            " (alembic: -x purge=yes); the rollback that can be undone ends at 0001_ledger",
             database=migration.config.label,
         )
 

@@ -59,8 +59,9 @@ class DatabaseSettings(Section):
     timezone: ZoneName = "UTC"
     """What a `created_at` without a zone means. Example: `Europe/Warsaw`."""
     lag_days: Annotated[Whole, Field(ge=0, le=36_500)] = 7
-    """How many days a new file is left alone. It is used for the first watermark only. After the
-    cutover the value in the database counts: change it with `des-admin watermark lag`."""
+    """A file is packed when it is older than this number of days. The key is used for the first
+    watermark only. After the cutover the value in the database counts: change it with
+    `des-admin watermark lag`."""
     page_size: Annotated[Whole, Field(ge=1, le=1_000_000)] = 10_000
     """Rows read at once. Lower it if rows are very long."""
     shard_id: Annotated[Whole, Field(ge=0)] | None = None
@@ -101,7 +102,7 @@ class CompressionSettings(Section):
 
 
 class ObjectStoreSettings(Section):
-    """How to reach an object store, where the environment does not say. Sizes in bytes."""
+    """How to reach an object store, if the environment does not name it. Sizes in bytes."""
 
     endpoint: Place | None = None
     """URL of the object store, if it is not the provider's own. Example:
@@ -179,7 +180,7 @@ class PackerSettings(Section):
     @model_validator(mode="after")
     def _check(self) -> PackerSettings:
         if self.engine == "dask" and self.scheduler is None:
-            raise ValueError("packer.engine dask needs packer.scheduler, like tcp://host:8786")
+            raise ValueError("packer.engine dask needs packer.scheduler, like tls://host:8786")
         return self
 
     def to_config(self) -> PackerConfig:

@@ -166,7 +166,8 @@ def holes_are_exceptions(migration: Migration) -> GateFinding:
     """A FALSE below the seed that is no exception was not there when the watermark was seeded."""
     seed = read_job(migration.config, SEED_JOB)
     if seed is None or seed.cursor is None:
-        return GateFinding("below", False, "the seed is not known", "run: des-admin migrate up")
+        problem = "the initial watermark is not known"
+        return GateFinding("below", False, problem, "run: des-admin migrate up")
     strays: list[str] = []
     with migration.config.read() as tx:
         for page in iterate_holes(migration, seed.cursor, tx):
@@ -177,11 +178,12 @@ def holes_are_exceptions(migration: Migration) -> GateFinding:
         return GateFinding(
             "below",
             False,
-            f"rows below the seed {format_utc(seed.cursor)} are not archived and no exceptions: "
-            + ", ".join(strays[:SHOWN]),
+            f"rows below the initial watermark {format_utc(seed.cursor)} are not archived and no "
+            "exceptions: " + ", ".join(strays[:SHOWN]),
             "find late rows first: des-admin run; or: des-admin reconcile",
         )
-    return GateFinding("below", True, "every row below the seed is archived or an exception")
+    detail = "every row below the initial watermark is archived or an exception"
+    return GateFinding("below", True, detail)
 
 
 def nothing_uses_column(migration: Migration) -> GateFinding:

@@ -211,9 +211,9 @@ def _notes(
     if newest is not None and newest > now:
         notes.append(f"the newest row lies in the future, at {format_utc(newest)}: look at it")
     if read_archived_column(migration) is None:
-        notes.append("files has no column archived: the seed alone says what is archived")
+        notes.append("files has no column archived: only the initial watermark decides")
     if seed > compute_target(now, migration.settings.database.lag_days):
-        notes.append("the seed lies above the target: cycles do nothing until it has passed")
+        notes.append("the initial watermark lies above the target: until then cycles do nothing")
     return tuple(notes)
 
 
@@ -229,12 +229,12 @@ def _too_many(migration: Migration, plan: SeedPlan) -> Refused:
         below = floor_day(first.created_at - _MICROSECOND)
         again = count_archived_above(migration, below)
         alternative = (
-            f"seed below the oldest hole: --seed-at {format_utc(below)} ({again} archived rows"
+            f"begin below the oldest hole: --seed-at {format_utc(below)} ({again} archived rows"
             " would be packed again); or "
         )
     limit = migration.settings.migration.max_captured
     return Refused(
-        "too many rows below the seed are not archived",
+        "too many rows below the initial watermark are not archived",
         hint=alternative + "pack them in per-record mode first: des-migrate --config FILE;"
         f" or raise migration.max_captured (now {limit:,})",
         seed=format_utc(plan.archived_until),

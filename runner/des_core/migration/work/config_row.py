@@ -92,7 +92,7 @@ def _script_seed(scene: Scene, writer: ScriptWriter) -> Iterator[str]:
     if not writer.apart:
         if migration.settings.database.archived_column is None:
             raise UsageError(
-                "without database.archived_column a script cannot choose the seed",
+                "without database.archived_column a script cannot choose the initial watermark",
                 hint="run it instead: des-admin migrate up",
             )
         writer.require_clock()
