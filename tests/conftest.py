@@ -2,7 +2,9 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from pytest_postgresql.executors import NoopExecutor
 
+from des_core.basics.timestamps import floor_day
 from support.rows.filesdata import (
     FileRow,
     FilesSpec,
@@ -38,6 +41,7 @@ settings.register_profile(
 )
 settings.load_profile("ci" if is_ci() else "laptop")
 
+BEFORE_MIDNIGHT, BEFORE_MIDNIGHT_SLOW = timedelta(minutes=1), timedelta(minutes=5)
 SERVERS = ("sqlite", "postgres", "mariadb", "mysql")
 
 # A shell's background job ignores Ctrl-C, and so would the programs that tests interrupt.
@@ -56,6 +60,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for server in SERVERS:
         config.addinivalue_line("markers", f"{server}: needs a database on {server}")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+    """No test begins shortly before midnight: half of it would be of another day than the rest.
+
+    What the product does at midnight is for tests that say what time it is.
+    """
+    now = datetime.now(UTC)
+    left = floor_day(now) + timedelta(days=1) - now
+    if left < (BEFORE_MIDNIGHT_SLOW if item.get_closest_marker("slow") else BEFORE_MIDNIGHT):
+        time.sleep(left.total_seconds() + 1)
+    return (yield)
 
 
 def pytest_report_header() -> str:

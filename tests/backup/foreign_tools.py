@@ -160,10 +160,10 @@ def barman_site(prepare: Prepare = lambda _site: None) -> Iterator[ForeignSite]:
         server.start()
         site = ForeignSite(server, database_on(server), directory, ("-c", str(config)))
         base = (tool, "-c", str(config))
-        site.ask(*base, "switch-wal", "--force", "--archive", "--archive-timeout=20", "main")
+        site.ask(*base, "switch-wal", "--force", "--archive", "--archive-timeout=120", "main")
         prepare(site)
         site.ask(*base, "backup", "main")
-        site.ask(*base, "switch-wal", "--force", "--archive", "--archive-timeout=20", "main")
+        site.ask(*base, "switch-wal", "--force", "--archive", "--archive-timeout=120", "main")
         yield site
 
 

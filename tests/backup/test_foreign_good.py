@@ -80,7 +80,7 @@ def test_barman(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
         for number in range(many):
             write_more(site, number)
             site.ask("barman", *site.options, "backup", "--immediate-checkpoint", "main")
-            switch = ("switch-wal", "--force", "--archive", "--archive-timeout=20", "main")
+            switch = ("switch-wal", "--force", "--archive", "--archive-timeout=120", "main")
             site.ask("barman", *site.options, *switch)
             with live_of(site) as live:
                 require_good(asked(site, Tool.BARMAN, Level.L2, live), Level.L2, number)

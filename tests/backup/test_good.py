@@ -134,13 +134,16 @@ def test_writers_hardly_notice(bench: Bench) -> None:
     _sqlite_wal(bench.database)
     with busy_writer(bench.database) as waits:
         _wait_for(lambda: len(waits) > 20)
+        began = time.monotonic()
         for _ in range(3):
             bench.create()
-    assert max(waits) < 2.0
+        one_takes_s = (time.monotonic() - began) / 3
+    # Not for as long as a backup takes; on a slow disk every commit takes longer, and so does that.
+    assert max(waits) < max(2.0, one_takes_s / 2)
 
 
 def _wait_for(is_true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not is_true():
         assert time.monotonic() < deadline
         threading.Event().wait(0.01)

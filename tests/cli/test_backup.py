@@ -13,9 +13,11 @@ from cli.conftest import Archive, Program, write_config
 from des_core.backup.claims import try_claim
 from des_core.backup.manifest import seal
 from des_core.backup.store import load_entry
+from support.pages.endpoints import wait_until
 from support.rows.filesdata import FilesTableFactory
 from support.servers.database import TestDatabase
 from support.servers.limited_user import limited_user
+from support.servers.processes import has_ended
 
 
 @pytest.fixture
@@ -328,11 +330,11 @@ def test_tool_that_hangs_is_not_waited_for(
     (programs / "pgbackrest").write_text(f"#!/bin/sh\nsleep 987 & echo $! > {project}/pid\nwait\n")
     (programs / "pgbackrest").chmod(0o755)
     path = {"PATH": f"{programs}:/usr/bin:/bin"}
-    line = ("backup", "check", "--tool", "pgbackrest", "main", "--timeout", "2s")
+    line = ("backup", "check", "--tool", "pgbackrest", "main", "--timeout", "3s")
     done = program(*line, "--output", "nagios", env=path, separate=True, expect=3)
-    assert done.out.startswith("BACKUP UNKNOWN - ") and "2 s" in done.out
+    assert done.out.startswith("BACKUP UNKNOWN - ") and "3 s" in done.out
     child = int((project / "pid").read_text())
-    assert not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text()
+    wait_until(lambda: has_ended(child))
     done = program(*line, env=path, separate=True, expect=4)
     assert "--timeout" in done.err
 

@@ -2,12 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cli.conftest import CANARY, Archive, Program, name_roots, write_config
+from des_core.checks import Status
+from des_core.checks.databases import check_clock
+from des_core.checks.patient import Patient
+from des_core.rows.reader import SourceClock, SourceReader
 from support.rows.filesdata import FilesTableFactory, add_odd_row
 from support.servers.database import TestDatabase
 from support.servers.limited_user import limited_name, limited_user
@@ -255,6 +260,30 @@ def test_a_time_outside_the_calendar_is_named(archive: Archive, program: Program
     program("backup", "create", "--dir", str(archive.project / "backups"))
     program("backup", "check", "--dir", str(archive.project / "backups"))
     program("migrate", "down", "--yes")
+
+
+def test_a_server_that_takes_its_time_to_answer_is_not_behind(
+    sqlite_archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = datetime(2024, 2, 1, tzinfo=UTC)
+
+    class Watch(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+            return moment
+
+    def answer_slowly(_: SourceReader) -> SourceClock:
+        nonlocal moment
+        middle = moment + timedelta(seconds=10)
+        moment += timedelta(seconds=20)
+        return SourceClock(now=middle, oldest_transaction=None, hidden_sessions=0)
+
+    monkeypatch.setattr("des_core.checks.patient.datetime", Watch)
+    monkeypatch.setattr(SourceReader, "clock", answer_slowly)
+    patient = Patient(sqlite_archive.settings)
+    check = check_clock(patient)
+    patient.close()
+    assert check.status is Status.OK, check
 
 
 @pytest.mark.parametrize("database", ["mariadb", "mysql"], indirect=True)

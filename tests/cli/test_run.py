@@ -134,7 +134,7 @@ def test_continuous_mode_obeys_signals(
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30, "the next cycle is five minutes away"
     assert "Traceback" not in err
 
 

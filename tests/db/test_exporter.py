@@ -122,7 +122,7 @@ def test_every_exporter_metric_is_served_with_all_its_series(exporter: Exporter)
 
 def test_watermark_target_and_what_waits(exporter: Exporter) -> None:
     read(exporter)
-    target = floor_day(NOW - LAG_DAYS * DAY)
+    target = floor_day(datetime.now(UTC) - LAG_DAYS * DAY)
     watermark = value(exporter, "des_watermark_timestamp_seconds")
     assert value(exporter, "des_watermark_lag_days") == LAG_DAYS
     assert value(exporter, "des_watermark_target_timestamp_seconds") == target.timestamp()
@@ -134,7 +134,7 @@ def test_watermark_target_and_what_waits(exporter: Exporter) -> None:
     assert value(exporter, "des_migration_oldest_pending_timestamp_seconds") == due
     for database in ("source", "config"):
         assert value(exporter, "des_database_up", database) == 1
-        assert abs(value(exporter, "des_database_clock_offset_seconds", database)) < 2
+        assert abs(value(exporter, "des_database_clock_offset_seconds", database)) < 20
 
 
 def test_nothing_waits_when_the_watermark_is_at_or_past_the_target(

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Event
 
 import pytest
 
@@ -22,7 +21,7 @@ from support.rows.filesdata import FilesTableFactory
 from support.servers.database import TestDatabase
 from support.servers.kinds import database_on
 from support.servers.mysql import MySqlServer
-from support.servers.postgres import PostgresServer
+from support.servers.postgres import PostgresServer, wait_for_statistics
 
 FILES_PER_DAY = 50
 WAITING_DAYS = 4
@@ -53,15 +52,12 @@ def postgres_rows_read(database: TestDatabase, read: Callable[[], None]) -> int:
         " FROM pg_stat_user_tables WHERE relname = 'files'"
     )
     index_reads = "SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'files'"
+    wait_for_statistics(database)
     [before] = database.rows(counters)
     rows_before = int(database.value(index_reads))
     read()
-    ticker = Event()
-    for _ in range(100):  # counters arrive a moment after the session ended
-        [after] = database.rows(counters)
-        if after[2] > before[2]:
-            break
-        ticker.wait(0.1)
+    wait_for_statistics(database)
+    [after] = database.rows(counters)
     assert after[:2] == before[:2], "files was scanned"
     assert after[2] > before[2], "the index was not used"
     return int(database.value(index_reads)) - rows_before
@@ -188,10 +184,11 @@ def last_read(url: str) -> float:
 
 @contextmanager
 def frozen(server: PostgresServer) -> Iterator[None]:
-    """All processes of the server stand still."""
+    """All processes of the server stand still, the first one first: it starts no others then."""
+    os.kill(server.pid, signal.SIGSTOP)
     children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
-    for pid in (server.pid, *map(int, children)):
-        os.kill(pid, signal.SIGSTOP)
+    for pid in map(int, children):
+        os.kill(pid, signal.SIGSTOP)  # who has ended is a zombie, as long as nobody asks for it
     try:
         yield
     finally:

@@ -47,6 +47,7 @@ UNION ALL SELECT 'temporary ' || relname FROM pg_class WHERE relpersistence = 't
 UNION ALL SELECT concat_ws(' ', 'lock', l.locktype, c.relname)
 FROM pg_locks AS l
 JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database()
+  AND a.backend_type = 'client backend' -- and not autovacuum
 LEFT JOIN pg_class AS c ON c.oid = l.relation
 WHERE l.pid <> pg_backend_pid() AND l.locktype <> 'virtualxid'
   AND c.relnamespace IS DISTINCT FROM CAST('pg_catalog' AS regnamespace)

@@ -75,7 +75,7 @@ def test_continuous_mode_obeys_signals(
         assert process.stderr is not None
         wait_for_a_slice(process.stderr)
         process.send_signal(number)
-        _, said = process.communicate(timeout=10)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == code, said
     check_truth(table, database, tmp_path / "out")
 

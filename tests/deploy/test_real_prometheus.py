@@ -55,7 +55,7 @@ class Prometheus:
         return float(result[0]["value"][1]) if result else None
 
     def _ask(self, what: str) -> dict:
-        with urllib.request.urlopen(f"{self.url}/api/v1/{what}", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.url}/api/v1/{what}", timeout=60) as answer:
             return json.load(answer)["data"]
 
 

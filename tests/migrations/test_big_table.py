@@ -16,6 +16,7 @@ from support.program.inside import run_here
 from support.program.migrating import settings_for
 from support.rows.filesdata import FilesTableFactory, canonical_rows
 from support.servers.database import TestDatabase
+from support.servers.postgres import wait_for_statistics
 
 DROP = MigrationOptions(drop_archived=True, backup="dump of Monday")
 REST = ("0003_watermark", "0004_drop_archived")
@@ -115,21 +116,8 @@ def _know_only_what_waits(database: TestDatabase) -> None:
 
 
 def _rows_scanned(database: TestDatabase) -> int:
-    """Rows of `files` that were read by going through all of it.
-
-    A session has handed in its numbers when it is gone; before PostgreSQL 15 they are shown later.
-    """
-    others = (
-        "SELECT COUNT(*) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        " AND backend_type = 'client backend'"
-    )
-    while database.value(others):
-        pass
-    gone_at = database.value("SELECT clock_timestamp()")
-    shown_at = "SELECT pg_stat_get_snapshot_timestamp()"
-    while (at := database.value(shown_at)) is not None and at < gone_at:
-        pass
+    """Rows of `files` that were read by going through all of it."""
+    wait_for_statistics(database)
     return int(
         database.value("SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'files'")
     )

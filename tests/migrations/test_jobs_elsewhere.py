@@ -43,11 +43,14 @@ def test_paused_killed_resumed(
     process = _start(config)
     try:
         _wait_for_chunk(opened, process)
-        # The job is in its rest after a chunk, so there is time for another terminal.
+        # The job is in its rest after a chunk; it is held there for as long as another terminal
+        # takes.
+        process.send_signal(signal.SIGSTOP)
         paused = run_here("--config", str(config), "migrate", "pause")
         assert paused.returncode == 0, paused.stderr
         again = run_here("--config", str(config), "migrate", "pause")
         assert (again.returncode, "no job is running" in again.stderr) == (4, True)
+        process.send_signal(signal.SIGCONT)
         assert process.stderr is not None
         assert any("paused until" in line for line in process.stderr)
     finally:

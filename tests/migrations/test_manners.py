@@ -81,7 +81,7 @@ def test_an_open_transaction_is_named_and_outlasted(
     assert len(waits) >= 2
     assert "session" in waits[0]
     # One second of lock_timeout; the rest is what a busy machine takes to answer.
-    assert found[0] < 1.0 + 1.0
+    assert found[0] < 1.0 + 3.0
     assert all(row[4] is None for row in canonical_rows(database))
 
 

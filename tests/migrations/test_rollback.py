@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from itertools import count
 from typing import Any
 
@@ -152,11 +153,17 @@ def test_the_place_never_passes_a_chunk_that_failed(
     settings = settings_for(database)
     upgrade(settings, options=DROP)
     expected = rows_by_formula(database, database)
+    config = open_database(settings.config_url)
     write, calls = ChunkWriter.write, count()
+
+    def place_noted() -> datetime | None:
+        job = read_job(config, "rollback_flags")
+        return None if job is None else job.cursor
 
     def fail_once(writer: ChunkWriter, part: Part, *args: Any, **more: Any) -> int:
         # Never in the first chunk, which begins after no row: its place must have been noted.
         if "page_key" in part.values and next(calls) == 9:
+            _wait_until(lambda: place_noted() is not None)
             time.sleep(0.3)  # the chunks after it are done meanwhile
             raise InterruptedError
         return write(writer, part, *args, **more)
@@ -164,12 +171,10 @@ def test_the_place_never_passes_a_chunk_that_failed(
     monkeypatch.setattr(ChunkWriter, "write", fail_once)
     with pytest.raises(InterruptedError):
         downgrade(settings, options=TOGETHER)
-    config = open_database(settings.config_url)
-    job = read_job(config, "rollback_flags")
+    noted = place_noted()
     config.close()
-    assert job is not None
-    assert job.cursor is not None
-    start, end = watermark_us(database), to_us(job.cursor)
+    assert noted is not None
+    start, end = watermark_us(database), to_us(noted)
     assert start < end
     done = [row for row in canonical_rows(database) if start < row[1] <= end]
     assert done == [row for row in expected if start < row[1] <= end]
@@ -201,13 +206,17 @@ def test_rows_above_the_watermark_stay_on_their_pages(
     settings = settings_for(database)
     upgrade(settings, options=DROP)
     downgrade(settings)
-    deadline = time.monotonic() + 20
-    while (found := _updates(database))[0] < rows * 5 / 6:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.2)
-    updated, on_their_pages = found
+    _wait_until(lambda: _updates(database)[0] >= rows * 5 / 6)
+    updated, on_their_pages = _updates(database)
     assert updated == rows * 5 / 6
     assert on_their_pages > updated / 2
+
+
+def _wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def _updates(database: TestDatabase) -> tuple[int, int]:

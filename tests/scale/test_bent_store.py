@@ -119,7 +119,7 @@ def test_each_code_at_every_call_of_a_kind(scene: Scene, said: Said) -> None:
 
 
 def storage_behind(url: str, scratch: Path) -> ObjectStorage:
-    store = ObjectStoreConfig(endpoint=url, retry_for_s=0.5, timeout_s=2.0)
+    store = ObjectStoreConfig(endpoint=url, retry_for_s=30.0, timeout_s=30.0)
     config = PackerConfig("s3://archive/des", scratch_dir=str(scratch), object_store=store)
     return ObjectStorage(config)
 

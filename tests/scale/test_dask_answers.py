@@ -5,7 +5,6 @@ import os
 import pickle
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from datetime import date
@@ -21,6 +20,7 @@ from des_core.packing.remote_answer import BadAnswer, decode_reply, encode_reply
 from des_core.packing.row_groups import _encode_group
 from des_core.packing.tasks import ShardTask, TaskOutcome
 from des_core.records import FileFailure, Reason, ShardRecord, SourceRow
+from support.pages.endpoints import wait_until
 from support.program.dask_cluster import dask_cluster
 from support.program.runner import ROOT, environment
 from support.shards.packing import Corpus, pack_rows
@@ -243,10 +243,3 @@ def test_a_hostile_worker_is_refused_and_runs_nothing(kind: str, tmp_path: Path)
             finally:
                 control.kill()
                 control.wait()
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

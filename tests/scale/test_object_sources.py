@@ -22,9 +22,13 @@ from support.shards.packing import Corpus, pack_rows
 THRESHOLD = 1 << 20
 
 
-def sources(endpoint: str, roots: tuple[str, ...] = (), **fields: object) -> ObjectSources:
-    config = ObjectStoreConfig(endpoint=endpoint, retry_for_s=1.0, timeout_s=1.0, **fields)  # type: ignore[arg-type]
-    return ObjectSources(THRESHOLD, config, roots)
+# Where a store has nothing to say, or is not there at all; a busy machine answers late.
+A_SECOND = {"retry_for_s": 1.0, "timeout_s": 1.0}
+
+
+def sources(endpoint: str, roots: tuple[str, ...] = (), **fields: float) -> ObjectSources:
+    times = {"retry_for_s": 30.0, "timeout_s": 30.0, **fields}
+    return ObjectSources(THRESHOLD, ObjectStoreConfig(endpoint=endpoint, **times), roots)  # type: ignore[arg-type]
 
 
 def reason_of(opener: ObjectSources, location: str, size: int | None = None) -> Reason:
@@ -89,7 +93,7 @@ def test_keys_that_cannot_be_asked_for(bucket: ObjectServer, key: str) -> None:
 )
 def test_a_place_that_no_client_can_be_made_for(bucket: ObjectServer, location: str) -> None:
     bucket.put("a", b"a")
-    opener = sources(bucket.url)
+    opener = sources(bucket.url, **A_SECOND)
     for _ in range(2):
         assert reason_of(opener, location) in (Reason.BAD_LOCATION, Reason.UNREADABLE)
     assert opener.read("s3://archive/a", 1) == b"a"
@@ -164,9 +168,10 @@ def test_a_large_object_that_changes_is_refused(bucket: ObjectServer) -> None:
 def test_one_bad_object_is_not_a_bad_day(bucket: ObjectServer) -> None:
     location = bucket.put("poison", b"x")
     with faulty_proxy(bucket.url, Faults(error=100, spared="HEAD")) as proxy:
-        assert reason_of(sources(proxy.url), location) is Reason.UNREADABLE
+        opener = sources(proxy.url, retry_for_s=1.0)
+        assert reason_of(opener, location) is Reason.UNREADABLE
     with faulty_proxy(bucket.url, Faults(error=100)) as proxy:
-        opener = sources(proxy.url)
+        opener = sources(proxy.url, **A_SECOND)
         assert reason_of(opener, location) is Reason.UNREADABLE
         with pytest.raises(StorageError):
             opener.read(bucket.put("another", b"x"), None)
@@ -183,9 +188,9 @@ def test_urls() -> None:
 def test_many_requests_are_under_way_at_once(
     bucket: ObjectServer, tmp_path: Path, files: int = 400
 ) -> None:
-    """With 20 ms for each request, one at a time would take 8 s for the sources alone."""
+    """With 100 ms for each request, one at a time would take 40 s for the sources alone."""
     corpus = Corpus(tmp_path)
-    with faulty_proxy(bucket.url, Faults(delay_s=0.02)) as proxy:
+    with faulty_proxy(bucket.url, Faults(delay_s=0.1)) as proxy:
         for number in range(files):
             proxy.objects[f"/archive/source/{number}"] = b"%d" % number
             corpus.add_row(f"doc-{number}", f"s3://archive/source/{number}")

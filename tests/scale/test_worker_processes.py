@@ -29,9 +29,12 @@ class Fleet:
         self.done: set[int] = set()
 
     def start(self) -> None:
-        """Start whoever does not run and has not finished."""
+        """Start whoever does not run and has not finished.
+
+        They say more than a pipe holds, and nobody reads it before the end: none finishes so soon.
+        """
         for number in set(range(WORKERS)) - self.done - set(self.running):
-            flags = ("--shard-id", str(number), "--shards-total", str(WORKERS))
+            flags = ("--shard-id", str(number), "--shards-total", str(WORKERS), "--verbose")
             self.running[number] = start_runner(self.config, *flags)
 
     def kill(self, number: int) -> bool:

@@ -41,17 +41,22 @@ class Patient:
     def migration(self) -> Migration:
         return Migration(self.settings, self.source, self.config)
 
-    @cached_property
+    @property
     def clock(self) -> SourceClock:
-        return self.reader.clock()
+        return self._both_clocks[0]
 
-    @cached_property
+    @property
     def clock_read_at(self) -> datetime:
         """Our own time, taken when the server's was."""
-        _ = self.reader
+        return self._both_clocks[1]
+
+    @cached_property
+    def _both_clocks(self) -> tuple[SourceClock, datetime]:
+        """Read together: how long the server takes to answer says nothing about its clock."""
+        reader = self.reader
         before = datetime.now(UTC)
-        _ = self.clock
-        return before + (datetime.now(UTC) - before) / 2
+        clock = reader.clock()
+        return clock, before + (datetime.now(UTC) - before) / 2
 
     @cached_property
     def watermark(self) -> Watermark:

@@ -183,12 +183,12 @@ def running_proxy(proxy: Proxy) -> Iterator[Proxy]:
     ready, stop = threading.Event(), asyncio.Event()
     thread = threading.Thread(target=proxy.run, args=(ready, stop), daemon=True)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     try:
         yield proxy
     finally:
         proxy.call(stop)
-        thread.join(10)
+        thread.join(60)
 
 
 def _length(head: bytes) -> int:

@@ -48,7 +48,7 @@ def exporter(config: Path, *arguments: str) -> Iterator[tuple[str, subprocess.Po
 
 
 def scrape(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         text: str = answer.read().decode()
     return text
 

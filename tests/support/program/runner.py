@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import yaml
 from des_core.settings.config import Settings
 
 ROOT = Path(__file__).parents[3]
+_SMALL_PIPE = 4096
 
 
 def environment() -> dict[str, str]:
@@ -30,14 +32,22 @@ def write_config(settings: Settings, path: Path) -> Path:
 
 
 def start_runner(config: Path, *arguments: str) -> subprocess.Popen[str]:
-    """`python -m watermark_orchestrator`, its output in pipes."""
-    return subprocess.Popen(
+    """`python -m watermark_orchestrator`, its output in pipes.
+
+    The pipes are as small as they can be: with --verbose it waits for whoever does not read, so
+    that it never comes to its end while a test that looks on is held up.
+    """
+    process = subprocess.Popen(
         [sys.executable, "-m", "watermark_orchestrator", "--config", str(config), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environment(),
     )
+    for pipe in (process.stdout, process.stderr):
+        assert pipe is not None
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _SMALL_PIPE)
+    return process
 
 
 def run_runner(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 Kind = Literal["sqlite", "postgres", "mysql"]
 Row = tuple[Any, ...]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SQLITE_PATIENCE_S = 30.0
 
 
 @dataclass(slots=True)
@@ -63,7 +64,9 @@ class TestDatabase:
     @contextmanager
     def session(self) -> Iterator[sa.Connection]:
         """A short-lived SQLAlchemy connection in one transaction, committed at the end."""
-        engine = sa.create_engine(self.url, poolclass=sa.NullPool)
+        # Somebody else may be writing: a test waits for them as long as a program of ours does.
+        patience = {"timeout": _SQLITE_PATIENCE_S} if self.kind == "sqlite" else {}
+        engine = sa.create_engine(self.url, poolclass=sa.NullPool, connect_args=patience)
         try:
             with engine.begin() as connection:
                 yield connection
@@ -106,7 +109,7 @@ def sqlite_database(path: Path) -> TestDatabase:
         server="sqlite",
         name=path.name,
         url=f"sqlite:///{path}",
-        connector=lambda: sqlite3.connect(path, timeout=30),
+        connector=lambda: sqlite3.connect(path, timeout=_SQLITE_PATIENCE_S),
         path=path,
     )
 

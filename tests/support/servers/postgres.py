@@ -14,6 +14,7 @@ from typing import Literal
 import psycopg
 from pytest_postgresql.janitor import DatabaseJanitor
 
+from support.servers.database import TestDatabase
 from support.servers.own_server import OwnServer
 from support.servers.processes import ServerFailedError, run_tool
 
@@ -161,3 +162,21 @@ class PostgresServer(OwnServer):
                 raise ServerFailedError(f"a stranger answers on port {self.port}") from error
             return False
         return True
+
+
+def wait_for_statistics(database: TestDatabase) -> None:
+    """Until the server shows what the sessions of this database have counted.
+
+    A session has handed in its numbers when it is gone; before PostgreSQL 15 they are shown later.
+    """
+    others = (
+        "SELECT COUNT(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND backend_type = 'client backend'"
+    )
+    while database.value(others):
+        pass
+    gone_at = database.value("SELECT clock_timestamp()")
+    shown_at = "SELECT pg_stat_get_snapshot_timestamp()"
+    while (at := database.value(shown_at)) is not None and at < gone_at:
+        pass

@@ -1,8 +1,10 @@
 """Server processes of the tests: an unprivileged user, a private directory, an end that is sure."""
 
 import contextlib
+import itertools
 import os
 import pwd
+import random
 import re
 import shutil
 import signal
@@ -10,13 +12,14 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 _UNPRIVILEGED = "nobody"
 _PREFIX = "des-test-"
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 60.0
+_PORTS, _SHARES = range(10_000, 20_000), 16
 
 
 class ServerFailedError(RuntimeError):
@@ -24,11 +27,32 @@ class ServerFailedError(RuntimeError):
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at the moment."""
+    """A TCP port of 127.0.0.1 that nobody has, and that nobody is given until it is bound.
+
+    The kernel hands out ports from `ip_local_port_range`; a server that starts for a second would
+    now and then find its own taken. These are below, and each process of a test run has its share.
+    """
+    return next(port for port in _own_ports if _is_free(port))
+
+
+def _ports_of_this_process() -> Iterator[int]:
+    """Its share again and again, from a place by chance: another run may be at work beside."""
+    share = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % _SHARES
+    ports = range(_PORTS.start + share, _PORTS.stop, _SHARES)
+    place = random.SystemRandom().randrange(len(ports))
+    yield from itertools.cycle((*ports[place:], *ports[:place]))
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+_own_ports = _ports_of_this_process()
 
 
 def server_user() -> str | None:
@@ -188,14 +212,19 @@ def _child_pids(pid: int) -> list[int]:
     return [int(word) for word in text.split()]
 
 
+def has_ended(pid: int) -> bool:
+    """Whether the process is gone, or a zombie that nobody has asked for."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state == "Z"
+
+
 def _wait_until_gone(pid: int) -> None:
     deadline = time.monotonic() + _STOP_TIMEOUT_S
     while time.monotonic() < deadline:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
-            return
-        if state == "Z":
+        if has_ended(pid):
             return
         time.sleep(0.01)
     raise ServerFailedError(f"process {pid} outlived SIGKILL")

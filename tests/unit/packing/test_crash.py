@@ -75,7 +75,7 @@ def published(output: Path) -> int:
 def settle(output: Path) -> None:
     """Wait for the workers to notice that their parent died, and clean up after them."""
     output.mkdir(exist_ok=True)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while True:
         DirectoryStorage(str(output)).clean_leftovers()
         if not leftovers(output):

@@ -96,7 +96,7 @@ def contents(reader: ReadAhead, wanted: list[SourceRow]) -> list[Content]:
 
 @pytest.fixture
 def slow() -> Sources:
-    return Sources(delay_s=0.003)
+    return Sources(delay_s=0.01)
 
 
 def test_fast_sources_are_read_one_by_one() -> None:
