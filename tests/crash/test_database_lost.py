@@ -114,7 +114,7 @@ def test_the_database_is_away_for_a_while_in_the_middle_of_a_run(
 ) -> None:
     server = private_postgres() if kind == "postgres" else private_mysql(kind)
     database: TestDatabase = database_on(server)
-    table = files_table(database, rows=600, days=30)
+    table = files_table(database, rows=600, days=60)
     settings = make_archive(database, tmp_path / "out", packer={"workers": 2})
     config = write_config(settings, tmp_path / "config.yaml")
     away_s = min(60.0, rounds * AWAY_S_PER_ROUND)

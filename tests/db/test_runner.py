@@ -89,7 +89,7 @@ def test_killed_ten_times_it_ends_in_the_same_archive(
     config = write_config(settings, tmp_path / "c.yaml")
     kills = 0
     for number in range(10):
-        with start_runner(config, "--verbose") as process:
+        with start_runner(config, waits_for_readers=True) as process:
             assert process.stderr is not None
             for _ in range(number % 3):
                 wait_for_a_slice(process.stderr)

@@ -41,7 +41,7 @@ def end_runner(config: Path, log: Path, reached: Callable[[], bool]) -> tuple[in
 def test_ten_pods_end_at_ten_moments_and_the_eleventh_finishes(
     database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
 ) -> None:
-    table = files_table(database, rows=1200, days=40, archived_days=1, max_size=40_000)
+    table = files_table(database, rows=1200, days=100, archived_days=1, max_size=40_000)
     output = tmp_path / "shards"
     settings = make_archive(database, output, packer={"workers": 2})
     config, log = write_config(settings, tmp_path / "des-admin.yaml"), tmp_path / "run.log"

@@ -31,11 +31,11 @@ class Fleet:
     def start(self) -> None:
         """Start whoever does not run and has not finished.
 
-        They say more than a pipe holds, and nobody reads it before the end: none finishes so soon.
+        Nobody reads what they say before the end: none finishes so soon.
         """
         for number in set(range(WORKERS)) - self.done - set(self.running):
-            flags = ("--shard-id", str(number), "--shards-total", str(WORKERS), "--verbose")
-            self.running[number] = start_runner(self.config, *flags)
+            flags = ("--shard-id", str(number), "--shards-total", str(WORKERS))
+            self.running[number] = start_runner(self.config, *flags, waits_for_readers=True)
 
     def kill(self, number: int) -> bool:
         """Kill it; False where it had just finished."""
@@ -126,7 +126,7 @@ def test_of_two_pods_with_one_index_one_leaves_with_11(
     settings = make_archive(database, tmp_path / "out")
     config = write_config(settings, tmp_path / "c.yaml")
     flags = ("--shard-id", "1", "--shards-total", "2")
-    with start_runner(config, *flags, "--verbose") as first:
+    with start_runner(config, *flags, waits_for_readers=True) as first:
         assert first.stderr is not None
         while "slice_committed" not in first.stderr.readline():
             assert first.poll() is None

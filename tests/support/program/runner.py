@@ -31,22 +31,25 @@ def write_config(settings: Settings, path: Path) -> Path:
     return path
 
 
-def start_runner(config: Path, *arguments: str) -> subprocess.Popen[str]:
+def start_runner(
+    config: Path, *arguments: str, waits_for_readers: bool = False
+) -> subprocess.Popen[str]:
     """`python -m watermark_orchestrator`, its output in pipes.
 
-    The pipes are as small as they can be: with --verbose it waits for whoever does not read, so
-    that it never comes to its end while a test that looks on is held up.
+    `waits_for_readers`: it says more than its pipe holds, and goes on as it is read; so it does
+    not come to its end while the test that looks on is held up.
     """
+    flags = (*arguments, "--verbose") if waits_for_readers else arguments
     process = subprocess.Popen(
-        [sys.executable, "-m", "watermark_orchestrator", "--config", str(config), *arguments],
+        [sys.executable, "-m", "watermark_orchestrator", "--config", str(config), *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environment(),
     )
-    for pipe in (process.stdout, process.stderr):
-        assert pipe is not None
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _SMALL_PIPE)
+    if waits_for_readers:
+        assert process.stderr is not None
+        fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, _SMALL_PIPE)
     return process
 
 
