@@ -33,7 +33,7 @@ class Rates:
     file_s: float = 45e-6
     mib_s: float = 0.007
     shard_s: float = 0.001
-    slice_s: float = 0.11
+    slice_s: float = 0.02
     rows_per_s: float = 250_000.0
 
 
