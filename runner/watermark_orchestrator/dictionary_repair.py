@@ -18,7 +18,12 @@ from des_core.ledger.damage import forget_damage
 from des_core.ledger.events import record_event
 from des_core.reading.verify import ShardVerdict, Verdict, verify_one
 from des_core.reading.verify_tasks import Task
-from des_core.shard_io.dictionaries import is_dictionary_path, other_copy, read_copy
+from des_core.shard_io.dictionaries import (
+    DICTIONARIES_DIR,
+    is_dictionary_path,
+    other_copy,
+    read_copy,
+)
 from des_core.storage.small_files import publish_bytes
 from watermark_orchestrator.run import Run
 
@@ -47,7 +52,7 @@ def _restore(run: Run, verdict: ShardVerdict) -> bool:
     run.lock.check()
     aside = None if verdict.verdict is Verdict.MISSING else storage.set_aside(path)
     publish_bytes(storage, path, sound.content)
-    storage.sync_directory()
+    storage.sync_directory(DICTIONARIES_DIR)
     read_copy(storage.open, path)
     _record(run, verdict, aside)
     return True

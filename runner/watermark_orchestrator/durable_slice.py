@@ -1,7 +1,7 @@
 """What the tasks of a slice came to, made durable: by the cycle and by per-record mode alike.
 
 1. A shard that was found there, and is not what its manifest says, ends the slice.
-2. The directory is synced, so that the names of the shards are durable.
+2. The directory is synced, so that the names of the shards are durable, and of their big files.
 3. The manifest is published, and its name synced too.
 """
 
@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from des_core.basics.errors import DamagedShard
 from des_core.packing.tasks import TaskOutcome
 from des_core.records import FileFailure, ShardRecord
+from des_core.shard_io.bigfiles import BIG_FILES_DIR
 from des_core.storage.directory import Storage
+from des_core.storage.layout import MANIFESTS_DIR, OUTPUT
 from des_core.storage.manifests import SliceManifest, claimed_hashes, write_manifest
 from watermark_orchestrator.slices import Window
 
@@ -53,7 +55,7 @@ def make_durable(
     """Let the shards and their manifest outlast a crash; only then may anybody record them."""
     _require_as_claimed(storage, tally.adopted)
     if tally.rows:
-        storage.sync_directory()
+        storage.sync_directory(OUTPUT, *([BIG_FILES_DIR] if tally.bigfiles else []))
     if not tally.shards:
         return
     manifest = SliceManifest(
@@ -66,7 +68,7 @@ def make_durable(
         kind=kind,
     )
     write_manifest(storage, manifest, worker=worker)
-    storage.sync_directory()
+    storage.sync_directory(MANIFESTS_DIR)
 
 
 def _require_as_claimed(storage: Storage, adopted: list[ShardRecord]) -> None:

@@ -25,7 +25,6 @@ from des_core.database.connections import Database, open_database
 from des_core.database.retrying import retry_conflicts
 from des_core.database.transaction import Transaction
 from des_core.locks.lock import Lock, hold_lock
-from des_core.packer_planner import PackerConfig
 from des_core.packing.packer import Packer
 from des_core.packing.row_spool import RowSpool, decode_rows
 from des_core.reading.archive_routing import require_same_routing
@@ -34,6 +33,7 @@ from des_core.rows.reader import SourceReader
 from des_core.settings.config import Settings
 from des_core.sources.roots import require_named_roots
 from des_core.storage.directory import Storage, open_storage
+from des_core.storage.listing import ShardListing
 from watermark_orchestrator.archive import for_rows_of
 from watermark_orchestrator.durable_slice import Tally, make_durable
 from watermark_orchestrator.progress_events import ProgressEvent, ProgressSink, ignore_progress
@@ -137,28 +137,31 @@ class _Job:
         storage.probe_writable()
         require_same_routing(storage, packer_config.n_bits)
         storage.clean_leftovers()
+        listing = storage.listing()
         with (
             Packer(packer_config) as packer,
             self.stop.on_stop(lambda: packer.cancel(self.stop.error())),
         ):
             for window in _pending_days(self.reader, cutoff):
                 self.stop.check()
-                self._pack_day(window, packer, storage, packer_config)
+                self._pack_day(window, packer, storage, listing)
 
     def _pack_day(
-        self, window: Window, packer: Packer, storage: Storage, config: PackerConfig
+        self, window: Window, packer: Packer, storage: Storage, listing: ShardListing
     ) -> None:
-        with RowSpool(config.n_bits, storage.scratch_dir) as spool:
+        n_bits = packer.config.n_bits
+        with RowSpool(n_bits, storage.scratch_dir) as spool:
             for page in self.reader.rows(window.start, window.end, statement="pending_rows"):
                 self.stop.check()
                 spool.add(page)
             self.progress(ProgressEvent("slice_started", window, files_total=spool.rows))
-            existing = storage.list_shards(spool.days())
+            existing = listing.of_days(spool.days())
             tally = Tally(spool.rows)
             for outcome in packer.pack(spool.tasks(existing)):
                 tally.add(outcome)
             self.stop.check()
-            make_durable(storage, tally, "perrecord", window, n_bits=config.n_bits)
+            make_durable(storage, tally, "perrecord", window, n_bits=n_bits)
+            listing.add(shard.name for shard in tally.new)
             self._mark(window, spool, tally)
         self.progress(ProgressEvent("slice_committed", window, self.report.files_marked))
 

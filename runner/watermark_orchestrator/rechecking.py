@@ -31,6 +31,7 @@ from des_core.locks.lock import Lock, hold_lock
 from des_core.reading.reconcile import DayCount, Reconciler, Scope, find_scope
 from des_core.records import SourceRow
 from des_core.rows.share import Share
+from des_core.storage.listing import ShardListing
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.progress_events import ProgressSink, ignore_progress
 from watermark_orchestrator.run import Run, open_run
@@ -76,11 +77,23 @@ class RecheckReport:
         self.findings.append(DayFinding(count, late, gone))
 
 
-def reconciler_of(archive: Archive, stop: StopRequest, share: Share | None = None) -> Reconciler:
-    """Compares what this archive is made of."""
-    n_bits = archive.packer_config.n_bits
+def reconciler_of(
+    archive: Archive,
+    stop: StopRequest,
+    share: Share | None = None,
+    listing: ShardListing | None = None,
+) -> Reconciler:
+    """Compares what this archive is made of. A run has a `listing` already."""
     archive.require_as_begun()
-    return Reconciler(archive.source, archive.config, archive.storage, n_bits, stop.check, share)
+    return Reconciler(
+        source=archive.source,
+        config=archive.config,
+        storage=archive.storage,
+        listing=listing or archive.storage.listing(),
+        n_bits=archive.packer_config.n_bits,
+        check=stop.check,
+        share=share,
+    )
 
 
 def look_for_late(
@@ -149,7 +162,7 @@ def record_late(
     recorded = 0
     with open_run(archive, stop, progress, "reconcile") as (run, watermark):
         writer = SoleWriter(watermark)
-        reconciler = reconciler_of(archive, stop)
+        reconciler = reconciler_of(archive, stop, listing=run.listing)
         for finding in plan.findings:
             if finding.late and finding.count.scope.end <= writer.watermark:
                 recorded += _record_day(run, writer, reconciler, finding.count)
@@ -175,7 +188,7 @@ def recheck(run: Run, writer: Writer) -> RecheckReport:
     scope = find_scope(archive.config, writer.watermark)
     scope = replace(scope, start=min(max(scope.start, since), scope.end))
     report = RecheckReport(scope)
-    reconciler = reconciler_of(archive, run.stop, writer.share)
+    reconciler = reconciler_of(archive, run.stop, writer.share, run.listing)
     for count in _suspicious(reconciler, report):
         if seen.is_known(count) or not count.rows:
             continue

@@ -32,7 +32,7 @@ from des_core.ledger.events import record_event
 from des_core.ledger.exceptions import NewException, record_exceptions
 from des_core.ledger.slices import KnownShard, find_shard
 from des_core.ledger.watermark import Watermark, confirm_watermark
-from des_core.reading.reconcile import DayScope
+from des_core.reading.reconcile import DayScope, Reconciler
 from des_core.reading.verify import ShardVerdict, Verdict, is_manifest, verify_one
 from des_core.reading.verify_tasks import Task
 from des_core.records import SourceRow
@@ -109,9 +109,13 @@ def repair_now(
         report.restored, report.lost = restore_dictionaries(run, found)
         shards = [finding for finding in found if not is_dictionary_path(finding.shard)]
         bad = _set_aside(run, shards, report)
+        reconciler = reconciler_of(archive, stop, listing=run.listing)
+        lost = [item.name for item in bad]
         for item in bad:
             stop.check()
-            _forget(run, watermark, item, bad, report)
+            rows = _rows_lost(reconciler, watermark, item.name, lost, archive.policy.max_captured)
+            _forget(run, watermark, item, rows)
+            report.recorded += len(rows)
         report.retried.add(
             retry_exceptions(run, SoleWriter(watermark), Selection(reasons=frozenset({DAMAGED})))
         )
@@ -166,18 +170,16 @@ def _look_again(archive: Archive, name: str, claimed: frozenset[str]) -> _Bad | 
     return _Bad(verdict, known) if verdict.is_bad else None
 
 
-def _forget(
-    run: Run, watermark: Watermark, item: _Bad, bad: list[_Bad], report: RepairReport
-) -> None:
-    rows = _rows_lost(run, watermark, item.name, [other.name for other in bad])
+def _forget(run: Run, watermark: Watermark, item: _Bad, rows: list[SourceRow]) -> None:
     _commit(run, watermark, item, rows)
     if item.verdict.verdict is Verdict.MISSING and parse_shard_name(item.name) is not None:
         note = f"{item.verdict.problem}\n".encode()
         publish_unless_taken(run.archive.storage, set_aside_as(item.name) + LOST_SUFFIX, note)
-    report.recorded += len(rows)
 
 
-def _rows_lost(run: Run, watermark: Watermark, name: str, lost: list[str]) -> list[SourceRow]:
+def _rows_lost(
+    reconciler: Reconciler, watermark: Watermark, name: str, lost: list[str], limit: int
+) -> list[SourceRow]:
     """The rows of the shard's day and bucket, below the watermark, that nobody else holds."""
     place = parse_shard_name(name)
     if place is None:
@@ -185,9 +187,7 @@ def _rows_lost(run: Run, watermark: Watermark, name: str, lost: list[str]) -> li
     midnight = datetime(place.day.year, place.day.month, place.day.day, tzinfo=UTC)
     end = min(midnight + timedelta(days=1) - _TICK, watermark.archived_until)
     scope = DayScope(place.day, midnight - _TICK, end)
-    reconciler = reconciler_of(run.archive, run.stop)
     found = reconciler.find_late(scope, bucket=place.bucket, lost=lost)
-    limit = run.archive.policy.max_captured
     rows = list(islice(chain.from_iterable(found), limit + 1))
     if len(rows) > limit:
         raise Refused(

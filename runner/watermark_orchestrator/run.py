@@ -30,6 +30,7 @@ from des_core.metrics import RunnerMetrics
 from des_core.packing.packer import Packer
 from des_core.process.logs import bind, get_logger
 from des_core.rows.share import Share
+from des_core.storage.listing import ShardListing
 from watermark_orchestrator.archive import Archive
 from watermark_orchestrator.brake import LOOKS_BACK, Brake, count_in_a_row
 from watermark_orchestrator.progress_events import ProgressSink
@@ -41,7 +42,10 @@ log = get_logger("run")
 
 @dataclass(frozen=True)
 class Run:
-    """A run that holds the lock and the fence, with its pool of workers."""
+    """A run that holds the lock and the fence, with its pool of workers.
+
+    `listing` has the shards that were there when it was first asked, and those of this run.
+    """
 
     archive: Archive
     packer: Packer
@@ -51,6 +55,7 @@ class Run:
     progress: ProgressSink
     metrics: RunnerMetrics
     brake: Brake
+    listing: ShardListing
 
 
 @contextmanager
@@ -101,7 +106,15 @@ def open_writer(
             with bind(run_id=run_id, worker=archive.source.settings.shard_id or 0):
                 brake = Brake(archive.policy, _failed_in_a_row(archive, share))
                 run = Run(
-                    archive, packer, lock, run_id, stop, progress, metrics or RunnerMetrics(), brake
+                    archive=archive,
+                    packer=packer,
+                    lock=lock,
+                    run_id=run_id,
+                    stop=stop,
+                    progress=progress,
+                    metrics=metrics or RunnerMetrics(),
+                    brake=brake,
+                    listing=storage.listing(),
                 )
                 yield run, writer
                 keep_trail_head(archive)

@@ -119,7 +119,7 @@ def _pack_tasks(
     if not days:
         return
     dictionary_of = choose_dictionaries(run, kind, window)
-    existing = run.archive.storage.list_shards(days)
+    existing = run.listing.of_days(days)
     config = run.archive.config
     known: dict[str, PackedFor] = {}
     with config.read() as tx:
@@ -135,6 +135,7 @@ def _pack_tasks(
             brake.judge(tally.rows, tally.failures)
         done = tally.files_out + len(tally.failures)
         run.progress(ProgressEvent("files_packed", window, done, tally.rows, tally.bytes_in))
+    run.listing.add(shard.name for shard in tally.new)
     run.stop.check()
 
 

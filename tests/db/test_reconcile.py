@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from des_core.basics.errors import DamagedData, Refused
+from des_core.reading.reconcile import find_scope
 from des_core.settings.config import Settings
 from support.crash.truth import archive_bytes, check_truth, read_open_exceptions
 from support.program.archive import make_archive
@@ -13,7 +14,13 @@ from support.rows.filesdata import FilesTable, FilesTableFactory
 from support.servers.database import TestDatabase
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import CycleReport, run_cycle
-from watermark_orchestrator.rechecking import RecheckReport, look_for_late, record_late
+from watermark_orchestrator.rechecking import (
+    RecheckReport,
+    look_for_late,
+    reconciler_of,
+    record_late,
+)
+from watermark_orchestrator.stopping import StopRequest
 
 LATE_AT = datetime(2024, 1, 2, 5, tzinfo=UTC)
 
@@ -135,6 +142,25 @@ def test_a_missing_shard_is_damage_not_lateness(
     with pytest.raises(DamagedData, match="not in the archive"):
         look(settings, every_day=True)
     assert "late" not in {reason for _, reason in read_open_exceptions(database).values()}
+
+
+def test_what_others_packed_since_the_listing_is_neither_missing_nor_late(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """A comparison of many days lists the output once, and takes long."""
+    table, settings = packed(database, files_table, tmp_path / "out")
+    with open_archive(settings) as archive:
+        reconciler = reconciler_of(archive, StopRequest())
+        day = (LATE_AT + timedelta(days=2)).date()
+        listed = reconciler.listing.of_days({day})
+        table.add("late", LATE_AT + timedelta(days=2))
+        with open_archive(settings) as another:
+            assert record_late(another, look(settings)) == 1
+        assert cycle(settings).retried.packed == 1
+        assert archive.storage.list_shards({day}) != listed
+        scope = find_scope(archive.config, datetime(2024, 1, 6, tzinfo=UTC))
+        [part] = [part for part in scope.days() if part.day == day]
+        assert list(reconciler.find_late(part)) == []
 
 
 def test_more_late_rows_than_allowed_stop_the_recheck(

@@ -23,6 +23,7 @@ from des_core.ledger.jobs import Job, read_job, write_job
 from des_core.ledger.slices import newest_shard_names
 from des_core.locks.lock import Lock, hold_lock
 from des_core.storage.directory import Storage
+from des_core.storage.layout import OUTPUT
 from des_core.storage.small_files import publish_unless_taken
 
 MARK = "_archive.json"
@@ -180,7 +181,7 @@ def _read_content(storage: Storage) -> bytes:
 
 def _publish(storage: Storage, mark: str) -> str:
     publish_unless_taken(storage, MARK, _content(mark))
-    storage.sync_directory()
+    storage.sync_directory(OUTPUT)
     return read_mark(storage) or mark
 
 

@@ -21,7 +21,7 @@ def keep_head(storage: Storage, head: Head) -> None:
     if storage.exists(name):
         return
     publish_unless_taken(storage, name, f'{{"format":"des trail head","head":"{head}"}}\n'.encode())
-    storage.sync_directory()
+    storage.sync_directory(MANIFESTS_DIR)
 
 
 def kept_heads(storage: Storage) -> list[Head]:

@@ -22,7 +22,9 @@ from des_core.basics.errors import DamagedShard, StorageError
 from des_core.packing.draft_check import DraftCheck
 from des_core.records import ShardRecord
 from des_core.shard_io import LocalBlob, PayloadEncoder, ShardStats, ShardWriter
+from des_core.shard_io.bigfiles import BIG_FILES_DIR
 from des_core.storage.directory import Storage
+from des_core.storage.layout import OUTPUT
 
 
 class ShardDraft:
@@ -93,7 +95,7 @@ class ShardDraft:
         self._read_back(check, self._stats)
         if self._stats.big_files:
             # A power cut must not leave the shard's name without those that it refers to.
-            self._storage.sync_directory()
+            self._storage.sync_directory(OUTPUT, BIG_FILES_DIR)
         self._storage.publish(self._draft, self.name)
         self._is_published = True
 

@@ -109,7 +109,7 @@ class ShardsOnRecord:
         if self._manifests is None:
             self._manifests = list_manifests(self.storage)
         for name in self._manifests:
-            if day is not None and not may_name_shards_of(name, day):
+            if day is not None and not may_name_shards_of(name, [day]):
                 continue
             try:
                 shards = read_manifest(self.storage, name).shards

@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from des_core.basics.errors import DamagedData
+from des_core.basics.errors import DamagedData, StorageError
 from des_core.basics.timestamps import floor_day, from_us
 from des_core.database.connections import Database
 from des_core.database.stored_time import (
@@ -35,10 +35,11 @@ from des_core.packing.row_spool import RowSpool, decode_rows
 from des_core.records import SourceRow
 from des_core.rows.reader import SourceReader
 from des_core.rows.share import Share, own_rows
-from des_core.shard_io import open_shard
+from des_core.shard_io import ShardReader, open_shard
 from des_core.storage.companions import companions_of
 from des_core.storage.directory import Storage
 from des_core.storage.layout import ShardsByBucket
+from des_core.storage.listing import ShardListing
 
 _TICK = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
@@ -92,12 +93,14 @@ class DayCount:
 class Reconciler:
     """What is compared: `files`, the ledger, and the shards themselves.
 
-    With a `share`, late rows are looked for in the buckets of one sharded worker.
+    `listing` is one of `storage`. With a `share`, late rows are looked for in the buckets of one
+    sharded worker.
     """
 
     source: SourceReader
     config: Database
     storage: Storage
+    listing: ShardListing
     n_bits: int
     check: Callable[[], None] = lambda: None
     share: Share | None = None
@@ -195,12 +198,16 @@ class Reconciler:
             return int(tx.run("exception_count_flipped", values).scalar_one())
 
     def _existing_shards(self, day: date, lost: Collection[str]) -> ShardsByBucket:
-        # The ledger first: another worker's shard is published before it is recorded.
         with self.config.read() as tx:
             known = set(shards_of_day(tx, day))
-        existing = self.storage.list_shards({day})
-        there = {name for names in existing.values() for name in names}
-        missing = sorted(known - there - set(lost))
+        existing = self.listing.of_days({day})
+        unlisted = known - _names(existing) - set(lost)
+        # Another worker's shard, published and recorded since the listing was made.
+        recorded_since = [name for name in unlisted if self.storage.exists(name)]
+        if recorded_since:
+            self.listing.add(recorded_since)
+            existing = self.listing.of_days({day})
+        missing = sorted(unlisted - _names(existing))
         if missing:
             raise DamagedData(
                 f"{len(missing)} shards of a day are in the ledger, but not in the archive",
@@ -214,11 +221,20 @@ class Reconciler:
         for name in existing:
             if not rows:
                 break
-            bigfiles = companions_of(self.storage)
-            with open_shard(self.storage.open(name), bigfiles) as reader:
+            with self._opened(name) as reader:
                 found = reader.find_many({row.uid for row in rows})
             rows = [row for row in rows if row.uid not in found]
         return rows
+
+    def _opened(self, name: str) -> ShardReader:
+        try:
+            return open_shard(self.storage.open(name), companions_of(self.storage))
+        except FileNotFoundError as exc:
+            raise StorageError(
+                "a shard that was listed is gone",
+                hint="did somebody repair the archive meanwhile? Run the same command again",
+                shard=name,
+            ) from exc
 
     def _rivals(self, rows: list[SourceRow], missing: set[str]) -> list[SourceRow]:
         """Rows that all claim the one file which the shards have under their uid.
@@ -254,6 +270,10 @@ class Reconciler:
         if found.resolved_at is None:
             return not found.archived
         return str(found.resolution) == RESOLVED_BY_HAND
+
+
+def _names(shards: ShardsByBucket) -> set[str]:
+    return {name for names in shards.values() for name in names}
 
 
 def find_scope(

@@ -7,7 +7,7 @@ may have held it: manifests tell, and the ledger if there is one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -20,7 +20,7 @@ from des_core.reading.lost_shards import Ledger, ShardsOnRecord, lost_shard
 from des_core.shard_io import ShardEntry, ShardReader, open_shard
 from des_core.storage.companions import companions_of
 from des_core.storage.directory import Storage
-from des_core.storage.layout import place_of
+from des_core.storage.layout import ShardsByBucket, place_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +68,15 @@ class Hit:
 
 
 class Retriever:
-    """Finds and reads files. The listing of the archive is read once, when it is first needed."""
+    """Finds and reads files. A day is listed once, and all days are, when they are first needed."""
 
     def __init__(self, storage: Storage, n_bits: int, ledger: Ledger | None = None) -> None:
         self._storage = storage
         self._n_bits = n_bits
         self._companions = companions_of(storage)
-        self._listing: Mapping[tuple[date, int], tuple[str, ...]] | None = None
+        self._listing = storage.listing()
+        self._days: dict[date, ShardsByBucket] = {}
+        self._every_day: ShardsByBucket | None = None
         self._record = ShardsOnRecord(storage, self._is_listed, ledger)
 
     def find(self, uid: str, created_at: datetime | None = None) -> StoredFile | None:
@@ -133,13 +135,14 @@ class Retriever:
         bucket = None if uid is None else bucket_of(uid, self._n_bits)
         return sorted(
             name
-            for (its_day, its_bucket), names in self._all().items()
+            for (its_day, its_bucket), names in self._listed(day).items()
             if day in (None, its_day) and bucket in (None, its_bucket)
             for name in names
         )
 
     def lost(self, day: date | None = None) -> list[str]:
         """Shards of a day, or of all, that should be there and are not."""
+        self._listed(day)
         names = self._record.unlisted(day, None)
         return sorted(name for name in names if not self._storage.exists(name))
 
@@ -165,10 +168,10 @@ class Retriever:
                 seen.add(name)
                 yield name
                 part += 1
-        places = sorted((place for place in self._all() if place[1] == bucket), reverse=True)
-        for place in places:
+        listed = self._listed(day)
+        for place in sorted((place for place in listed if place[1] == bucket), reverse=True):
             if day in (None, place[0]):
-                yield from (name for name in self._all()[place] if name not in seen)
+                yield from (name for name in listed[place] if name not in seen)
         # A shard that was published since is found after all; one that is gone is damage.
         yield from (name for name in self._record.unlisted(day, bucket) if name not in seen)
 
@@ -213,7 +216,9 @@ class Retriever:
 
     def _require_something(self) -> None:
         """StorageError for a place without anything in it: not mounted, rather than empty."""
-        if self._all() or self._storage.exists(MARK):
+        if self._every_day or any(self._days.values()):
+            return
+        if self._storage.exists(MARK) or self._listed(None):
             return
         if self._record.is_told_by_ledger(None) and not self._record.unlisted(None, None):
             return
@@ -225,9 +230,14 @@ class Retriever:
 
     def _is_listed(self, name: str) -> bool:
         parsed = parse_shard_name(name)
-        return parsed is not None and name in self._all().get(place_of(parsed), ())
+        return parsed is not None and name in self._listed(parsed.day).get(place_of(parsed), ())
 
-    def _all(self) -> Mapping[tuple[date, int], tuple[str, ...]]:
-        if self._listing is None:
-            self._listing = self._storage.list_shards()
-        return self._listing
+    def _listed(self, day: date | None) -> ShardsByBucket:
+        """The shards of that day, perhaps among others; those of all days for None."""
+        if self._every_day is None and day is None:
+            self._every_day = self._storage.list_shards()
+        if self._every_day is not None or day is None:
+            return self._every_day or {}
+        if day not in self._days:
+            self._days[day] = self._listing.of_days({day})
+        return self._days[day]

@@ -14,20 +14,21 @@ import os
 import secrets
 import tempfile
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from des_core.basics.errors import StorageError
 from des_core.basics.object_config import MIB
-from des_core.basics.routing import day_text, order_parts, parse_shard_name
+from des_core.basics.routing import day_text
 from des_core.basics.storage_errors import storage_error
 from des_core.packer_planner import PackerConfig
 from des_core.shard_io.blobs import Blob
 from des_core.storage.answers import RIGHTS, AccessDenied
 from des_core.storage.drafts import Draft, LocalDraft, draft_run
-from des_core.storage.layout import ShardsByBucket, place_of, set_aside_as
+from des_core.storage.layout import ShardsByBucket, set_aside_as
+from des_core.storage.listing import ShardListing, group_shards
 from des_core.storage.local_files import remove_dead
 from des_core.storage.object_blob import ObjectBlob
 from des_core.storage.object_store import ObjectStore
@@ -81,20 +82,22 @@ class ObjectStorage:
         draft.discard()
         return is_new
 
-    def sync_directory(self) -> None:
+    def sync_directory(self, *names: str) -> None:
         """An object that was created is there."""
 
     def list_shards(self, days: Collection[date] | None = None) -> ShardsByBucket:
         """Days that follow each other are one listing; the names begin with the day."""
-        found: dict[tuple[date, int], list[str]] = {}
-        for first, last in [("0", "9")] if days is None else _stretches(days):
+        return group_shards(self._names([("0", "9")] if days is None else _stretches(days)))
+
+    def listing(self) -> ShardListing:
+        return ShardListing(lambda: self._names([("0", "9")]), self.list_shards)
+
+    def _names(self, stretches: Iterable[tuple[str, str]]) -> Iterator[str]:
+        for first, last in stretches:
             for facts in self._store.walk(after=first):
                 if facts.name[: len(last)] > last:
                     break
-                parsed = parse_shard_name(facts.name)
-                if parsed is not None:
-                    found.setdefault(place_of(parsed), []).append(facts.name)
-        return {place: order_parts(names) for place, names in found.items()}
+                yield facts.name
 
     def list_names(self, directory: str) -> list[str]:
         return [facts.name.removeprefix(f"{directory}/") for facts in self._store.walk(directory)]

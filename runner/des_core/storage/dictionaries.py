@@ -31,7 +31,7 @@ def store_dictionary(storage: Storage, content: bytes) -> Dictionary:
     dictionary = _with_free_id(storage, content)
     for path in copies_of(dictionary.name):
         publish_bytes(storage, path, dictionary.content)
-    storage.sync_directory()
+    storage.sync_directory(DICTIONARIES_DIR)
     for path in copies_of(dictionary.name):
         try:
             read_copy(storage.open, path)

@@ -13,18 +13,19 @@ from typing import Protocol
 
 from des_core.basics.errors import StorageError
 from des_core.basics.object_config import is_object_url
-from des_core.basics.routing import order_parts, parse_shard_name
+from des_core.basics.routing import day_text
 from des_core.basics.storage_errors import storage_error
 from des_core.packer_planner import PackerConfig
 from des_core.shard_io.blobs import Blob, LocalBlob
 from des_core.storage.drafts import Draft, LocalDraft, draft_run
 from des_core.storage.layout import (
     DAMAGED_DIR,
+    OUTPUT,
     SUBDIRECTORIES,
     ShardsByBucket,
-    place_of,
     set_aside_as,
 )
+from des_core.storage.listing import ShardListing, group_shards
 from des_core.storage.local_files import (
     equal_files,
     give_name,
@@ -53,11 +54,20 @@ class Storage(Protocol):
     def publish(self, draft: Draft, name: str) -> bool:
         """Give a synced draft its name; False if a file of equal bytes has it already."""
 
-    def sync_directory(self) -> None:
-        """Make names durable: after this, what was published survives a power cut."""
+    def sync_directory(self, *names: str) -> None:
+        """Make names durable: after this, what was published survives a power cut.
+
+        `names` are directories of `layout` in which something was published, none for all.
+        """
 
     def list_shards(self, days: Collection[date] | None = None) -> ShardsByBucket:
-        """The shards of these days, or all, by (day, bucket), each in the order of parts."""
+        """The shards of these days, or all, by (day, bucket), each in the order of parts.
+
+        Whoever asks for one day after the other takes a `listing`.
+        """
+
+    def listing(self) -> ShardListing:
+        """To ask for many days, each at the cost of its own shards."""
 
     def list_names(self, directory: str) -> list[str]:
         """The names below a directory of `layout`; none if there is no such directory."""
@@ -92,6 +102,7 @@ class DirectoryStorage:
         self.scratch_dir = self.output_dir
         self.publishes_at_once: int | None = None
         self._run_id = run_id
+        self._synced_once: set[str] = {OUTPUT}
         if not os.path.isdir(self.output_dir):
             raise StorageError(
                 "the output directory does not exist or is not a directory",
@@ -120,23 +131,28 @@ class DirectoryStorage:
         draft.discard()
         return True
 
-    def sync_directory(self) -> None:
-        for name in ("", *SUBDIRECTORIES):
+    def sync_directory(self, *names: str) -> None:
+        """A directory that another process made may not be durable yet itself: at the first time
+        its own name is synced, too."""
+        chosen = names or (OUTPUT, *SUBDIRECTORIES)
+        if OUTPUT not in chosen and not self._synced_once.issuperset(chosen):
+            chosen = (OUTPUT, *chosen)
+        for name in chosen:
             path = f"{self.output_dir}/{name}"
             if name and not os.path.isdir(path):
                 continue
             sync_path(path)
+            self._synced_once.add(name)
 
     def list_shards(self, days: Collection[date] | None = None) -> ShardsByBucket:
         """One pass over the directory, whatever the number of days."""
-        prefixes = None if days is None else {day.isoformat().replace("-", "") for day in days}
-        found: dict[tuple[date, int], list[str]] = {}
-        for name in self._names():
-            if prefixes is None or name[:8] in prefixes:
-                parsed = parse_shard_name(name)
-                if parsed is not None:
-                    found.setdefault(place_of(parsed), []).append(name)
-        return {place: order_parts(names) for place, names in found.items()}
+        if days is None:
+            return group_shards(self._names())
+        prefixes = {day_text(day) for day in days}
+        return group_shards(name for name in self._names() if name[:8] in prefixes)
+
+    def listing(self) -> ShardListing:
+        return ShardListing(self._names)
 
     def list_names(self, directory: str) -> list[str]:
         try:

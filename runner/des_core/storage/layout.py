@@ -9,6 +9,7 @@ from des_core.basics.routing import ShardName
 from des_core.shard_io.bigfiles import BIG_FILES_DIR
 from des_core.shard_io.dictionaries import DICTIONARIES_DIR
 
+OUTPUT = ""
 MANIFESTS_DIR = "_manifests"
 DAMAGED_DIR = "_damaged"
 # What a repair puts beside the shards that it set aside, for one of which nothing was left.
