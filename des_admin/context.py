@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from des_admin.options import GlobalOptions
 from des_core.basics.errors import ConfigError, DesError, ExitCode, NotMigrated
+from des_core.basics.wording import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from des_admin.prompts import Prompts
     from des_admin.render.sections import Section
@@ -177,16 +179,20 @@ class Context:
     def say(self, text: str, *, style: str = "") -> None:
         """A sentence to the operator; `--quiet` leaves it out."""
         if not self.options.quiet:
-            self.talk.print(text, style=style, markup=False)
+            self._talk(text, style)
 
     def explain(self, text: str) -> None:
         """A detail that only `--verbose` shows."""
         if self.options.verbose:
-            self.talk.print(text, style="dim", markup=False)
+            self._talk(text, "dim")
 
     def warn(self, text: str) -> None:
         """Something that went other than wished; shown with `--quiet` too."""
-        self.talk.print(f"warning: {text}", style="yellow", markup=False)
+        self._talk(f"warning: {text}", "yellow")
+
+    def _talk(self, text: str, style: str) -> None:
+        # One line: what a server or a session says in it begins none of its own.
+        self.talk.print(printable(text), style=style, markup=False)
 
     def show_plan(self, facts: Iterable[tuple[str, object]], *, yes: bool) -> None:
         """What is about to be done, before it is asked for; `--quiet --yes` leaves it out."""
@@ -229,7 +235,7 @@ class Context:
         self._closing.close()
 
     def _write_question(self, text: str) -> None:
-        sys.stderr.write(text)
+        sys.stderr.write(printable(text, keep="\n"))
         sys.stderr.flush()
 
 
@@ -253,6 +259,10 @@ def make_console(stream: Any, context: Context) -> Console:
             if stream is not sys.stderr:
                 raise  # noqa: PLE0704 - called while the BrokenPipeError is handled
             discard(stream)
+
+        def render_str(self, text: str, **options: Any) -> Text:
+            """Plain text is never obeyed, whoever wrote a part of it."""
+            return super().render_str(printable(text, keep="\n"), **options)
 
     is_terminal = stream.isatty()
     return OurConsole(

@@ -113,7 +113,7 @@ def restore_plan(
         chosen = _named(session, name) if name else _newest_good(session, database)
     script = restore_script([(stored, place.url_text) for stored, place in chosen])
     payload = {"backups": [stored.manifest.name for stored, _ in chosen], "script": script}
-    context.emit("backup-restore-plan", payload, lambda out: out.print(script, end=""))
+    context.emit("backup-restore-plan", payload, lambda out: out.file.writelines([script]))
 
 
 def _named(session: BackupSession, name: str) -> list[tuple[Stored, Place]]:

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from des_core.basics.timestamps import format_utc
+from des_core.basics.wording import printable
 
 _SHA256 = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
@@ -78,7 +79,7 @@ def utc_and_local(moment: datetime | None) -> str:
 
 def foreign(text: object) -> str:
     """Text of others (uids, paths, driver messages) without anything a terminal obeys."""
-    return "".join(char if char.isprintable() else _escaped(char) for char in str(text))
+    return printable(str(text))
 
 
 def clipped(text: object, limit: int = 200) -> str:
@@ -92,10 +93,6 @@ def clipped(text: object, limit: int = 200) -> str:
 def short_hashes(text: str | None) -> str | None:
     """Each sha256 in a sentence by its first digits, which tell two apart; JSON has it whole."""
     return None if text is None else _SHA256.sub(r"\1…", text)
-
-
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def share(part: float, whole: float) -> str:

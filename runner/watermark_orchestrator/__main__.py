@@ -13,6 +13,7 @@ from pathlib import Path
 
 import des_core
 from des_core.basics.durations import parse_seconds
+from des_core.basics.wording import printable
 from des_core.process.collector import collect_rarely
 
 
@@ -27,9 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(options, voice)
     except DesError as exc:
-        voice.say(f"error: {exc}")
+        voice.say(f"error: {printable(str(exc))}")
         if exc.hint:
-            voice.say(f"hint: {exc.hint}")
+            voice.say(f"hint: {printable(exc.hint)}")
         return int(exc.exit_code)
     except Exception as exc:
         if options.verbose:
@@ -53,7 +54,8 @@ class _Voice:
         self._clean = Redactor(secrets).clean
 
     def say(self, text: str) -> None:
-        print(self._clean(text), file=sys.stderr, flush=True)  # noqa: T201 - the program's talk
+        line = printable(self._clean(text), keep="\n")
+        print(line, file=sys.stderr, flush=True)  # noqa: T201 - the program's talk
 
 
 def _end_on_sigterm() -> None:

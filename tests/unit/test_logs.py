@@ -62,6 +62,16 @@ def test_text_lines_cannot_be_forged_by_a_file_name(file: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["text", "keyvalue", "json"])
+def test_no_form_has_what_a_terminal_obeys(file: Path, kind: str) -> None:
+    with open_logs(settings(file, kind)):
+        get_logger("x").info(
+            "packed", path="/a\x1b[31m\x9b2J\u202e\u2028\x85x", names=["\x1b"], raw=b"\x1b\xff"
+        )
+    [line] = file.read_text().removesuffix("\n").splitlines()
+    assert line.isprintable()
+
+
+@pytest.mark.parametrize("kind", ["text", "keyvalue", "json"])
 def test_every_form_is_one_line_an_event_also_with_a_trace(file: Path, kind: str) -> None:
     with open_logs(settings(file, kind)):
         try:

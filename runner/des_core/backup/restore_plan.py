@@ -24,6 +24,7 @@ from des_core.backup.statements import BackupCatalog
 from des_core.basics.database_urls import parse_url
 from des_core.basics.identifiers import Dialect, parse_table
 from des_core.basics.timestamps import format_utc
+from des_core.basics.wording import printable
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -229,4 +230,4 @@ def _shell(value: object) -> str:
 
 
 def _comment(words: Iterable[str]) -> list[str]:
-    return [f"# {' '.join(line.split())}" for line in words]
+    return [f"# {printable(' '.join(line.split()))}" for line in words]

@@ -1,7 +1,8 @@
 """Lines of the log, made by structlog: facts around an event, its form, and no secret in it.
 
 Redaction is the last step, on the values and again on the finished line, so that nothing is added
-after it.
+after it. The finished line has no control character and no line end: a file name must not forge
+a line.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import structlog
 from structlog.types import EventDict, Processor
 
+from des_core.basics.wording import printable
 from des_core.process.logs import bound_facts
 from des_core.process.secrets import Redactor
 
@@ -39,7 +41,7 @@ def make_formatter(kind: str, redactor: Redactor) -> logging.Formatter:
         return {key: redactor.clean_value(value) for key, value in event.items()}
 
     def clean_line(_logger: Any, _method: str, line: Any) -> Any:
-        return redactor.clean(str(line))
+        return redactor.clean(printable(str(line)))
 
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_before_rendering(),
@@ -66,20 +68,6 @@ def _add_bound(_logger: Any, _method: str, event: EventDict) -> EventDict:
     return {**bound_facts(), **event}
 
 
-def _on_one_line(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    return {
-        key: value if isinstance(value, int | float) else _escape(str(value))
-        for key, value in event.items()
-    }
-
-
-def _escape(text: str) -> str:
-    """Control characters and line ends as escapes: a file name must not forge a line."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def _write_text(_logger: Any, _method: str, event: EventDict) -> str:
     stamp, level = event.pop("timestamp", ""), event.pop("level", "")
     message = event.pop("event", "")
@@ -88,7 +76,7 @@ def _write_text(_logger: Any, _method: str, event: EventDict) -> str:
 
 
 _RENDERERS: dict[str, list[Processor]] = {
-    "text": [_on_one_line, _write_text],
+    "text": [_write_text],
     "keyvalue": [
         structlog.processors.LogfmtRenderer(
             key_order=["timestamp", "level", "event", "run_id", "slice", "worker"],
