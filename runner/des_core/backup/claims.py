@@ -18,11 +18,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from des_core.basics.errors import LockHeld, StorageError
+from des_core.basics.regular_files import open_regular
 
 WHOLE = ".lock"
 CLAIM = ".claim"
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE = 0o660
+MOST_BYTES = 4096
 
 
 class Claim:
@@ -61,10 +63,10 @@ def is_claimed(path: Path) -> bool:
     """Whether a process is at work in `path`, also where we may not look."""
     file = claim_of(path)
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
-    except PermissionError:
+    except OSError:
         return True
     # A shared lock, so that two who look are not in each other's way.
     is_free = _lock(descriptor, file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -114,7 +116,8 @@ def _open(file: Path) -> int:
     """For its lock alone. What root makes is of the directory's owner, who may come next."""
     try:
         descriptor = os.open(file, _OPEN, _MODE)
-        if os.geteuid() == 0:
+        # Not of a file that the owner gave this name to, and root alone could give away.
+        if os.geteuid() == 0 and os.fstat(descriptor).st_nlink < 2:
             owner = file.parent.stat()
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
     except OSError as exc:
@@ -152,6 +155,7 @@ def _lock(descriptor: int, file: Path, how: int) -> bool:
 def _holder_of(path: Path) -> str | None:
     """Host and process, as they wrote it down."""
     try:
-        return claim_of(path).read_text(errors="replace").strip() or None
+        with open_regular(claim_of(path)) as file:
+            return file.read(MOST_BYTES).decode(errors="replace").strip() or None
     except OSError:
         return None

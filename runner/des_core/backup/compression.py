@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from des_core.basics.errors import DamagedData
+from des_core.basics.regular_files import open_regular
 
 CHUNK_BYTES = 1 << 20
 # Small, because a few bytes of a compressed stream can stand for very many.
@@ -98,7 +99,7 @@ class Decompressor:
 
 def read_chunks(path: Path) -> Iterator[bytes]:
     """The raw bytes of a file."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
 

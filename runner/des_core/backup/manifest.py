@@ -17,6 +17,7 @@ from typing import Any
 
 from des_core.basics.errors import DamagedData
 from des_core.basics.identifiers import TableName
+from des_core.basics.regular_files import open_regular
 from des_core.basics.timestamps import format_utc
 
 FORMAT = "des-admin-backup/1"
@@ -179,7 +180,7 @@ def write_manifest(directory: Path, manifest: Manifest) -> str:
 def read_manifest(directory: Path) -> tuple[Manifest, str]:
     """The manifest and its hash; FileNotFoundError without one, DamagedData for a broken seal."""
     path = directory / FILE_NAME
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         raw = file.read(MAX_BYTES + 1)
     try:
         tree = json.loads(raw.decode("ascii")) if len(raw) <= MAX_BYTES else None

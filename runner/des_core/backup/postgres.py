@@ -29,6 +29,7 @@ from des_core.backup.progress import Progress
 from des_core.backup.statements import BackupCatalog
 from des_core.basics.errors import CheckFailed, UsageError
 from des_core.basics.identifiers import Dialect, parse_table
+from des_core.basics.regular_files import open_regular
 from des_core.database.transaction import Transaction
 
 DATA_FILE = "data.dump"
@@ -284,7 +285,7 @@ def _dumped_by(stored: Stored) -> tuple[int, ...]:
 
 def _first_bytes(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(len(MAGIC))
     except OSError:
         return b""

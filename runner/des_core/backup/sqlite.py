@@ -21,6 +21,7 @@ from des_core.backup.progress import Progress
 from des_core.backup.statements import BackupCatalog
 from des_core.basics.errors import CheckFailed, DesError, StorageError, UsageError
 from des_core.basics.identifiers import Dialect
+from des_core.basics.regular_files import open_regular
 from des_core.database.connections import Database, wrap_connection
 from des_core.database.transaction import Transaction
 
@@ -95,7 +96,7 @@ def header_problem(path: Path) -> tuple[str, str] | None:
     """Code and message of what the first hundred bytes and the length give away."""
     try:
         size_bytes = path.stat().st_size
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             header = file.read(HEADER_BYTES)
     except OSError as exc:
         return "unreadable", f"{path.name} cannot be read: {exc.strerror}"

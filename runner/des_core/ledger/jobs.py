@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from des_core.basics.errors import DamagedData
 from des_core.database.connections import Database
 from des_core.database.stored_time import optional_from_stored
 from des_core.database.transaction import Transaction
@@ -47,7 +48,32 @@ def read_job(database: Database, name: str) -> Job | None:
         cursor=optional_from_stored(row.cursor_created_at),
         rows_done=int(row.rows_done),
         rows_total=None if row.rows_total is None else int(row.rows_total),
-        details=json.loads(row.details or "{}"),
+        details=_details(row.name, row.details),
+    )
+
+
+class _Details(dict[str, Any]):
+    """What a job keeps of its own; a key that somebody took away is damage."""
+
+    def __missing__(self, key: str) -> Any:
+        raise _altered(key=key)
+
+
+def _details(job: str, text: str | None) -> _Details:
+    try:
+        value = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise _altered(job=job)
+    return _Details(value)
+
+
+def _altered(**facts: str) -> DamagedData:
+    return DamagedData(
+        "des_archive_job.details is not what a job wrote there",
+        hint="who changed it? Bring the row back from a backup of the config database",
+        **facts,
     )
 
 

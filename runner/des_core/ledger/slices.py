@@ -226,8 +226,8 @@ def newest_versions(ledger: Database) -> dict[str, Any]:
 
 
 def parse_versions(text: str) -> dict[str, Any]:
-    """What a slice says of how it was packed; empty where that is nonsense."""
-    with suppress(ValueError):
+    """What a slice, a job or an event says of itself in JSON; empty where that is nonsense."""
+    with suppress(ValueError, RecursionError):
         versions = json.loads(text)
         return versions if isinstance(versions, dict) else {}
     return {}

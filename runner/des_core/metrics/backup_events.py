@@ -58,6 +58,6 @@ def checked_backup(details: str | None) -> tuple[BackupKey, datetime | None] | N
         facts = json.loads(details or "{}")
         key = (str(facts["name"]), str(facts.get("manifest_sha256")))
         finished = parse_stored(facts["finished_at"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None  # a check that found no manifest, or an event of another version
     return key, finished if facts.get("result") == GOOD else None
