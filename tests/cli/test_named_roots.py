@@ -1,5 +1,6 @@
 """As root, nothing opens a source until the configuration says where sources may lie."""
 
+import json
 import os
 from pathlib import Path
 
@@ -60,6 +61,19 @@ def test_the_whole_machine_must_be_said_in_so_many_letters(
     assert ANYWHERE in (sqlite_archive.project / "des-admin.yaml").read_text()
     program("run")
     assert list(Path(sqlite_archive.project / "output").glob("*.des"))
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="an ordinary user reads what it may read")
+def test_the_whole_machine_in_another_spelling_is_no_name(
+    sqlite_archive: Archive, program: Program
+) -> None:
+    """`.` is one for a job whose working directory is /."""
+    (sqlite_archive.project / "all").symlink_to("/")
+    for spelling in ("//", "/.", "/../", "all", "/proc/self/root"):
+        env = {"DES_ADMIN__PACKER__SOURCE_ROOTS": json.dumps([spelling])}
+        done = program("run", env=env, expect=2)
+        assert "packer.source_roots" in done.err, spelling
+    assert not list((sqlite_archive.project / "output").glob("*.des"))
 
 
 def test_numbers_need_no_roots(sqlite_archive: Archive, program: Program) -> None:

@@ -204,6 +204,33 @@ def test_config_show_names_origins_and_masks_secrets(program: Program, project: 
     assert "***" in program("config", "show", env=env).out
 
 
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"DES_ADMIN__PACKER__SOURCE_ROOTS": f"[{CANARY}"},
+        {"DES_ADMIN__PACKER__SOURCE_ROOTS": "[" * 5000},
+        {"DES_ADMIN__PACKER__SOURCE_ROOTS": "[*x]"},
+        {"DES_ADMIN__PACKER__SOURCE_ROOTS": "[2024-02-31]"},
+        {"DES_ADMIN__DATABASE": CANARY, "DES_ADMIN__DATABASE__URL": "sqlite:///x.db"},
+        {"DES_ADMIN__DATABASE__URL__MORE": CANARY},
+        {"DES_ADMIN__METRICS__PORT": f"[{CANARY}"},
+    ],
+)
+def test_a_variable_that_is_wrong_is_an_error_of_the_configuration(
+    program: Program, project: Path, env: dict[str, str]
+) -> None:
+    write_config(project, "sqlite:///x.db")
+    error = program("config", "show", "--output", "json", env=env, expect=2).error
+    assert error["kind"] == "ConfigError"
+    assert error["facts"]["key"]
+
+
+def test_a_password_may_begin_like_a_list(program: Program, project: Path) -> None:
+    write_config(project, "sqlite:///x.db", extra="metrics: {username: scrape}\n")
+    env = {"DES_ADMIN__METRICS__PASSWORD": f"[{CANARY}"}
+    assert "***" in program("config", "show", env=env).out
+
+
 def test_piped_tables_are_neither_cut_nor_coloured(program: Program, project: Path) -> None:
     long = "x" * 400
     write_config(project, f"sqlite:////{long}/x.db")

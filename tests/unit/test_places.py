@@ -18,9 +18,17 @@ WITH_SECRET = (
     f"s3://key:{SECRET}@bucket/prefix",
     f"s3://key:{SECRET}/more@bucket/prefix",
     f"s3://bucket/prefix?X-Amz-Signature={SECRET}",
+    *(f"key:{SECRET}@minio:9000", f"key:{SECRET}/{SECRET}@minio", f"http:/key:{SECRET}@minio"),
+    *(f"//key:{SECRET}@minio/x", f"tcp:key:{SECRET}@scheduler:8786"),
 )
 PLAIN = (
-    *("/mnt/des/a@b:c?d=e#f", "s3://bucket/a@b#c?d", "abfss://container@account.example/x"),
+    *(
+        "/mnt/des/a@b:c?d=e#f",
+        "/a:b@c",
+        "scheduler:8786",
+        "s3://bucket/a@b#c?d",
+        "abfss://container@account.example/x",
+    ),
     *("https://minio.example.org:9000", "tcp://scheduler:8786", "tls://scheduler:8786"),
 )
 

@@ -7,6 +7,7 @@ exception of its row, is found again by it, and is recorded in a form that every
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ NULL_UID = f"{_MARK}NULL"
 _BLOB = f"{_MARK}x'"
 _NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
 _TO_ESCAPE = re.compile(r"[\\\x00\ud800-\udfff]")
+_HEX = re.compile(r"(?:[0-9a-f]{2})++'")
 _ESCAPED = re.compile(r"\\(\\|x00|ud[89a-f][0-9a-f]{2})")
 
 
@@ -67,6 +69,15 @@ def location_text(value: Any) -> str | None:
     if isinstance(value, bytes | bytearray | memoryview):
         return f"x'{bytes(value).hex()}'"
     return str(value)
+
+
+def paths_of(location: str) -> Iterator[str]:
+    """The paths that a location may mean: itself, and what it was before it was made text."""
+    yield location
+    if "\\" in location:
+        yield _ESCAPED.sub(lambda match: _unescape(match[1]), location)
+    if location.startswith("x'") and _HEX.fullmatch(location, 2):
+        yield os.fsdecode(bytes.fromhex(location[2:-1]))
 
 
 def describe_uid(text: str) -> str | None:

@@ -173,14 +173,23 @@ def _file_layers(path: Path, profile: str | None) -> list[Layer]:
 
 
 def _environment_tree(env: Mapping[str, str]) -> Tree:
-    dotted = {
-        name.removeprefix(ENV_PREFIX).lower().replace("__", "."): yaml.safe_load(value)
-        if _looks_structured(value)
-        else value
-        for name, value in sorted(env.items())
-        if name.startswith(ENV_PREFIX)
-    }
-    return _tree_of_dotted(dotted)
+    names = sorted(name for name in env if name.startswith(ENV_PREFIX))
+    keys = {name: name.removeprefix(ENV_PREFIX).lower().replace("__", ".") for name in names}
+    for name, key in keys.items():
+        inner = next((other for other in names if keys[other].startswith(f"{key}.")), None)
+        if inner is not None:
+            raise ConfigError(f"the variables {name} and {inner} name the same key", key=key)
+    return _tree_of_dotted({key: _environment_value(env[name]) for name, key in keys.items()})
+
+
+def _environment_value(text: str) -> Any:
+    """Lists and the YAML words for nothing and truth; text, and what is no list, stays text."""
+    if not text.startswith("[") and text not in {"null", "true", "false"}:
+        return text
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return text
 
 
 def _take_completion_index(merged: Tree, origins: dict[str, str], env: Mapping[str, str]) -> None:
@@ -193,11 +202,6 @@ def _take_completion_index(merged: Tree, origins: dict[str, str], env: Mapping[s
         return
     database["shard_id"] = int(index)
     origins[key] = "JOB_COMPLETION_INDEX"
-
-
-def _looks_structured(value: str) -> bool:
-    """Lists and the YAML words for nothing and truth; text stays text."""
-    return value.startswith("[") or value in {"null", "true", "false"}
 
 
 def _tree_of_dotted(dotted: Mapping[str, object]) -> Tree:

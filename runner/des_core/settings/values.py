@@ -16,6 +16,8 @@ from des_core.basics.timestamps import parse_stored, require_range
 NO_LOGIN = "a URL without login and options is wanted: credentials belong into the environment"
 # Names of options that tell who may come in; one without a name may be anything.
 _TELLING = re.compile(r"pass|pwd|secret|token|key|sig|auth|cred|^[^=]+$", re.IGNORECASE)
+# A URL whose scheme or slashes were forgotten: `user:password@host`, `http:/user:password@host`.
+_BARE_LOGIN = re.compile(r"(?:[A-Za-z][\w+.-]*+:/?|//)?[^/\s@:]++:[^\s@]*+@")
 
 
 def _reject_bool(value: Any) -> Any:
@@ -55,7 +57,9 @@ def without_login(value: Any) -> Any:
     if isinstance(value, tuple | frozenset):
         for item in value:
             without_login(item)
-    elif isinstance(value, str) and "://" in value and not _is_plain(value):
+    elif isinstance(value, str) and (
+        not _is_plain(value) if "://" in value else _BARE_LOGIN.match(value)
+    ):
         raise ValueError(NO_LOGIN)
     return value
 

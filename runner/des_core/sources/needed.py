@@ -13,13 +13,16 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import string
 import unicodedata
 from collections.abc import Iterable, Iterator
 
 from des_core.basics.object_config import is_object_url
+from des_core.rows.values import paths_of
 
 _BITS = 27
 _MASK = (1 << _BITS) - 1
+_UNSEEN = f"{string.whitespace}\0"
 # The path leads to no file now. Anything else means that it may lead to one.
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
@@ -35,7 +38,8 @@ class NeededFiles:
         """Remember the files that these lead to now."""
         for location in locations:
             if location and not is_object_url(location):
-                self._add(location)
+                for path in paths_of(location):
+                    self._add(path)
 
     def needs(self, location: str, status: os.stat_result) -> bool:
         """Whether the file at a location, with the status of its open self, was added."""
@@ -53,8 +57,8 @@ class NeededFiles:
         self._remember(_by_path(location))
         try:
             self._remember(_by_identity(os.stat(location)))
-        except ValueError:
-            return  # a NUL, or what no name can hold
+        except ValueError:  # a NUL, or what no name can hold
+            self._remember(_by_likeness(location))
         except OSError as exc:
             self._remember(_by_likeness(location))
             if exc.errno not in _NO_FILE:
@@ -77,8 +81,11 @@ def _by_path(location: str) -> bytes:
 
 
 def _by_likeness(location: str) -> bytes:
-    """For a file that is not there: file systems differ in which names they take for one."""
-    plain = unicodedata.normalize("NFC", os.path.normpath(location)).casefold()
+    """For a file that is not there: file systems differ in which names they take for one.
+
+    And whoever reads the row may not see the blank or the line end behind a name.
+    """
+    plain = unicodedata.normalize("NFC", os.path.normpath(location).strip(_UNSEEN)).casefold()
     return b"l" + _encode(unicodedata.normalize("NFC", plain))
 
 

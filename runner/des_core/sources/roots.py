@@ -41,9 +41,13 @@ _KINDS = (
 def has_named_roots(roots: Sequence[str]) -> bool:
     """False where this process may read all files of the machine, and no root bounds that.
 
-    `/` is a name, too: it says that files may lie anywhere.
+    `/` is a name, too: it says that files may lie anywhere. In another spelling it says nothing:
+    `.` is `/` for a job of cron.
     """
-    return bool(roots) or os.geteuid() != 0
+    if os.geteuid() != 0:
+        return True
+    local = [root for root in roots if root != EVERYWHERE and not is_object_url(root)]
+    return bool(roots) and not any(os.path.realpath(root) == EVERYWHERE for root in local)
 
 
 def require_named_roots(roots: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from des_core.rows.values import location_text, storable
 from des_core.sources.needed import NeededFiles
 
 NOBODY = 65534
@@ -34,6 +35,23 @@ def test_every_name_of_it(file: Path, tmp_path: Path) -> None:
         assert needs(f"{tmp_path}/{name}", file), name
     assert needs(f"/proc/self/root{file}", file)
     assert needs(f"somewhere/{file.name}", file), "nobody knows where a relative path begins"
+
+
+def test_a_location_that_was_no_text(tmp_path: Path) -> None:
+    """SQLite keeps bytes; what is no UTF-8 stands escaped in an exception."""
+    odd = tmp_path / os.fsdecode(b"d\xff\\")
+    odd.mkdir()
+    (tmp_path / "way").symlink_to(odd)
+    (odd / "f").write_bytes(b"x")
+    file = tmp_path / "way" / "f"
+    for location in (location_text(os.fsencode(odd / "f")), storable(str(odd / "f"))):
+        assert location is not None
+        assert needs(location, file), location
+
+
+@pytest.mark.parametrize("end", ["\r", " ", "\n", "\t", "\0"])
+def test_a_missing_file_with_an_end_that_nobody_sees(file: Path, end: str) -> None:
+    assert needs(f"{file}{end}", file)
 
 
 def test_other_files_are_not(file: Path, tmp_path: Path) -> None:
