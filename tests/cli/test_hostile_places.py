@@ -2,13 +2,14 @@
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cli.conftest import Archive, Program
+from cli.conftest import Archive, Program, name_roots
 from des_core.ledger.archive_identity import MARK
 from des_core.storage.layout import MANIFESTS_DIR
 
@@ -60,6 +61,7 @@ def test_whatever_lies_in_the_output_ends_no_command_badly(
         pytest.skip("one of many kinds: DES_TEST_ROUNDS=1 tries all")
     commands = COMMANDS if is_soak else COMMANDS[:3]
     output = Path(sqlite_archive.settings.packer.output_dir)
+    name_roots(sqlite_archive.project / "des-admin.yaml", sqlite_archive.table.root)
     program("run", expect=None)
     manifest = min((output / MANIFESTS_DIR).glob("2*.json"))
     head = min((output / MANIFESTS_DIR).glob("trail_*.json"))
@@ -85,6 +87,15 @@ def test_whatever_lies_in_the_output_ends_no_command_badly(
         if path.with_name(f"kept-{path.name}").exists():
             path.with_name(f"kept-{path.name}").rename(path)
     assert program("verify", expect=None).code in {0, 20}
+
+
+def test_a_shard_of_a_year_that_no_ledger_holds(sqlite_archive: Archive, program: Program) -> None:
+    program("run", expect=None)
+    output = Path(sqlite_archive.settings.packer.output_dir)
+    for day in ("00010101", "99991231"):
+        shutil.copy(min(output.glob("2*.des")), output / f"{day}_0_0000.des")
+    done = program("ledger", "rebuild", "--dry-run", expect=4)
+    assert done.out.count("the ledger cannot hold a day of that year") == 2
 
 
 @pytest.mark.parametrize("form", [(), ("--output", "json")])

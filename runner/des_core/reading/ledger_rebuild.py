@@ -21,6 +21,7 @@ from functools import partial
 
 from des_core.basics.errors import DamagedData, DesError
 from des_core.basics.routing import parse_shard_name
+from des_core.basics.timestamps import EARLIEST, LATEST
 from des_core.database.connections import Database
 from des_core.database.transaction import Transaction
 from des_core.ledger.events import record_event
@@ -221,6 +222,8 @@ def _read_record(
     place = parse_shard_name(name)
     if place is None:
         raise DamagedData("not a shard's name", shard=name)
+    if not EARLIEST.date() <= place.day <= LATEST.date():
+        raise DamagedData("the ledger cannot hold a day of that year", shard=name)
     with open_shard(storage.open(name), companions) as reader:
         found = verify_shard(reader)
     record = ShardRecord(

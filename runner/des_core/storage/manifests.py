@@ -18,7 +18,7 @@ from typing import Any
 
 from des_core.basics.errors import DamagedData, StorageError, UsageError
 from des_core.basics.routing import MAX_BITS, MIN_BITS, day_text, parse_shard_name, shard_name
-from des_core.basics.timestamps import canonical_text
+from des_core.basics.timestamps import EARLIEST, LATEST, canonical_text
 from des_core.records import ShardRecord
 from des_core.shard_io.dictionaries import is_dictionary_name
 from des_core.shard_io.layout import SHA256_HEX
@@ -30,6 +30,8 @@ FORMAT = "des slice manifest"
 VERSION = 1
 MAX_SIZE = 1 << 28
 MAX_SAME_WINDOW = 10_000
+# Of files or bytes in a slice: the ledger adds them up.
+MOST_IN_ALL = 1 << 53
 _KIND = re.compile(r"[a-z_]{1,16}")
 _NAME = re.compile(r"[0-9]{8}T[0-9]{12}Z_[0-9]{8}T[0-9]{12}Z(_[a-z]+)?(\.[0-9]{4})?\.json")
 
@@ -157,8 +159,11 @@ def _parse(value: Any) -> SliceManifest:
         dictionaries=tuple(map(_dictionary, value.get("dictionaries", ()))),
         kind=str(value["kind"]),
     )
-    if not manifest.window_start < manifest.window_end or not _KIND.fullmatch(manifest.kind):
+    start, end = manifest.window_start, manifest.window_end
+    if not EARLIEST <= start < end <= LATEST or not _KIND.fullmatch(manifest.kind):
         raise ValueError("no window of a slice")
+    for name in ("files", "content_bytes", "size_bytes"):
+        _whole(sum(getattr(shard, name) for shard in manifest.shards), 0, MOST_IN_ALL)
     first, last = manifest.window_start.date(), manifest.window_end.date()
     if any(not first <= shard.day <= last for shard in manifest.shards):
         raise ValueError("a shard of another day")

@@ -110,6 +110,9 @@ FORGED = {
     "kind that climbs": {"kind": "../x"},
     "window upside down": {"window_end": "2024-02-01 00:00:00.000000"},
     "time that is none": {"window_start": "yesterday"},
+    "window before all": {"window_start": "0001-01-01 00:00:00.000000"},
+    "window after all": {"window_end": "9999-12-31 23:59:59.999999"},
+    "files beyond counting": {"shards": [{"files": 2**62}]},
 }
 
 
