@@ -74,7 +74,9 @@ bench: venv ## Run every benchmark; BENCH=name runs one
 .PHONY: soak
 soak: venv test-tools ## Repeat the crash and scale proofs; ROUNDS=1000 times unless told otherwise
 	DES_TEST_ROUNDS=$(or $(ROUNDS),1000) $(PYTEST) --timeout=0 tests/crash tests/scale \
-		tests/migrations/test_killed.py tests/cli/test_generated_input.py $(PYTEST_ARGS)
+		tests/migrations/test_killed.py tests/cli/test_generated_input.py \
+		tests/db/test_deletion_trees.py tests/db/test_trail_tampered.py \
+		tests/unit/packing/test_roots_hold.py $(PYTEST_ARGS)
 
 .PHONY: clean
 clean: ## Remove environments, caches and built files

@@ -7,8 +7,10 @@ by whoever also computes the seals again: docs/security.md says so.
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ from support.rows.filesdata import FilesTableFactory
 from support.servers.database import TestDatabase
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import run_cycle
+from watermark_orchestrator.progress_events import ProgressEvent
 
 COLUMNS = ("actor", "action", "from_value", "to_value", "reason", "details")
 
@@ -47,6 +50,7 @@ class Trail:
     settings: Settings
     output: Path
     chance: random.Random
+    older: list[bytes] = field(default_factory=list)
 
     def ids(self) -> list[int]:
         return [row[0] for row in self.sql("SELECT event_id FROM des_archive_event ORDER BY 1")]
@@ -144,11 +148,16 @@ class Trail:
         self.sql("UPDATE des_archive_event SET event_id = event_id - 99999 WHERE event_id > 99999")
         self.reseal(event)
 
+    def put_an_older_copy_back(self, _event: int) -> None:
+        assert self.database.path is not None
+        self.database.path.write_bytes(self.chance.choice(self.older))
+
 
 TAMPERINGS: tuple[Callable[[Trail, int], None], ...] = (
     *(Trail.alter, Trail.alter_and_reseal, Trail.delete, Trail.delete_and_reseal),
     *(Trail.cut_the_end, Trail.cut_the_beginning, Trail.cut_the_beginning_and_reseal),
     *(Trail.forget_all, Trail.renumber, Trail.swap_with_the_next, Trail.insert_before),
+    Trail.put_an_older_copy_back,
 )
 
 
@@ -156,15 +165,25 @@ TAMPERINGS: tuple[Callable[[Trail, int], None], ...] = (
 def trail(
     make_database: Callable[[str], TestDatabase], files_table: FilesTableFactory, tmp_path: Path
 ) -> Trail:
-    """Twelve days packed, so a dozen events, each with its head beside the manifests."""
+    """Twelve days packed, so a dozen events, each with its head beside the manifests.
+
+    And a copy of the database after each of them but the last.
+    """
     database = make_database("sqlite")
     files_table(database, rows=24, days=12)
     settings = make_archive(database, tmp_path / "out")
+    older: list[bytes] = []
+
+    def keep_copy(event: ProgressEvent) -> None:
+        if event.kind == "slice_committed":
+            with closing(sqlite3.connect(str(database.path))) as connection:
+                older.append(connection.serialize())
+
     with open_archive(settings) as archive:
-        run_cycle(archive)
+        run_cycle(archive, progress=keep_copy)
     for trigger in database.rows("SELECT name FROM sqlite_master WHERE type = 'trigger'"):
         database.execute(f'DROP TRIGGER "{trigger[0]}"')
-    return Trail(database, settings, tmp_path / "out", random.Random(16))
+    return Trail(database, settings, tmp_path / "out", random.Random(16), older[:-1])
 
 
 @pytest.mark.sqlite
@@ -178,6 +197,7 @@ def test_every_tampering_up_to_the_newest_head_is_found(
     ids = trail.ids()
     assert trail.check() is None
     assert len(ids) >= 12
+    assert len(trail.older) >= 10
     for number in range(rounds * len(TAMPERINGS) if is_soak else 2 * len(TAMPERINGS)):
         tamper = TAMPERINGS[number % len(TAMPERINGS)]
         event = trail.chance.choice(ids[:-1])

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
 import pytest
+from hatchling.build import get_requires_for_build_editable
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -123,6 +124,14 @@ def test_the_image_can_build_our_wheel_from_its_lock() -> None:
     removed = re.search(r"pip uninstall --yes (.+)", container)
     assert removed is not None
     assert set(removed[1].split()) - {"pip"} <= read_lock("container").keys()
+
+
+def test_the_development_lock_can_install_our_own_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does so without isolation: what the backend asks for then must be in the lock, too."""
+    monkeypatch.chdir(ROOT)
+    pins, wanted = read_lock("development"), get_requires_for_build_editable()
+    assert wanted
+    assert [text for text in wanted if not is_met(Requirement(text), pins)] == []
 
 
 def test_a_container_has_no_more_than_the_development_tools_were_tested_with() -> None:

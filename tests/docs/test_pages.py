@@ -145,3 +145,20 @@ def test_each_decision_has_a_number_of_its_own_and_its_line_in_the_index() -> No
     missing = {f"{number:04}" for number in range(1, int(pages[-1][:4]))} - {n[:4] for n in pages}
     for number in missing:
         assert number in index, f"the index explains why there is no {number}"
+
+
+def test_what_make_soak_is_told_to_run_is_among_its_tests() -> None:
+    """`-k` chooses by names of files and functions; if it chooses none, nothing is proved."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    recipe = makefile.partition("\nsoak:")[2].partition("\n\n")[0]
+    places = [ROOT / word for word in recipe.split() if word.startswith("tests/")]
+    files = [
+        file for place in places for file in (place.rglob("test_*.py"), [place])[place.is_file()]
+    ]
+    names = [name for file in files for name in re.findall(r"def (test_\w+)", file.read_text())]
+    chosen = {*names, *(file.name for file in files)}
+    pages = [*(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").rglob("*.py")]
+    told = re.compile(r"make soak PYTEST_ARGS='-k (\w+)'")
+    words = {word for page in pages for word in told.findall(page.read_text(encoding="utf-8"))}
+    assert len(words) > 10
+    assert [word for word in sorted(words) if not any(word in name for name in chosen)] == []
