@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from des_core.basics.errors import StorageError
-from des_core.storage import local_files
+from des_core.storage import directory, local_files
 from des_core.storage.directory import DirectoryStorage
 
 
@@ -212,3 +212,20 @@ def test_a_draft_that_is_published_under_a_second_name_by_a_crash_is_a_leftover(
     (tmp_path / leftover).hardlink_to(tmp_path / "a.des")
     assert storage.clean_leftovers() == 1
     assert names(storage) == ["a.des"]
+
+
+def test_a_directory_that_another_process_made_becomes_durable_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Later only the directory that something was published in is synced."""
+    storage, other = (DirectoryStorage(str(tmp_path), run) for run in ("run1", "run2"))
+    publish(other, "_manifests/a.json", b"{}", "_manifests")
+    synced: list[str] = []
+    monkeypatch.setattr(directory, "sync_path", synced.append)
+    publish(storage, "_manifests/b.json", b"{}", "_manifests")
+    storage.sync_directory("_manifests")
+    assert synced == [f"{tmp_path}/", f"{tmp_path}/_manifests"]
+    storage.sync_directory("_manifests")
+    assert synced[2:] == [f"{tmp_path}/_manifests"]
+    storage.sync_directory()
+    assert synced[3:] == [f"{tmp_path}/", f"{tmp_path}/_manifests"]
