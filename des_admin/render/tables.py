@@ -20,7 +20,7 @@ COMMAND = re.compile(
     r"des-(?:admin|retriever|migrate)(?: [a-z]+){1,2}"
     r"(?: (?:--?[\w-]+(?:[ =][\w.:/'-]+)?|[A-Z0-9][\w.:/-]*))*"
 )
-_GLUE = "\ue000"  # no text of ours has it, and nothing breaks there
+_WORD = re.compile(rf"(\s*)(\S*?{COMMAND.pattern}\S*|\S+)")  # nothing breaks within a command
 READABLE = 16  # what is left of a line, however narrow the terminal
 INDENT = 2  # of a value that is too wide to stand beside its name
 
@@ -90,8 +90,23 @@ def build_table(
             style=column.style,
         )
     for row in rows:
-        table.add_row(*(_cell(value) for value in row))
+        cells = [_cell(value) for value in row]
+        if widths is not None:
+            cells = [_folded(cell, width) for cell, width in zip(cells, widths, strict=True)]
+        table.add_row(*cells)
     return table
+
+
+def _folded(cell: Text, width: int) -> Text:
+    """Broken here, because rich would break within a command."""
+    from rich.text import Text
+
+    if cell.cell_len <= width:
+        return cell
+    lines = between_words(cell, width)
+    for line in lines:
+        line.rstrip()
+    return Text("\n").join(lines)
 
 
 def _fit(columns: Sequence[Column], rows: Sequence[Sequence[Text]], room: int) -> list[int] | None:
@@ -118,7 +133,7 @@ def _fit(columns: Sequence[Column], rows: Sequence[Sequence[Text]], room: int) -
 def _longest_word(cell: Text) -> int:
     from rich.cells import cell_len
 
-    return max((cell_len(word) for word in cell.plain.split()), default=0)
+    return max((cell_len(match[2]) for match in _WORD.finditer(cell.plain)), default=0)
 
 
 def _print_records(
@@ -173,26 +188,18 @@ def hanging(head: str, text: str, width: int | None) -> list[str]:
 
     if width is None:
         return [head + text]
-    glued = COMMAND.sub(lambda match: _glued(match[0]), text)
-    lines = between_words(Text(glued), max(width - len(head), READABLE))
+    lines = between_words(Text(text), max(width - len(head), READABLE))
     margins = [head, *[" " * len(head)] * len(lines)]
-    return [
-        (margin + line.plain).rstrip().replace(_GLUE, " ")
-        for margin, line in zip(margins, lines, strict=False)
-    ]
-
-
-def _glued(command: str) -> str:
-    bare = command.rstrip()
-    return bare.replace(" ", _GLUE) + command[len(bare) :]
+    return [(margin + line.plain).rstrip() for margin, line in zip(margins, lines, strict=False)]
 
 
 def between_words(text: Text, room: int) -> list[Text]:
-    """The lines of a text, which no word is wider than, unless it is wider than the room."""
+    """The lines of a text, which no word or command is wider than, unless it is wider than the
+    room."""
     from rich.cells import cell_len
 
     breaks, used = [], 0
-    for match in re.finditer(r"(\s*)(\S+)", text.plain):
+    for match in _WORD.finditer(text.plain):
         if used and used + cell_len(match[0]) > room:
             breaks.append(match.start(2))
             used = 0

@@ -1,6 +1,7 @@
 """What a terminal shows: nothing wider than it is, nothing broken that is there to be copied."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +57,24 @@ def test_a_command_is_never_broken(sqlite_archive: Archive) -> None:
         rows = plain(terminal.text).splitlines()
         command = "des-admin watermark adopt --reason TEXT"
         assert any(command in row for row in rows), f"{line} at {columns}\n{terminal.text}"
+
+
+@pytest.mark.parametrize("columns", [80, 60])
+@pytest.mark.parametrize("line", ["status", "progress"])
+def test_nor_is_a_command_within_a_value(
+    line: str, columns: int, sqlite_archive: Archive, program: Program
+) -> None:
+    """`behind … (des-admin exceptions list)`: in a list of facts as in a table."""
+    last = max(sqlite_archive.table.rows.values(), key=lambda row: row.created_at)
+    Path(last.location).unlink()
+    program("run", expect=3)
+    piped = program(line).out
+    commands = {match[0] for match in COMMAND.finditer(piped)}
+    assert commands
+    with Terminal(sqlite_archive.project, line, columns=columns) as terminal:
+        terminal.end()
+    shown = plain(terminal.text)
+    assert [each for each in commands if shown.count(each) < piped.count(each)] == [], shown
 
 
 @pytest.mark.parametrize("columns", [80, 60])
