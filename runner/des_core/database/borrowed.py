@@ -1,21 +1,58 @@
-"""A connection that a script opened itself: it comes back as it was, also after an error."""
+"""A connection that a script opened itself: it comes back as it was, also after an error.
+
+Meanwhile it reads and writes as ours do: plain rows, text as text, transactions that we begin.
+What the script has written and not committed would be committed or undone with them: refused.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from inspect import iscoroutinefunction
 from typing import Any
 
+from des_core.basics.errors import ConfigError, DatabaseUnreachable, DesError, UsageError
+from des_core.basics.identifiers import Dialect
+from des_core.database.catalog import config_statement
 from des_core.database.manners import mysql_settings
 
 _PRAGMAS = ("synchronous", "foreign_keys", "busy_timeout")
+_SAID_BY_NAMES = (
+    *("character_set_client", "character_set_connection", "character_set_results"),
+    "collation_connection",
+)
+_IN_TRANSACTION = 1  # of the status that the server of MySQL sends with each answer
+
+
+def driver_of(raw: Any) -> str:
+    """The module whose connection it is, also of a class derived from it; ConfigError otherwise."""
+    modules = [kind.__module__.split(".")[0] for kind in type(raw).__mro__]
+    found = next((module for module in modules if module in _KEEPERS), None)
+    if found is None or iscoroutinefunction(type(raw).commit):
+        kind = f"{modules[0]}.{type(raw).__name__}"
+        raise ConfigError(
+            f"a connection of the type {kind} cannot be used",
+            hint="hand in a connection of psycopg, pymysql or sqlite3",
+        )
+    return found
 
 
 @contextmanager
 def left_as_it_was(raw: Any) -> Iterator[None]:
-    """What the block changes of its session is set back. A connection that broke stays broken."""
-    save, restore = _KEEPERS.get(type(raw).__module__.split(".")[0], (_nothing, _forget))
-    state = save(raw)
+    """What the block changes of its session is set back. A connection that broke stays broken.
+
+    UsageError where something is written in it and not committed.
+    """
+    make_plain, restore = _KEEPERS[driver_of(raw)]
+    try:
+        state = make_plain(raw)
+    except DesError:
+        raise
+    except Exception as exc:
+        raise DatabaseUnreachable(
+            f"the connection that was handed in cannot be used: {exc}", hint="open another one"
+        ) from exc
     try:
         yield
     finally:
@@ -24,46 +61,88 @@ def left_as_it_was(raw: Any) -> Iterator[None]:
             restore(raw, state)
 
 
-def _nothing(_raw: Any) -> None:
-    """Not a connection of ours: its user tells."""
+def _unfinished() -> UsageError:
+    return UsageError(
+        "the connection that was handed in is in the middle of a transaction",
+        hint="commit it or roll it back first: it would be committed, or lost, with ours",
+    )
 
 
-def _forget(_raw: Any, _state: Any) -> None:
-    pass
-
-
-def _save_sqlite(raw: Any) -> tuple[Any, dict[str, int]]:
-    cursor = raw.cursor()
-    cursor.row_factory = None
-    values = {name: cursor.execute(f"PRAGMA {name}").fetchone()[0] for name in _PRAGMAS}
-    return raw.isolation_level, values
-
-
-def _restore_sqlite(raw: Any, state: tuple[Any, dict[str, int]]) -> None:
-    isolation_level, values = state
+def _exchange(raw: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Set these attributes; what they were before."""
+    before = {name: getattr(raw, name) for name in values}
     for name, value in values.items():
-        raw.execute(f"PRAGMA {name}={int(value)}")
-    raw.isolation_level = isolation_level
-
-
-def _save_postgres(raw: Any) -> dict[str, Any]:
-    return {name: getattr(raw, name) for name in ("autocommit", "prepare_threshold")}
-
-
-def _restore_postgres(raw: Any, state: dict[str, Any]) -> None:
-    for name, value in state.items():
-        if getattr(raw, name) != value:
+        if before[name] != value:
             setattr(raw, name, value)
+    return before
 
 
-def _save_mysql(raw: Any) -> tuple[bool, dict[str, Any], Any]:
+def _make_sqlite_plain(raw: Any) -> tuple[dict[str, Any], dict[str, int]]:
+    if raw.in_transaction:
+        raise _unfinished()
+    plain: dict[str, Any] = {"row_factory": None, "text_factory": str, "isolation_level": None}
+    if hasattr(raw, "autocommit"):  # since Python 3.12
+        plain = {"autocommit": getattr(sqlite3, "LEGACY_TRANSACTION_CONTROL", -1), **plain}
+    before = _exchange(raw, plain)
+    pragmas = {name: raw.execute(f"PRAGMA {name}").fetchone()[0] for name in _PRAGMAS}
+    return before, pragmas
+
+
+def _restore_sqlite(raw: Any, state: tuple[dict[str, Any], dict[str, int]]) -> None:
+    before, pragmas = state
+    for name, value in pragmas.items():
+        raw.execute(f"PRAGMA {name}={int(value)}")
+    _exchange(raw, dict(reversed(before.items())))
+
+
+def _make_postgres_plain(raw: Any) -> dict[str, Any]:
+    import psycopg
+    from psycopg.pq import TransactionStatus
+    from psycopg.rows import tuple_row
+
+    if raw.info.transaction_status is TransactionStatus.INTRANS:
+        statement = config_statement(Dialect.POSTGRES, "backend_pid").sql
+        with psycopg.Cursor(raw, row_factory=tuple_row) as cursor:
+            _pid, has_written = cursor.execute(statement.encode()).fetchone() or (0, True)
+        if has_written:
+            raise _unfinished()
+    try:
+        raw.rollback()  # it has only read, or has failed already
+    except psycopg.ProgrammingError as exc:  # within a block of the script's own
+        raise _unfinished() from exc
+    unchanged = {name: getattr(raw, name) for name in ("isolation_level",)}
+    plain = {
+        "autocommit": False,
+        "prepare_threshold": None,
+        "row_factory": tuple_row,
+        "cursor_factory": psycopg.Cursor,
+        "server_cursor_factory": psycopg.ServerCursor,
+    }
+    return {**_exchange(raw, plain), **unchanged}
+
+
+def _make_mysql_plain(raw: Any) -> tuple[bool, dict[str, Any], dict[str, Any]]:
+    from pymysql.converters import conversions
+    from pymysql.cursors import Cursor
+
     version = raw.get_server_info()
-    names = {*mysql_settings(version), _isolation_of(version)}
+    raw.ping(reconnect=False)
+    if raw.server_status & _IN_TRANSACTION:
+        raise _unfinished()
+    plain = {
+        "cursorclass": Cursor,
+        "use_unicode": True,
+        "encoders": {kind: say for kind, say in conversions.items() if type(kind) is not int},
+        "decoders": {kind: read for kind, read in conversions.items() if type(kind) is int},
+    }
+    texts = {name: getattr(raw, name) for name in ("charset", "encoding", "collation")}
+    before = {**_exchange(raw, plain), **texts}
+    names = {*mysql_settings(version), _isolation_of(version), *_SAID_BY_NAMES}
     with raw.cursor() as cursor:
         cursor.execute("SHOW SESSION VARIABLES")
-        rows = [tuple(row.values()) if isinstance(row, dict) else row for row in cursor.fetchall()]
-    values = {str(name): _number_or_text(str(value)) for name, value in rows if name in names}
-    return bool(raw.get_autocommit()), values, raw.cursorclass
+        values = {name: _number_or_text(value) for name, value in cursor if name in names}
+    raw.set_character_set("utf8mb4")
+    return bool(raw.get_autocommit()), values, before
 
 
 def _number_or_text(value: str) -> int | float | str:
@@ -73,12 +152,15 @@ def _number_or_text(value: str) -> int | float | str:
     return float(value) if value.replace(".", "", 1).isdecimal() else value
 
 
-def _restore_mysql(raw: Any, state: tuple[bool, dict[str, Any], Any]) -> None:
-    autocommit, values, raw.cursorclass = state
-    with raw.cursor() as cursor:
-        settings = ", ".join(f"{name} = %s" for name in values)
-        cursor.execute("SET SESSION " + settings, tuple(values.values()))
-    raw.autocommit(autocommit)
+def _restore_mysql(raw: Any, state: tuple[bool, dict[str, Any], dict[str, Any]]) -> None:
+    autocommit, values, before = state
+    try:
+        with raw.cursor() as cursor:
+            settings = ", ".join(f"{name} = %s" for name in values)
+            cursor.execute("SET SESSION " + settings, tuple(values.values()))
+        raw.autocommit(autocommit)
+    finally:
+        _exchange(raw, before)
 
 
 def _isolation_of(version: str) -> str:
@@ -86,7 +168,7 @@ def _isolation_of(version: str) -> str:
 
 
 _KEEPERS: dict[str, tuple[Any, Any]] = {
-    "sqlite3": (_save_sqlite, _restore_sqlite),
-    "psycopg": (_save_postgres, _restore_postgres),
-    "pymysql": (_save_mysql, _restore_mysql),
+    "sqlite3": (_make_sqlite_plain, _restore_sqlite),
+    "psycopg": (_make_postgres_plain, _exchange),
+    "pymysql": (_make_mysql_plain, _restore_mysql),
 }

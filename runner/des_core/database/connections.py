@@ -20,6 +20,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 from des_core.basics.database_urls import dialect_of, parse_url, url_label
 from des_core.basics.errors import ConfigError, DatabaseUnreachable
 from des_core.basics.identifiers import Dialect
+from des_core.database.borrowed import driver_of
 from des_core.database.catalog import Statement
 from des_core.database.errors import translate
 from des_core.database.manners import (
@@ -39,6 +40,12 @@ _ORIGIN = "des_database"
 # The pool logs a traceback for each connection that it finds dead; an error of ours says it.
 logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
+
+_NAMES = {
+    "psycopg": ("postgresql+psycopg", Dialect.POSTGRES),
+    "pymysql": ("mysql+pymysql", Dialect.MYSQL),
+    "sqlite3": ("sqlite", Dialect.SQLITE),
+}
 
 T = TypeVar("T")
 
@@ -161,21 +168,10 @@ def _wait_for_statements(raw: Any, _record: Any) -> None:
 def wrap_connection(raw: Any) -> Database:
     """A Database over one open DB-API connection of psycopg, PyMySQL or sqlite3.
 
-    It stays open; transactions are begun and ended on it. Autocommit and the like are set as we
-    need them: use it within `left_as_it_was`.
+    It stays open, whatever happens on it; transactions are begun and ended on it. Autocommit and
+    the like are set as we need them: use it within `left_as_it_was`.
     """
-    module = type(raw).__module__.split(".")[0]
-    names = {
-        "psycopg": ("postgresql+psycopg", Dialect.POSTGRES),
-        "pymysql": ("mysql+pymysql", Dialect.MYSQL),
-        "sqlite3": ("sqlite", Dialect.SQLITE),
-    }
-    if module not in names:
-        raise ConfigError(
-            f"a connection of {module!r} cannot be used",
-            hint="hand in a connection of psycopg, pymysql or sqlite3",
-        )
-    drivername, dialect = names[module]
+    drivername, dialect = _NAMES[driver_of(raw)]
     if dialect is Dialect.POSTGRES:
         if raw.autocommit:
             raw.autocommit = False
@@ -183,10 +179,25 @@ def wrap_connection(raw: Any) -> Database:
     elif dialect is Dialect.MYSQL:
         raw.autocommit(False)
     engine = sa.create_engine(f"{drivername}://", creator=lambda: raw, poolclass=StaticPool)
+    for ending in ("do_close", "do_terminate"):
+        setattr(engine.dialect, ending, _leave_open)
+    sa.event.listen(engine, "handle_error", _keep_after_interrupt)
     if dialect is Dialect.MYSQL:
         # Not said to the engine, which would commit what the connection is in the middle of.
         sa.event.listen(engine, "connect", read_committed)
     return _mannered(engine, dialect, f"{dialect} connection handed in", shared_connection=True)
+
+
+def _leave_open(_raw: Any) -> None:
+    """Whoever opened it closes it."""
+
+
+def _keep_after_interrupt(context: sa.ExceptionContext) -> None:
+    """Ctrl-C in a statement: what was begun is rolled back, where the driver is still able to."""
+    raw: Any = context.connection and context.connection.connection.driver_connection
+    is_interrupt = not isinstance(context.original_exception, Exception)
+    if is_interrupt and getattr(raw, "open", True):
+        context.is_disconnect = False
 
 
 def _require_sqlite_file(url: URL, *, create: bool) -> None:
