@@ -43,6 +43,8 @@ def said(url: str, sql: str) -> DesError:
         ("57014", Refused, "cut off a statement"),
         ("25P03", DatabaseUnreachable, "limit on its time"),
         ("57P05", DatabaseUnreachable, "limit on its time"),
+        ("P0001", Refused, "a rule of the database"),
+        ("42P07", Refused, "of that name already"),
     ],
 )
 def test_postgres(
@@ -68,6 +70,8 @@ def test_postgres(
         (1969, Refused, "cut off a statement"),
         (3024, Refused, "cut off a statement"),
         (1665, Refused, "by statement"),
+        (1644, Refused, "a rule of the database"),
+        (1061, Refused, "of that name already"),
     ],
 )
 @pytest.mark.parametrize("server", ["mariadb", "mysql"])

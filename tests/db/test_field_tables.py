@@ -5,13 +5,16 @@ from pathlib import Path
 import pytest
 
 from db.test_server_settings import live_there_and_back
-from des_core.basics.errors import DesError, ExitCode
-from des_core.migration.apply import upgrade
+from des_core.basics.errors import DesError, ExitCode, Refused
+from des_core.migration.apply import downgrade, upgrade
 from des_core.migration.base.migration import MigrationOptions
 from des_core.settings.config import Settings
 from support.program.archive import make_settings
+from support.program.migrating import rows_by_formula
 from support.rows.filesdata import FilesTableFactory, canonical_rows
 from support.servers.database import TestDatabase
+from watermark_orchestrator.archive import open_archive
+from watermark_orchestrator.cycle import run_cycle
 
 DROP = MigrationOptions(drop_archived=True, backup="dump of Monday")
 GENERATED = {
@@ -79,3 +82,115 @@ def test_a_column_computed_from_archived(
     with pytest.raises(Exception, match=r"is_pending|archived"):
         upgrade(settings, options=DROP)
     assert table.rows
+
+
+# How an application sees to it that rows are left as they are: aloud, or without a word.
+REFUSING = {
+    "sqlite": [
+        "CREATE TRIGGER guard BEFORE UPDATE ON files BEGIN SELECT RAISE(ABORT, 'hands off'); END"
+    ],
+    "postgres": [
+        "CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE 'hands off'; END $$",
+        "CREATE TRIGGER guard BEFORE UPDATE ON files FOR EACH ROW EXECUTE FUNCTION guard()",
+    ],
+    "mysql": [
+        "CREATE TRIGGER guard BEFORE UPDATE ON files FOR EACH ROW"
+        " SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'hands off'"
+    ],
+}
+SWALLOWING = {
+    "sqlite": ["CREATE TRIGGER guard BEFORE UPDATE ON files BEGIN SELECT RAISE(IGNORE); END"],
+    "postgres": [
+        "CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
+        "CREATE TRIGGER guard BEFORE UPDATE ON files FOR EACH ROW EXECUTE FUNCTION guard()",
+    ],
+    "mysql": [
+        "CREATE TRIGGER guard BEFORE UPDATE ON files FOR EACH ROW SET NEW.archived = OLD.archived"
+    ],
+}
+RULE = {"postgres": ["CREATE RULE guard AS ON UPDATE TO files DO INSTEAD NOTHING"]}
+GUARDS = {"refusing": REFUSING, "swallowing": SWALLOWING, "rule": RULE}
+
+
+def guarded(database: TestDatabase, settings: Settings, guard: str) -> None:
+    """The way back is refused while the guard stands, and ends well once it is gone."""
+    expected = rows_by_formula(database, database)
+    for statement in GUARDS[guard][database.kind]:
+        database.execute(statement)
+    for _ in range(2):
+        with pytest.raises(Refused, match=r"guard|hands off") as caught:
+            downgrade(settings)
+        assert caught.value.hint
+        assert "des_archive_config" in database.table_names()
+    kind = "RULE" if guard == "rule" else "TRIGGER"
+    database.execute(f"DROP {kind} guard" + (" ON files" if database.kind == "postgres" else ""))
+    downgrade(settings)
+    assert canonical_rows(database) == expected
+
+
+@pytest.mark.parametrize("guard", ["refusing", "swallowing"])
+def test_a_trigger_that_keeps_rows_as_they_are(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path, guard: str
+) -> None:
+    """What the server calls done is not done: a pending file would read as archived for ever."""
+    files_table(database, 120, days=10, archived_days=6, holes=5)
+    settings = make_settings(database, tmp_path / "out")
+    upgrade(settings)
+    with open_archive(settings) as archive:
+        run_cycle(archive)
+    guarded(database, settings, guard)
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+@pytest.mark.parametrize("guard", ["swallowing", "rule"])
+def test_a_trigger_that_keeps_the_added_column_as_it_was_added(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path, guard: str
+) -> None:
+    """It comes back with TRUE in every row, also in those of pending files."""
+    files_table(database, 120, days=10, archived_days=6, holes=5)
+    settings = make_settings(database, tmp_path / "out")
+    upgrade(settings)
+    upgrade(settings, options=DROP)
+    guarded(database, settings, guard)
+
+
+HIDDEN = {"mariadb": "IGNORED", "mysql": "INVISIBLE"}
+
+
+@pytest.mark.filterwarnings("ignore:Unknown schema content")  # SQLAlchemy leaves it out
+@pytest.mark.parametrize("database", HIDDEN, indirect=True)
+def test_an_index_that_the_server_keeps_and_does_not_use(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """As a DBA leaves it for a week before dropping it: windows need one of their own."""
+    table = files_table(database, 120, days=10, archived_days=4)
+    settings = make_settings(database, tmp_path / "out")
+    add = "ALTER TABLE files ADD INDEX {} (created_at) " + HIDDEN[database.server]
+    database.execute(add.format("idx_files_created_at"))
+    with pytest.raises(Refused, match="idx_files_created_at") as caught:
+        upgrade(settings)
+    assert "show it" in str(caught.value.hint)
+    assert database.table_names() == {"files", "des_archive_lease"}
+    database.execute("ALTER TABLE files RENAME INDEX idx_files_created_at TO mine")
+    live_there_and_back(table, database, settings)
+    indexes = {row[2] for row in database.rows("SHOW INDEX FROM files")}
+    assert indexes == {"PRIMARY", "mine", "idx_files_created_archived"}
+    upgrade(settings)
+    assert "idx_files_created_at" in {row[2] for row in database.rows("SHOW INDEX FROM files")}
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"], indirect=True)
+def test_the_name_of_the_index_is_taken_by_another_table(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """Indexes of all tables share their names there."""
+    table = files_table(database, 120, days=10, archived_days=4)
+    database.execute("CREATE TABLE other (number integer)")
+    database.execute("CREATE INDEX idx_files_created_at ON other (number)")
+    settings = make_settings(database, tmp_path / "out")
+    with pytest.raises(Refused, match="idx_files_created_at") as caught:
+        upgrade(settings)
+    assert "rename" in str(caught.value.hint)
+    database.execute("DROP INDEX idx_files_created_at")
+    live_there_and_back(table, database, settings)

@@ -162,6 +162,24 @@ def test_what_needs_a_session_is_refused_with_the_key_to_set(
     assert "migration.url" in str(found.hint)
 
 
+def test_a_pooler_that_lets_no_transaction_through_is_named(
+    database: TestDatabase,
+    pooled_postgres: Callable[..., PgBouncer],
+    files_table: FilesTableFactory,
+    tmp_path: Path,
+) -> None:
+    """Statement mode: `the database cannot be reached` would send people to the network."""
+    files_table(database, 20, days=3, archived_days=1, files=False)
+    pooler = pooled_postgres("statement")
+    settings = behind(pooler, make_settings(database, tmp_path / "out"), direct=False)
+    for work in (upgrade, sync_flags, lambda s: open_archive(s).__enter__()):
+        with pytest.raises(Refused, match="lets no transaction through") as caught:
+            work(settings)
+        assert "pool_mode" in str(caught.value.hint)
+    assert {check.status for check in examine(settings)} >= {Status.FAILED}
+    assert database.table_names() == {"files"}
+
+
 @MODES
 def test_a_pooler_is_told_from_a_server(
     database: TestDatabase, mode: str, pooled_postgres: Callable[..., PgBouncer]

@@ -35,7 +35,7 @@ class _Kind:
     hint: str
     sqlstates: tuple[str, ...]  # whole ones of PostgreSQL, or how they begin
     numbers: frozenset[int]  # of MySQL and MariaDB
-    words: tuple[str, ...]  # in lower case, where there is no code: SQLite, and the driver's own
+    words: tuple[str, ...]  # in lower case, where there is no code: SQLite, drivers, poolers
 
 
 _BUSY = _Kind(
@@ -175,6 +175,31 @@ _UNREACHABLE = _Kind(
     | {1698, 1927, 2002, 2003, 2005, 2006, 2013, 2026, 2055},
     ("unable to open", "not a database", "connection timeout expired"),
 )
+_RULE = _Kind(
+    Refused,
+    "a rule of the database (a trigger or a CHECK) does not allow that",
+    "nothing of this transaction was kept; see to the rule or to the row that it speaks of, then "
+    "run the same command again",
+    ("P0001", "23514"),
+    frozenset({1644, 3819, 4025}),
+    ("check constraint failed", "sqlite_constraint_trigger"),
+)
+_TAKEN = _Kind(
+    Refused,
+    "the database has something of that name already",
+    "rename or drop what has that name, then run the same command again",
+    ("42P07", "42710"),
+    frozenset({1050, 1061}),
+    ("already exists",),
+)
+_POOLED_BY_STATEMENT = _Kind(
+    Refused,
+    "the pooler before the server lets no transaction through",
+    "set its pool_mode to transaction or session, or name the server itself in the URL",
+    (),
+    frozenset(),
+    ("statement pooling mode",),
+)
 _KINDS = (
     _BUSY,
     _CUT_OFF,
@@ -191,6 +216,9 @@ _KINDS = (
     _IN_TROUBLE,
     _DAMAGED,
     _CROWDED,
+    _RULE,
+    _TAKEN,
+    _POOLED_BY_STATEMENT,
     _UNREACHABLE,
 )
 
@@ -249,6 +277,7 @@ def _says(original: object, kind: _Kind) -> bool:
         return arguments[0] in kind.numbers
     # SQLite has none at all, psycopg none where it got no connection.
     sqlstate = getattr(original, "sqlstate", None)
-    if sqlstate is None:
-        return any(word in str(original).lower() for word in kind.words)
+    if sqlstate is None or not kind.sqlstates:
+        text = f"{original} {getattr(original, 'sqlite_errorname', '')}".lower()
+        return any(word in text for word in kind.words)
     return str(sqlstate).startswith(kind.sqlstates)

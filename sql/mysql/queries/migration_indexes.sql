@@ -1,10 +1,11 @@
 -- purpose: the indexes of files: their columns in order, whether they work, what they leave out
 -- index: none: system views
 -- touches: system views
+-- MySQL calls an index that is kept but not used invisible, MariaDB calls it ignored.
 SELECT s.index_name AS name,
        s.seq_in_index AS position,
        s.column_name AS column_name,
-       1 AS is_valid,
+       /*!80000 s.is_visible = 'YES' AND */ /*M!100600 s.ignored = 'NO' AND */ 1 = 1 AS is_valid,
        s.non_unique = 0 AS is_unique,
        LOWER(s.index_type) AS method,
        NULL AS predicate,

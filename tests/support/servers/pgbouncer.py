@@ -14,7 +14,7 @@ from support.servers.mysql import unpacked_servers
 from support.servers.own_server import OwnServer
 from support.servers.postgres import PASSWORD, URL_PASSWORD, USER, PostgresServer
 
-PoolMode = Literal["transaction", "session"]
+PoolMode = Literal["transaction", "session", "statement"]
 
 # Prepared statements of the protocol die with the backend, as they do in releases before 1.21 and
 # wherever this is 0. Everything else is as PgBouncer has it.

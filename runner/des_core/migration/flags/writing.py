@@ -6,6 +6,7 @@
    and in the same transaction the open exceptions that lie in the chunk.
 3. Then the exceptions up to `base`, and rows that no window sees: without created_at, or with what
    is no time. They were never packed.
+4. Where triggers or rules fire, flags are read again: see `proof`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from des_core.ledger.jobs import Job, advance_job
 from des_core.ledger.provenance import require_explained
 from des_core.migration.base.migration import Migration
 from des_core.migration.flags.chunks import ChunkWriter, resume_margin, write_flag
+from des_core.migration.flags.proof import find_unwritten
 from des_core.migration.flags.sessions import Written, hand_out_chunks
 from des_core.migration.flags.throttle import Turns
 from des_core.migration.seed.seeding import count_unseen, newest_row, oldest_row
@@ -67,6 +69,10 @@ def write_formula(
     put(migration, with_false_below(job))
     _write_exceptions(migration, watermark, job)
     _write_unseen(migration, job_name)
+    unwritten = find_unwritten(migration, watermark, from_us(job.details["base_us"]))
+    if unwritten is not None:
+        put(migration, replace(with_false_below(job), cursor=None))  # all of them once more
+        raise unwritten
     put(migration, replace(with_false_below(job), state="done"))
     return job.rows_done
 

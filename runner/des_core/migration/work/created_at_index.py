@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from des_core.basics.errors import Refused
+from des_core.basics.identifiers import Dialect
 from des_core.database.catalog import CREATED_ARCHIVED_INDEX
 from des_core.database.catalog import CREATED_AT_INDEX as INDEX_NAME
 from des_core.ledger.jobs import Job, forget_job, write_job
@@ -40,7 +41,7 @@ def _drop_steps(migration: Migration) -> list[Step]:
 def _steps_for(migration: Migration, index: str, file_name: str, create: str) -> list[Step]:
     leftover = find_index(migration, index)
     if leftover is not None:
-        if leftover.is_valid:
+        if leftover.is_valid or migration.source.dialect is not Dialect.POSTGRES:
             raise _name_is_taken(leftover)
         _require_no_builder(migration)
     if is_partitioned(migration):
@@ -84,7 +85,8 @@ def _require_no_builder(migration: Migration) -> None:
 def _name_is_taken(index: IndexState) -> Refused:
     return Refused(
         f"there is an index {index.name} already, but it does not do what is needed",
-        hint="drop or rename it, then run the same command again",
+        hint="drop, rename or (if the server is told not to use it) show it, then run the same "
+        "command again",
         columns=", ".join(column or "(expression)" for column in index.columns),
         predicate=index.predicate,
     )
