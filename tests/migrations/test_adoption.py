@@ -111,3 +111,81 @@ def test_another_row_is_an_error(
     with pytest.raises(WrongSchema, match="exactly one row"):
         upgrade(settings_for(database))
     assert "des_archive_slice" not in database.table_names()
+
+
+# Tables of that name as people make them: where, and with which columns.
+TYPES = {
+    "postgres": ("timestamptz", "integer"),
+    "mysql": ("datetime", "int"),
+    "sqlite": ("timestamp", "integer"),
+}
+KEY = "id {n} PRIMARY KEY, archived_until {t}, "
+SERVERS = ("postgres", "mariadb", "mysql")
+FORMS = {
+    "text for a time": (SERVERS, "id {n} PRIMARY KEY, archived_until varchar(40), lag_days {n}"),
+    "a day for a time": (SERVERS, "id {n} PRIMARY KEY, archived_until date, lag_days {n}"),
+    "text for a number": (SERVERS, "id varchar(9), archived_until {t}, lag_days {n}"),
+    "text for a lag": (SERVERS, KEY + "lag_days varchar(9)"),
+    "no lag": (("sqlite", *SERVERS), KEY + "note {n}"),
+    "a short actor": (SERVERS, KEY + "lag_days {n}, updated_by varchar(10)"),
+    "a number for an actor": (SERVERS, KEY + "lag_days {n}, updated_by {n}"),
+    "another number": (SERVERS, KEY + "lag_days {n}, tenant {n} NOT NULL"),
+    "a note": (("sqlite",), KEY + "lag_days {n}, note text"),
+    "an engine of its own": (("mariadb", "mysql"), KEY + "lag_days {n}"),
+}
+ROWS = {
+    "a lag below zero": "'2024-01-03 12:00:00', -1",
+    "no lag at all": "'2024-01-03 12:00:00', NULL",
+    "no time": "NULL, 3",
+}
+
+
+def refuses(database: TestDatabase) -> str:
+    """By name, at plan and at up, with nothing made."""
+    before = database.table_names()
+    for call in (lambda s: make_plan(s, direction=Direction.UP), upgrade):
+        with pytest.raises(WrongSchema, match=r"des_archive_config|not a time") as caught:
+            call(settings_for(database))
+    assert caught.value.hint
+    assert database.table_names() - {"des_archive_lease"} == before
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("database", "form"),
+    [(server, form) for form, (servers, _) in FORMS.items() for server in servers],
+    indirect=["database"],
+)
+def test_a_form_that_cannot_be_completed_is_refused_by_name(
+    database: TestDatabase, files_table: FilesTableFactory, form: str
+) -> None:
+    files_table(database, 10, days=1, files=False)
+    time_type, number = TYPES[database.kind]
+    words = FORMS[form][1].format(t=time_type, n=number)
+    engine = " ENGINE=MyISAM" if form == "an engine of its own" else ""
+    database.execute(f"CREATE TABLE des_archive_config ({words}){engine}")
+    refuses(database)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_that_says_nothing_is_refused_by_name(
+    database: TestDatabase, files_table: FilesTableFactory, row: str
+) -> None:
+    files_table(database, 10, days=1, files=False)
+    time_type, number = TYPES[database.kind]
+    null = " NULL" if database.kind == "mysql" else ""
+    database.execute(
+        f"CREATE TABLE des_archive_config (id {number} PRIMARY KEY,"
+        f" archived_until {time_type}{null}, lag_days {number})"
+    )
+    database.execute(f"INSERT INTO des_archive_config VALUES (1, {ROWS[row]})")
+    refuses(database)
+
+
+def test_a_view_of_that_name_is_refused(
+    database: TestDatabase, files_table: FilesTableFactory
+) -> None:
+    files_table(database, 10, days=1, files=False)
+    database.execute(SHORT[database.kind].replace("des_archive_config", "settings"))
+    database.execute("CREATE VIEW des_archive_config AS SELECT * FROM settings")
+    assert "view" in refuses(database)

@@ -33,6 +33,7 @@ from des_core.migration.gate.checks import (
     preview_gate,
 )
 from des_core.migration.operations.planned import PlannedStatement, list_statements
+from des_core.migration.seed.adoption import require_adoptable
 from des_core.migration.seed.seeding import plan_seed
 from des_core.migration.state.blockers import Blocker, find_blockers
 from des_core.migration.state.heads import all_heads
@@ -93,6 +94,8 @@ def plan_upgrade(migration: Migration) -> MigrationPlan:
     if revisions:
         require_watermark_in_reach(migration)
         require_table_is_able(migration)
+    if WATERMARK in revisions:
+        require_adoptable(migration)
     if seed_needs_index(migration, revisions):
         revisions = tuple(r for r in revisions if r.name <= CREATED_AT_INDEX.name)
         statements = list_statements(migration, revisions, Direction.UP)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,20 @@ if TYPE_CHECKING:
 
 UP = f"{WATERMARK.name}.up"
 ADDED = ("last_updated", "updated_by", "fence")
+ACTOR = 100
+ADOPTION_HINT = (
+    "correct it; or write its watermark down, drop the table, and begin with: des-admin migrate up "
+    "--seed-at TIME"
+)
+_NUMBER = (sa.Integer, sa.Numeric)
+_COLUMNS: Mapping[str, tuple[type, ...]] = {
+    "id": _NUMBER,
+    "archived_until": (sa.DateTime,),
+    "lag_days": _NUMBER,
+    "last_updated": (sa.DateTime,),
+    "updated_by": (sa.String,),
+    "fence": _NUMBER,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +66,82 @@ def read_hand_made(migration: Migration) -> HandMade | None:
             ids=", ".join(str(row.id) for row in rows),
             database=migration.config.label,
         )
-    return HandMade(from_stored(rows[0].archived_until), int(rows[0].lag_days))
+    return HandMade(from_stored(rows[0].archived_until), _days(rows[0].lag_days, migration))
+
+
+def _days(value: object, migration: Migration) -> int:
+    try:
+        days = int(str(value))
+    except ValueError:
+        days = -1
+    if days < 0:
+        raise WrongSchema(
+            "des_archive_config was made by hand, and its lag_days is no number of days",
+            hint=ADOPTION_HINT,
+            lag_days=repr(value),
+            database=migration.config.label,
+        )
+    return days
+
+
+def require_adoptable(migration: Migration) -> None:
+    """WrongSchema, before anything is made, where a table made by hand cannot be completed."""
+    if not has_table(migration.config, CONFIG_TABLE) or _was_seeded_by_us(migration):
+        return
+    columns = read_columns(migration.config, CONFIG_TABLE)
+    problem = (
+        _find_other_engine(migration)
+        or _find_wrong_column(columns, migration.config.dialect)
+        or _find_own_column(columns, migration)
+    )
+    if problem is not None:
+        raise WrongSchema(
+            f"des_archive_config was made by hand, and {problem}",
+            hint=ADOPTION_HINT,
+            database=migration.config.label,
+        )
+    read_hand_made(migration)
+
+
+def _find_other_engine(migration: Migration) -> str | None:
+    """What is no table, or takes back nothing of a transaction that fails."""
+    with migration.config.translated(), migration.config.engine.connect() as connection:
+        if CONFIG_TABLE in sa.inspect(connection).get_view_names():
+            return "is a view"
+    values = {"schema_name": None, "table_only": CONFIG_TABLE}
+    with migration.config.read() as tx:
+        row = tx.run("migration_engine", values).first()
+    return None if row is None else f"is stored by {row.engine}, which knows no transactions"
+
+
+def _find_wrong_column(columns: Mapping[str, ReflectedColumn], dialect: Dialect) -> str | None:
+    """On SQLite types are wishes: there the values tell."""
+    for name, kinds in _COLUMNS.items():
+        if name not in columns and name not in ADDED:
+            return f"has no column {name}"
+        if name not in columns or dialect is Dialect.SQLITE:
+            continue
+        kind = columns[name]["type"]
+        if not isinstance(kind, kinds):
+            return f"its column {name} has the type {kind}"
+        if name == "updated_by" and (getattr(kind, "length", None) or ACTOR) < ACTOR:
+            return f"its column {name} takes less than {ACTOR} characters"
+    return None
+
+
+def _find_own_column(columns: Mapping[str, ReflectedColumn], migration: Migration) -> str | None:
+    """SQLite's table is made anew; elsewhere a new row must be possible without them."""
+    own = {name: column for name, column in columns.items() if name not in _COLUMNS}
+    if migration.config.dialect is Dialect.SQLITE:
+        lost = list(own) if "fence" not in columns else []
+    else:
+        ordinary = ("default", "computed", "identity")
+        lost = [
+            name
+            for name, column in own.items()
+            if not (column["nullable"] or any(column.get(key) for key in ordinary))
+        ]
+    return f"has columns of its own: {', '.join(lost)}" if lost else None
 
 
 def list_adoption(migration: Migration, catalog: Catalog) -> list[Step]:
