@@ -17,6 +17,7 @@ from des_core.basics.errors import DamagedShard, DesError, FenceLost, LockHeld, 
 from des_core.database.connections import Database, open_database
 from des_core.locks.leases import LEASE, TRAIL, read_lease_row, serialize
 from des_core.locks.lock import find_holders, hold_lock, lock_holder
+from des_core.locks.lookup import was_committed
 from des_core.locks.processes import this_process
 from support.servers.database import TestDatabase
 
@@ -140,6 +141,16 @@ def test_a_lost_lease_writes_nothing(config: Database, database: TestDatabase) -
                 lock.write(lambda tx: tx.run("lease_add", {"name": "x", "now": NOW}))
             assert taken.write(lambda tx: read_lease_row(tx, "x")) is None
     assert lock_holder(config) is None
+
+
+def test_an_older_copy_that_lacks_the_lease_tells_nothing_of_a_commit(
+    config: Database, database: TestDatabase
+) -> None:
+    """After a failover to a replica that lagged: not found is neither done nor undone."""
+    with hold_lock(config, "run") as lock:
+        database.execute("DELETE FROM des_archive_lease")
+        with pytest.raises(FenceLost, match="cannot be told"):
+            was_committed(config, lock.lease, "that of a commit")
 
 
 def test_nobody_takes_the_lease_between_the_proof_and_the_commit(

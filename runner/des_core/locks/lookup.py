@@ -18,12 +18,12 @@ def was_committed(config: Database, lease: Lease, commit_id: str) -> bool:
 
     The row is read under its lock, which the transaction in question held: it has ended by then.
     DatabaseUnreachable where the database does not come back; FenceLost where somebody else has
-    the lease by now, whose own commits may hide the answer.
+    the lease by now, whose own commits may hide the answer, or where an older copy lacks the row.
     """
     row = _read_row(config, lease)
-    if row.last_commit == commit_id:
+    if row is not None and row.last_commit == commit_id:
         return True
-    if row.token == lease.token:
+    if row is not None and row.token == lease.token:
         return False
     raise FenceLost(
         "the connection was lost at a commit, and somebody else has the lock by now: "
