@@ -15,6 +15,7 @@ from urllib.parse import quote
 import pytest
 import sqlalchemy as sa
 
+from db.test_field_settings import add_odd_uids
 from db.test_field_tables import refused
 from db.test_server_settings import (
     POSTGRES,
@@ -35,7 +36,6 @@ from support.servers.limited_user import limited_user
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import run_cycle
 
-ODD_UIDS = ["żółw.pdf", "日本", "quote'\"`"]
 DROP = MigrationOptions(drop_archived=True, backup="dump of Monday")
 
 
@@ -63,11 +63,7 @@ def test_a_database_that_knows_no_encoding(
     ascii = replace(database, name=name, url=f"{url}?client_encoding=utf8", connector=connect)
     table = files_table(ascii, 120, days=10, archived_days=4)
     settings = make_settings(replace(ascii, url=url), tmp_path / "out")
-    for number, uid in enumerate(ODD_UIDS):
-        ascii.execute(
-            "UPDATE files SET uid = :new WHERE uid = :old",
-            {"new": uid, "old": f"doc-{number:07}.jpg"},
-        )
+    add_odd_uids(table)
     live_there_and_back(table, ascii, settings)
     broken = "convert_from('\\xff'::bytea, 'SQL_ASCII')"
     ascii.execute(f"UPDATE files SET archived = FALSE, file_location = {broken}")

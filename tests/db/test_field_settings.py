@@ -4,6 +4,7 @@ import os
 import sqlite3
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -32,15 +33,16 @@ ODD_UIDS = ["żółw.pdf", "back\\slash\\n", "quote'\"`", "100%s", "日本"]
 def made(
     database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
 ) -> tuple[FilesTable, Settings]:
-    """A table with uids that a wrong encoding or a wrong escape would change."""
     table = files_table(database, 120, days=10, archived_days=4)
-    for number, uid in enumerate(ODD_UIDS):
-        rename(database, f"doc-{number:07}.jpg", uid)
+    add_odd_uids(table)
     return table, make_settings(database, tmp_path / "out")
 
 
-def rename(database: TestDatabase, old: str, new: str) -> None:
-    database.execute("UPDATE files SET uid = :new WHERE uid = :old", {"new": new, "old": old})
+def add_odd_uids(table: FilesTable) -> None:
+    """Files to pack, with uids that a wrong encoding or a wrong escape would change."""
+    noon = datetime.combine(table.spec.first_day, time(12), UTC) + timedelta(days=5)
+    for uid in ODD_UIDS:
+        table.add(uid, noon, uid.encode())
 
 
 POSTGRES_SETTINGS = {
@@ -71,6 +73,19 @@ POSTGRES_SETTINGS = {
         "max_parallel_maintenance_workers": "0",
         "maintenance_work_mem": "1MB",
         "work_mem": "64kB",
+        "enable_seqscan": "off",
+        "jit_above_cost": "0",
+        "cursor_tuple_fraction": "0.0001",
+    },
+    "how it answers": {
+        "array_nulls": "off",
+        "client_min_messages": "debug1",
+        "exit_on_error": "on",
+        "session_replication_role": "replica",
+        "default_tablespace": "nowhere",
+        "temp_tablespaces": "nowhere",
+        "xmlbinary": "hex",
+        "deadlock_timeout": "1ms",
     },
 }
 
@@ -111,7 +126,18 @@ MYSQL_SETTINGS = {
         "innodb_strict_mode": "1",
         "innodb_default_row_format": "COMPACT",
     },
-    "how it isolates": {"transaction_isolation": "SERIALIZABLE"},
+    "how it isolates": {"transaction_isolation": "SERIALIZABLE", "completion_type": "'CHAIN'"},
+    "how it answers": {
+        "sql_quote_show_create": "0",
+        "max_sort_length": "64",
+        "sort_buffer_size": "32768",
+        "tmp_table_size": "1024",
+        "max_heap_table_size": "16384",
+        "net_read_timeout": "1",
+        "net_write_timeout": "1",
+        "lc_messages": "'de_DE'",
+        "lc_time_names": "'de_DE'",
+    },
 }
 PRODUCT_SETTINGS = {
     "mariadb": {"innodb_snapshot_isolation": "1", "alter_algorithm": "COPY"},
