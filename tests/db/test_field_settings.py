@@ -82,8 +82,6 @@ POSTGRES_SETTINGS = {
         "client_min_messages": "debug1",
         "exit_on_error": "on",
         "session_replication_role": "replica",
-        "default_tablespace": "nowhere",
-        "temp_tablespaces": "nowhere",
         "xmlbinary": "hex",
         "deadlock_timeout": "1ms",
     },

@@ -45,6 +45,7 @@ _MYSQL_FAMILY = {
     "sql_safe_updates": "0",
     "sql_big_selects": "1",
     "sql_auto_is_null": "0",
+    "sql_quote_show_create": "1",  # columns are read from it
     "completion_type": "0",
     "wait_timeout": "28800",
 }
