@@ -370,6 +370,13 @@ def check_metrics(truth: Truth, settings: Settings, model: Model) -> None:
     assert sum(series["des_archive_exceptions_open"].values()) == len(truth.exceptions)
     assert series["des_watermark_explained"][""] == ("watermark" not in truth.findings)
     assert series["des_archive_damaged_shards"][""] == len(model.known_damage)
+    assert series["des_table_older_than_archive"][""] == ("rows" in truth.findings)
+    beyond = (
+        series["des_watermark_timestamp_seconds"][""]
+        > series["des_watermark_target_timestamp_seconds"][""]
+    )
+    if series["des_watermark_explained"][""]:
+        assert beyond == ("target" in truth.findings)
     failed = {kind for kind, value in series["des_job_failed"].items() if value}
     assert failed == truth.findings & {"run", "reconcile"}
 

@@ -21,7 +21,7 @@ from des_core.ledger.slices import newest_slices
 from des_core.ledger.trail_heads import kept_heads
 from des_core.locks.lock import find_holders
 from des_core.progress.health import Remark, Severity, judge, judge_memory, read_memory
-from des_core.progress.surroundings import judge_holders, judge_rows
+from des_core.progress.surroundings import judge_holders, judge_ledger, judge_rows
 from des_core.rows.amounts import count_waiting
 from des_core.storage.directory import open_storage
 
@@ -80,6 +80,9 @@ def check_memory(patient: Patient) -> list[Check]:
 def check_rows(patient: Patient) -> Check:
     """The table is not older than the archive: it has a row of the newest day that was packed."""
     day, mark = newest_packed_day(patient.config), patient.watermark.archived_until
+    emptied = judge_ledger(patient.config)
+    if emptied is not None:
+        return _as_check(emptied)
     if day is None:
         return ok("rows", "nothing is packed yet")
     remark = judge_rows(patient.config, patient.reader, mark)

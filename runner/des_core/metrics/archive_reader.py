@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from des_core.basics.timestamps import floor_day
 from des_core.database.connections import Database, open_database
@@ -24,6 +24,7 @@ from des_core.metrics.ledger_totals import Totals, TotalsReader
 from des_core.metrics.values import MetricValues
 from des_core.metrics.worker_progress import read_workers
 from des_core.progress.health import find_bad_ends, read_memory
+from des_core.progress.surroundings import day_to_look_for, has_rows_since
 from des_core.rows.reader import SourceReader
 from des_core.settings.config import Settings
 
@@ -41,6 +42,7 @@ class ArchiveReader:
         self._backups = BackupEvents()
         self._open: dict[str, Database] = {}
         self._reader: SourceReader | None = None
+        self._packed_day: date | None = None
 
     def disconnect(self) -> None:
         """Close both databases; the next read opens them again, and looks at the table again."""
@@ -76,6 +78,7 @@ class ArchiveReader:
             _set_cycles(values, read_journals(tx), workers)
             values.update(self._backups.read(tx, self._settings.backup))
             _set_memory(values, tx, watermark)
+        self._packed_day = day_to_look_for(self._config)
         return values, watermark
 
     def ask_source(self) -> None:
@@ -99,6 +102,9 @@ class ArchiveReader:
         values.set("des_watermark_lag_seconds", _seconds(watermark, target))
         values.set("des_watermark_window_size_seconds", _seconds(watermark, held_back))
         self._read_pending(values, watermark, target)
+        day = self._packed_day
+        is_old = day is not None and not has_rows_since(self._reader, day, watermark.archived_until)
+        values.set("des_table_older_than_archive", is_old)
         return values
 
     def _read_clock(self, tx: Transaction, values: MetricValues) -> datetime:

@@ -164,6 +164,11 @@ _EXPORTER = (
         "1 if the audit trail explains where the watermark is; 0 if SQL moved it.",
     ),
     Metric(
+        "des_table_older_than_archive",
+        "gauge",
+        "1 if the table has no row of the newest day that was packed, or of a later one.",
+    ),
+    Metric(
         "des_trail_newest_event", "gauge", "Number of the audit trail's newest event; 0 if none."
     ),
     Metric(

@@ -16,6 +16,7 @@ from des_core.database.connections import Database
 from des_core.ledger.archive_identity import compare_output, read_expected
 from des_core.ledger.gone_rows import newest_packed_day, read_accepted
 from des_core.ledger.outcomes import BACKUP, JOBS
+from des_core.ledger.slices import newest_slices
 from des_core.ledger.watermark import Watermark
 from des_core.locks.leases import Holder
 from des_core.locks.lock import find_holders
@@ -27,6 +28,9 @@ from des_core.storage.directory import open_storage
 # A mount whose server is gone answers never; a screen must not wait for it.
 OUTPUT_WAIT_S = 10.0
 RECONCILED_DAYS = 7
+# The event of a slice, written with it; and how many slices back a look goes.
+CYCLE = "cycle"
+LOOKED_AT = 50
 # Jobs that begin again where they stopped, by the words that were typed.
 RESUMED = frozenset({*JOBS, "verify --repair", "sources delete"} - {BACKUP})
 _DAY = timedelta(days=1)
@@ -37,7 +41,11 @@ def look_around(
     config: Database, source: SourceReader, watermark: Watermark, packer: PackerConfig
 ) -> list[Remark]:
     """The output and the table are the archive's, and nobody has left the lock behind."""
-    found = [judge_output(config, packer), judge_rows(config, source, watermark.archived_until)]
+    found = [
+        judge_output(config, packer),
+        judge_ledger(config),
+        judge_rows(config, source, watermark.archived_until),
+    ]
     return [*filter(None, found), *judge_holders(find_holders(config))]
 
 
@@ -56,12 +64,39 @@ def judge_output(config: Database, packer: PackerConfig) -> Remark | None:
     return None if state.problem is None else _output(state.problem, state.hint)
 
 
+def judge_ledger(config: Database) -> Remark | None:
+    """A ledger that was emptied: it has nothing of what trail or its own slices say was packed."""
+    if newest_packed_day(config) is not None:
+        return None
+    with config.read() as tx:
+        slices = newest_slices(tx, limit=LOOKED_AT)
+        position = tx.run("event_last_position").first()
+    is_begun = position is not None and position.action == CYCLE
+    if slices and not any(item.record.files_out > item.record.files_present for item in slices):
+        return None
+    if not slices and not is_begun:
+        return None
+    text = "the ledger has no shard, though files were packed: its tables were emptied"
+    return Remark("ledger", Severity.FAILED, text, "des-admin ledger rebuild")
+
+
+def day_to_look_for(config: Database) -> date | None:
+    """The newest day that was packed, unless somebody has accepted that its rows are gone."""
+    day = newest_packed_day(config)
+    return None if day is None or day.isoformat() in read_accepted(config) else day
+
+
+def has_rows_since(source: SourceReader, day: date, archived_until: datetime) -> bool:
+    """Whether the table has a row of that day, or of a later one up to the watermark."""
+    midnight = datetime.combine(day, time.min, UTC)
+    end = max(archived_until, midnight + _DAY)
+    return source.last_created_at(midnight - _TICK, end) is not None
+
+
 def judge_rows(config: Database, source: SourceReader, archived_until: datetime) -> Remark | None:
     """A table that is older than the archive: without a row of the newest day that was packed."""
-    day = newest_packed_day(config)
-    if day is None or _has_rows_since(source, day, archived_until):
-        return None
-    if day.isoformat() in read_accepted(config):
+    day = day_to_look_for(config)
+    if day is None or has_rows_since(source, day, archived_until):
         return None
     text = (
         f"the ledger packed files of {day}, and the table has no row of that day or later: "
@@ -102,9 +137,3 @@ def _go_on(holder: Holder) -> str:
 
 def _output(text: str, hint: str) -> Remark:
     return Remark("output", Severity.FAILED, text, hint)
-
-
-def _has_rows_since(source: SourceReader, day: date, archived_until: datetime) -> bool:
-    midnight = datetime.combine(day, time.min, UTC)
-    end = max(archived_until, midnight + _DAY)
-    return source.last_created_at(midnight - _TICK, end) is not None
