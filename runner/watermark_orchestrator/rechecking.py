@@ -25,6 +25,7 @@ from des_core.ledger.events import record_event
 from des_core.ledger.exceptions import NewException, record_exceptions
 from des_core.ledger.gone_rows import GONE, read_accepted
 from des_core.ledger.jobs import Job, read_job, write_job
+from des_core.ledger.provenance import read_provenance, refuse_future
 from des_core.ledger.watermark import read_watermark
 from des_core.ledger.workers import recheck_job
 from des_core.locks.lock import Lock, hold_lock
@@ -108,6 +109,8 @@ def look_for_late(
     """Compare, and change nothing."""
     with archive.config.read() as tx:
         watermark = read_watermark(tx)
+        found = read_provenance(tx, watermark)
+    refuse_future(found, archive.source.clock().now)
     report = RecheckReport(
         find_scope(archive.config, watermark.archived_until, since=since, until=until)
     )

@@ -125,9 +125,13 @@ def read_provenance(tx: Transaction, watermark: Watermark | None = None) -> Prov
             found.archived_until,
             _seed_position(tx),
         )
+    try:
+        known = parse_stored(event.to_value)
+    except ValueError:  # somebody wrote into the trail, which then explains nothing
+        return Provenance(found.archived_until, None)
     return Provenance(
         found.archived_until,
-        parse_stored(event.to_value),
+        known,
         int(event.event_id),
         event.action,
         event.actor,

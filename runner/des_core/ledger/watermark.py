@@ -6,11 +6,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from des_core.basics.errors import FenceLost, WrongSchema
-from des_core.basics.timestamps import floor_day, format_utc
+from des_core.basics.timestamps import EARLIEST, LATEST, floor_day, format_utc
 from des_core.database.stored_time import from_stored, optional_from_stored
 from des_core.database.transaction import Transaction
 
-MIGRATE_HINT = "create it: des-admin migrate up"
+_EMPTY_HINT = (
+    "if the cutover is not finished: des-admin migrate up; if the row was deleted, put it back by "
+    "SQL, from a backup or from: des-admin watermark history"
+)
+# Its target would lie before the calendar begins; SQL by hand can write anything.
+MOST_LAG_DAYS = 700_000
+_SET_HINT = (
+    "set it by SQL: UPDATE des_archive_config SET {} = VALUE WHERE id = 1; the last one that is "
+    "known: des-admin watermark history"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +41,7 @@ def read_watermark(tx: Transaction, *, statement: str = "watermark_read") -> Wat
     """
     rows = tx.run(statement).all()
     if not rows:
-        raise WrongSchema("des_archive_config is empty: there is no watermark", hint=MIGRATE_HINT)
+        raise WrongSchema("des_archive_config is empty: there is no watermark", hint=_EMPTY_HINT)
     if len(rows) > 1 or rows[0].id != 1:
         raise WrongSchema(
             "des_archive_config must hold exactly one row, with id 1",
@@ -41,13 +50,36 @@ def read_watermark(tx: Transaction, *, statement: str = "watermark_read") -> Wat
         )
     row = rows[0]
     return Watermark(
-        archived_until=from_stored(row.archived_until),
-        lag_days=int(row.lag_days),
+        archived_until=_position(row.archived_until),
+        lag_days=_lag_days(row.lag_days),
         fence=int(row.fence),
         last_updated=optional_from_stored(row.last_updated),
         updated_by=row.updated_by,
         raw=row.archived_until,
     )
+
+
+def _position(value: object) -> datetime:
+    """WrongSchema for what is no time, or one beside which no window has room."""
+    try:
+        moment = from_stored(value)
+    except WrongSchema:
+        moment = None
+    if moment is None or not EARLIEST <= moment <= LATEST:
+        raise WrongSchema(
+            f"the watermark {str(value)!r} is no time that can be used",
+            hint=_SET_HINT.format("archived_until"),
+        )
+    return moment
+
+
+def _lag_days(value: object) -> int:
+    if not isinstance(value, int) or not 0 <= value <= MOST_LAG_DAYS:
+        raise WrongSchema(
+            f"lag_days of the watermark is {value!r}, not a number of days",
+            hint=_SET_HINT.format("lag_days"),
+        )
+    return value
 
 
 def compute_target(

@@ -18,7 +18,7 @@ from des_core.ledger.provenance import Origin, Provenance
 from des_core.ledger.workers import read_layouts
 
 NAMED = 3
-_ENDED = {
+_ENDED: dict[int, str] = {
     ExitCode.BUG: "failed",
     ExitCode.USAGE: "could not begin",
     ExitCode.REFUSED: "refused",
@@ -172,7 +172,7 @@ def _bad_end(
     newest, in_a_row = news[0], count_failed_in_a_row(news)
     what = "cycle" if job == RUN else job
     worker = f" of worker {newest.worker}" if newest.worker else ""
-    ended = _ENDED.get(ExitCode(newest.exit_code), "failed")
+    ended = _ENDED.get(newest.exit_code, "failed")
     message = newest.message or ""
     is_told = any(message.startswith(text) for text in told)
     words = ", for this reason" if is_told else f": {message}" if message else ""

@@ -150,7 +150,9 @@ def read_days(
     """
     with config.read() as tx:
         watermark = read_watermark(tx)
-    since = watermark.archived_until - timedelta(days=days)
+    since = watermark.archived_until - min(
+        timedelta(days=days), watermark.archived_until - EARLIEST
+    )
     if exact:
         return _counted_days(source, since, watermark.archived_until)[:days]
     values = {
@@ -174,7 +176,10 @@ def read_days(
 
 def _counted_days(source: SourceReader, since: datetime, until: datetime) -> list[DayProgress]:
     """Days that have rows, each counted by a statement of its own over `(since, until]`."""
-    found = []
+    oldest = source.first_created_at(since, until)
+    if oldest is None:
+        return []
+    found, since = [], max(since, oldest - _TICK)
     day = floor_day(until)
     while day + timedelta(days=1) > since:
         start, end = max(day - _TICK, since), min(day + timedelta(days=1) - _TICK, until)
