@@ -5,13 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from des_admin.command_table import PANELS
 from des_admin.program import is_completing, run_command_line
 from des_core.process.collector import collect_rarely
 
 
 def _as_help(words: Sequence[str]) -> Sequence[str]:
-    """`help run` is what people type first for `run --help`."""
-    return [*words[1:], "--help"] if list(words[:1]) == ["help"] else words
+    """`help run` is what people type first for `run --help`, and `watermark help`."""
+    if list(words[:1]) == ["help"]:
+        return [*words[1:], "--help"]
+    groups = {entry.name for entries in PANELS.values() for entry in entries if entry.is_group}
+    is_of_group = len(words) == 2 and words[0] in groups and words[1] == "help"
+    return [words[0], "--help"] if is_of_group else words
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

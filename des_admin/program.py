@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -92,7 +93,17 @@ def _usage_error(exc: Any) -> UsageError:
     path = "des-admin" if context is None else context.command_path
     hint = f"see: {path} --help"
     message = " ".join(exc.format_message().split()).replace(": Value error, ", ": ")
+    if (word := _word_for_help(message)) is not None:
+        message = f"No such command '{word}'. Did you mean 'help'?"
     return UsageError(message[:1].lower() + message[1:].rstrip("."), hint=hint)
+
+
+def _word_for_help(message: str) -> str | None:
+    """The word that is no command, if it is nearly `help`, which the parser does not know."""
+    from difflib import get_close_matches
+
+    word = re.match(r"No such command '(.*?)'\.", message)
+    return word[1] if word and get_close_matches(word[1], ["help"]) else None
 
 
 def _peek_output_mode(arguments: Sequence[str]) -> tuple[bool, bool]:

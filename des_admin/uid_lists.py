@@ -46,6 +46,18 @@ def read_lines(path: Path, *, is_null: bool = False, has_comments: bool = False)
     ]
 
 
+def hint_of_form(absent: list[str]) -> str | None:
+    """Why no archive has any of these, if the list is of another form; a uid may look so, too."""
+    if any("\0" in uid for uid in absent):
+        return (
+            "the list holds NUL bytes: if they end its uids, add --null; if it is UTF-16: "
+            "iconv -f UTF-16 -t UTF-8"
+        )
+    if all(uid.endswith("\r") for uid in absent):
+        return "these lines end in CR LF, and the CR belongs to the uid: remove it with tr -d '\\r'"
+    return None
+
+
 def _parse(number: int, text: str) -> Line:
     from des_admin.commands.archive_files import parse_created_at
 

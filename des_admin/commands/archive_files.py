@@ -255,14 +255,15 @@ def place_of(file: StoredFile | None) -> dict[str, object]:
     return {"shard": file.shard, "size_bytes": file.size_bytes, "big_file": file.is_big}
 
 
-def not_there(uids: list[str]) -> CheckFailed:
+def not_there(uids: list[str], hint: str | None = None) -> CheckFailed:
     """The error that names the first of them."""
     shown = ", ".join(clipped(uid, 100) for uid in uids[:5]) + (
         f" and {len(uids) - 5} more" if len(uids) > 5 else ""
     )
     return CheckFailed(
         "the archive does not have it" if len(uids) == 1 else "the archive does not have them all",
-        hint="is it archived at all? des-admin migrate status; des-admin exceptions list "
+        hint=hint
+        or "is it archived at all? des-admin migrate status; des-admin exceptions list "
         "--uid UID. A shard of another writer may have the day of its own clock: then leave "
         "created_at out",
         uid=shown,

@@ -12,7 +12,7 @@ from pathlib import Path
 from des_admin.commands.archive_files import file_name_of, not_there, place_of, write_file
 from des_admin.context import Context
 from des_admin.render.values import clipped, utc
-from des_admin.uid_lists import Line
+from des_admin.uid_lists import Line, hint_of_form
 from des_core.basics.errors import CheckFailed, DamagedShard, Refused, UsageError
 from des_core.reading.retriever import Hit, Retriever, StoredFile, Wanted
 
@@ -189,7 +189,7 @@ def _refuse_unanswered(answered: list[tuple[Line, Answer]]) -> None:
         raise damage
     absent = [line.wanted.uid for line, answer in answered if answer.kind is Kind.NOT_THERE]
     if absent:
-        raise not_there(absent)
+        raise not_there(absent, hint_of_form(absent))
     counts = Counter(answer.kind for _, answer in answered if answer.kind not in FINE)
     if counts:
         raise CheckFailed(

@@ -104,6 +104,18 @@ def test_unknown_command_names_the_nearest(program: Program) -> None:
     assert done.out == ""
 
 
+@pytest.mark.parametrize("line", ["hlep", "hepl run", "watermark hlep"])
+def test_help_mistyped_is_named_too(line: str, program: Program) -> None:
+    assert "Did you mean 'help'?" in program(*line.split(), expect=2).err
+
+
+@pytest.mark.parametrize("line", ["help watermark", "watermark help"])
+def test_help_is_a_word_before_and_behind_a_group(line: str, program: Program) -> None:
+    done = program(*line.split())
+    assert "Usage: des-admin watermark" in done.out
+    assert done.err == ""
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -91,6 +91,26 @@ def test_nul_ends_a_uid_that_may_hold_line_feeds(
     assert answers_of(done) == [("c\n", "written"), ("a\nb", "written")]
 
 
+@pytest.mark.parametrize(
+    ("raw", "hint"),
+    [
+        (b"a\r\nb\r\n", "CR LF"),
+        ("a\nb\n".encode("utf-16"), "UTF-16"),
+        (b"a\0b\0", "--null"),
+    ],
+    ids=["CR LF", "UTF-16", "NUL"],
+)
+def test_a_list_of_another_form_is_told_from_files_that_are_not_there(
+    program: Program, project: Path, target: Path, raw: bytes, hint: str
+) -> None:
+    write_archive(project / "archive", DAY, {"a": b"it", "b": b"another"})
+    (project / "list").write_bytes(raw)
+    line = ("get", "--from-file", "list", "--to", "to", "--output-dir", "archive", "--n-bits", "4")
+    done = program(*line, module="des_admin.retriever_cli", expect=4)
+    assert hint in done.err
+    assert list(target.iterdir()) == []
+
+
 def test_one_uid_of_two_days_comes_twice(program: Program, project: Path, target: Path) -> None:
     archive = project / "archive"
     write_archive(archive, DAY, {"a": b"first"})
