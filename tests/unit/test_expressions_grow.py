@@ -69,6 +69,7 @@ def uses(tree: ast.AST, name: str) -> set[str]:
         if isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
         and node.value.id == name
+        and node.attr != "pattern"  # its text, as a part of another one
     }
 
 
