@@ -11,8 +11,9 @@ from des_core.ledger.revisions import Direction
 from des_core.migration.apply import downgrade, make_scripts, upgrade
 from des_core.migration.base.migration import MigrationOptions
 from des_core.settings.config import Settings
+from migrations.test_seed import IMPOSSIBLE
 from support.program.migrating import rows_by_formula, settings_for
-from support.rows.filesdata import FilesTableFactory, canonical_rows
+from support.rows.filesdata import FilesTableFactory, add_odd_row, canonical_rows
 from support.rows.shape import AWKWARD, TableShape
 from support.servers.clients import run_script
 from support.servers.database import TestDatabase, to_microseconds
@@ -151,3 +152,35 @@ def test_nothing_archived_yet(
     run_scripts(settings_for(other), Direction.UP, KEEP, other)
     shape = TableShape()
     assert state_of(other, other, shape) == state_of(database, database, shape)
+
+
+@pytest.mark.parametrize("options", [KEEP, DROP], ids=["kept", "dropped"])
+@pytest.mark.parametrize("newest", ["2024-03-02", "2024-04-31 10:00:00"])
+@pytest.mark.parametrize("database", ["mariadb", "mysql"], indirect=True)
+def test_impossible_days_of_mysql(
+    database: TestDatabase,
+    make_database: MakeDatabase,
+    files_table: FilesTableFactory,
+    options: MigrationOptions,
+    newest: str,
+) -> None:
+    """The exception of such a row has another time than the row, and is still its own."""
+    other = make_database(database.server)
+    for place in (database, other):
+        files_table(place, 0)
+        for text in IMPOSSIBLE:
+            add_odd_row(place, text, uid=text)
+            add_odd_row(place, text, uid=f"packed {text}", archived=True)
+        add_odd_row(place, newest, uid="newest", archived=True)
+    before = dict(database.rows("SELECT uid, archived FROM files"))
+    by_program, by_script = settings_for(database), settings_for(other)
+    upgrade(by_program, options=options)
+    run_scripts(by_script, Direction.UP, options, other)
+    for table in ("des_archive_exception", "des_archive_config"):
+        columns = "uid, created_at" if table == "des_archive_exception" else "archived_until"
+        query = f"SELECT {columns} FROM {table} ORDER BY 1"
+        assert other.rows(query) == database.rows(query)
+    downgrade(by_program)
+    run_scripts(by_script, Direction.DOWN, options, other)
+    for place in (database, other):
+        assert dict(place.rows("SELECT uid, archived FROM files")) == before

@@ -37,10 +37,13 @@ _POSTGRES_SET_ASIDE = (
 )
 # Modes that quote with ", or that take zero for a time; limits on rows, statements, idle sessions.
 # What an application stored as 2024-02-31 is read, compared and joined as it is, and not as zero.
+MYSQL_MODE = (
+    "'STRICT_ALL_TABLES,NO_ZERO_DATE,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION,"
+    "ERROR_FOR_DIVISION_BY_ZERO'"
+)
 _MYSQL_FAMILY = {
     "time_zone": "'+00:00'",
-    "sql_mode": "'STRICT_ALL_TABLES,NO_ZERO_DATE,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION,"
-    "ERROR_FOR_DIVISION_BY_ZERO'",
+    "sql_mode": MYSQL_MODE,
     "sql_select_limit": "18446744073709551615",
     "sql_safe_updates": "0",
     "sql_big_selects": "1",

@@ -80,7 +80,11 @@ _SQLITE_US = (
     " + CAST(substr({fraction} || '000000', 1, 6) AS integer)"
 )
 _POSTGRES_US = "CAST(EXTRACT(EPOCH FROM {c}) * 1000000 AS bigint)"
-_REAL_DAY = "DAYOFMONTH({c}) BETWEEN 1 AND DAYOFMONTH(LAST_DAY({c}))"
+# LAST_DAY of an impossible day is an error where something is written.
+_REAL_DAY = (
+    "MONTH({c}) > 0 AND (DAYOFMONTH({c}) BETWEEN 1 AND 28 OR DAYOFMONTH({c}) BETWEEN 29 AND"
+    " DAYOFMONTH(LAST_DAY(MAKEDATE(YEAR({c}), 1) + INTERVAL MONTH({c}) - 1 MONTH)))"
+)
 _MYSQL_UTC = (
     f"(CASE WHEN {_REAL_DAY} THEN {{c}} ELSE MAKEDATE(YEAR({{c}}), 1) + INTERVAL"
     " GREATEST(MONTH({c}), 1) - (DAYOFMONTH({c}) < 28 OR MONTH({c}) = 0) MONTH END)"

@@ -1,5 +1,7 @@
 -- Revision 0003_watermark back: the rollback. What is archived is written into the column archived,
 -- then the watermark goes. Ledger, exceptions and events stay.
+-- The exception of a row of 2024-02-31 has the first real instant after it, so times are compared by
+-- a range that holds nothing else.
 
 -- step: write_flags
 -- purpose: a file is archived if it lies at or below the watermark, unless it is an open exception
@@ -8,17 +10,29 @@
 -- only: together
 UPDATE {files}
 SET {archived} = CASE
-    WHEN (CONVERT({uid} USING utf8mb4), {created_at}) IN (SELECT e.uid, e.created_at FROM des_archive_exception AS e
-             WHERE e.resolved_at IS NULL AND e.archived = FALSE) THEN FALSE
-    WHEN (CONVERT({uid} USING utf8mb4), {created_at}) IN (SELECT e.uid, e.created_at FROM des_archive_exception AS e
-             WHERE e.resolved_at IS NULL AND e.archived = TRUE) THEN TRUE
+    WHEN EXISTS (SELECT 1 FROM des_archive_exception AS e
+             WHERE e.uid_sha256 = CONVERT(SHA2(CONVERT({files}.{uid} USING utf8mb4), 256) USING ascii)
+               AND {files}.{created_at} <= e.created_at
+               AND {files}.{created_at} > e.created_at - INTERVAL 1 MICROSECOND
+               AND e.resolved_at IS NULL AND e.archived = FALSE) THEN FALSE
+    WHEN EXISTS (SELECT 1 FROM des_archive_exception AS e
+             WHERE e.uid_sha256 = CONVERT(SHA2(CONVERT({files}.{uid} USING utf8mb4), 256) USING ascii)
+               AND {files}.{created_at} <= e.created_at
+               AND {files}.{created_at} > e.created_at - INTERVAL 1 MICROSECOND
+               AND e.resolved_at IS NULL AND e.archived = TRUE) THEN TRUE
     ELSE {is_time} AND {created_at} <= (SELECT archived_until FROM des_archive_config WHERE id = 1)
     END{kept_clocks}
 WHERE NOT {archived} <=> CASE
-    WHEN (CONVERT({uid} USING utf8mb4), {created_at}) IN (SELECT e.uid, e.created_at FROM des_archive_exception AS e
-             WHERE e.resolved_at IS NULL AND e.archived = FALSE) THEN FALSE
-    WHEN (CONVERT({uid} USING utf8mb4), {created_at}) IN (SELECT e.uid, e.created_at FROM des_archive_exception AS e
-             WHERE e.resolved_at IS NULL AND e.archived = TRUE) THEN TRUE
+    WHEN EXISTS (SELECT 1 FROM des_archive_exception AS e
+             WHERE e.uid_sha256 = CONVERT(SHA2(CONVERT({files}.{uid} USING utf8mb4), 256) USING ascii)
+               AND {files}.{created_at} <= e.created_at
+               AND {files}.{created_at} > e.created_at - INTERVAL 1 MICROSECOND
+               AND e.resolved_at IS NULL AND e.archived = FALSE) THEN FALSE
+    WHEN EXISTS (SELECT 1 FROM des_archive_exception AS e
+             WHERE e.uid_sha256 = CONVERT(SHA2(CONVERT({files}.{uid} USING utf8mb4), 256) USING ascii)
+               AND {files}.{created_at} <= e.created_at
+               AND {files}.{created_at} > e.created_at - INTERVAL 1 MICROSECOND
+               AND e.resolved_at IS NULL AND e.archived = TRUE) THEN TRUE
     ELSE {is_time} AND {created_at} <= (SELECT archived_until FROM des_archive_config WHERE id = 1)
     END;
 

@@ -24,7 +24,7 @@ INSERT INTO des_archive_config (id, archived_until, lag_days, last_updated, upda
 SELECT 1,
        COALESCE(
            CAST(:seed_at AS datetime(6)),
-           (SELECT CAST({created_at} AS datetime(6))
+           (SELECT CAST({created_at_utc} AS datetime(6))
             FROM {files}
             WHERE {archived} = TRUE AND {is_time}
             ORDER BY {created_at} DESC
@@ -39,7 +39,7 @@ SELECT 1,
        COALESCE((SELECT CAST(JSON_VALUE(details, '$.fence') AS signed) + 1
                  FROM des_archive_job
                  WHERE name = 'retired'), 0)
-FROM (SELECT MIN({created_at}) AS created_at FROM {files} WHERE {is_time}) AS oldest;
+FROM (SELECT (SELECT {created_at_utc} FROM {files} WHERE {is_time} ORDER BY {created_at} LIMIT 1) AS created_at) AS oldest;
 
 -- step: capture_holes
 -- purpose: rows at or below the seed that are not archived; des-admin reads them in pages
@@ -50,7 +50,7 @@ FROM (SELECT MIN({created_at}) AS created_at FROM {files} WHERE {is_time}) AS ol
 INSERT INTO des_archive_exception
     (uid_sha256, uid, created_at, location, archived, reason, attempts, first_seen, last_seen)
 SELECT SHA2(CONVERT({uid} USING utf8mb4), 256),
-       CONVERT({uid} USING utf8mb4), {created_at}, {location}, FALSE, 'pending_at_seed', 0,
+       CONVERT({uid} USING utf8mb4), {created_at_utc}, {location}, FALSE, 'pending_at_seed', 0,
        UTC_TIMESTAMP(6), UTC_TIMESTAMP(6)
 FROM {files}
 WHERE {created_at} <= (SELECT archived_until FROM des_archive_config WHERE id = 1)

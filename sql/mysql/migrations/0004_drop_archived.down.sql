@@ -32,7 +32,8 @@ WHERE {archived} AND (NOT {is_time} OR {created_at} > (SELECT archived_until FRO
 -- only: together
 UPDATE {files}
 JOIN des_archive_exception AS e
-  ON e.created_at = {files}.{created_at} AND e.uid = CONVERT({files}.{uid} USING utf8mb4)
+  ON {files}.{created_at} <= e.created_at AND {files}.{created_at} > e.created_at - INTERVAL 1 MICROSECOND
+ AND e.uid = CONVERT({files}.{uid} USING utf8mb4)
 SET {files}.{archived} = e.archived{kept_clocks}
 WHERE e.resolved_at IS NULL AND e.archived <> {files}.{archived};
 

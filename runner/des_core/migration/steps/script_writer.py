@@ -10,6 +10,7 @@ from typing import Any
 from des_core.basics.errors import Refused
 from des_core.basics.identifiers import Dialect
 from des_core.database.catalog import Catalog, Statement
+from des_core.database.manners import MYSQL_MODE
 from des_core.database.script import script_for_client
 from des_core.migration.steps.patience import INDEX_LOCK_TIMEOUT_S
 from des_core.migration.steps.sql_file import Step
@@ -71,7 +72,7 @@ class ScriptWriter:
         if self.dialect is Dialect.MYSQL:
             return [
                 "SET NAMES utf8mb4;",
-                "SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES';",
+                f"SET SESSION time_zone = '+00:00', sql_mode = {MYSQL_MODE};",
                 f"SET SESSION lock_wait_timeout = {max(1, round(self.lock_timeout_s))};",
             ]
         return [".bail on", ".timeout 30000", "PRAGMA foreign_keys = ON;"]
