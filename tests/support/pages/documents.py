@@ -11,6 +11,7 @@ are loaded as configuration files. A block of `output` shows the output of the b
 from __future__ import annotations
 
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -141,8 +142,10 @@ def sit_down(directory: Path, database: TestDatabase) -> Desk:
     _write_program(programs / "python3", f'exec {sys.executable} "$@"')
     link_clients(programs)
     url = sa.make_url(database.url)
+    # Of several versions of a server's clients, those that the tests were told to use.
+    clients = Path(shutil.which("pg_dump") or "/usr/local/bin/pg_dump").parent
     variables = {
-        "PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin",
+        "PATH": f"{programs}:{clients}:/usr/local/bin:/usr/bin:/bin",
         "DES_ADMIN_CONFIG": str(directory / "des-admin.yaml"),
         "COLUMNS": "100",
     }
