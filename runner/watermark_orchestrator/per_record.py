@@ -161,7 +161,7 @@ class _Job:
                 tally.add(outcome)
             self.stop.check()
             make_durable(storage, tally, "perrecord", window, n_bits=n_bits)
-            listing.add(shard.name for shard in tally.new)
+            listing.add(shard.name for shard in tally.shards)
             self._mark(window, spool, tally)
         self.progress(ProgressEvent("slice_committed", window, self.report.files_marked))
 

@@ -135,7 +135,7 @@ def _pack_tasks(
             brake.judge(tally.rows, tally.failures)
         done = tally.files_out + len(tally.failures)
         run.progress(ProgressEvent("files_packed", window, done, tally.rows, tally.bytes_in))
-    run.listing.add(shard.name for shard in tally.new)
+    run.listing.add(shard.name for shard in tally.shards)
     run.stop.check()
 
 
