@@ -78,10 +78,15 @@ def _exchange(raw: Any, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _make_sqlite_plain(raw: Any) -> tuple[dict[str, Any], dict[str, int]]:
+    if getattr(raw, "autocommit", None) is False:  # since Python 3.12
+        raise UsageError(
+            "a connection with autocommit=False is always in the middle of a transaction",
+            hint="hand in one that was opened with autocommit=True, or without this argument",
+        )
     if raw.in_transaction:
         raise _unfinished()
     plain: dict[str, Any] = {"row_factory": None, "text_factory": str, "isolation_level": None}
-    if hasattr(raw, "autocommit"):  # since Python 3.12
+    if hasattr(raw, "autocommit"):
         plain = {"autocommit": getattr(sqlite3, "LEGACY_TRANSACTION_CONTROL", -1), **plain}
     before = _exchange(raw, plain)
     pragmas = {name: raw.execute(f"PRAGMA {name}").fetchone()[0] for name in _PRAGMAS}
