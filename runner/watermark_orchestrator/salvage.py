@@ -22,8 +22,8 @@ from des_core.ledger.exceptions import OpenException, iterate_open
 from des_core.ledger.watermark import Watermark
 from des_core.packing.packer import Packer
 from des_core.records import SourceRow
-from des_core.shard_io import Codec, ShardEntry, ShardReader, open_shard
-from des_core.storage.companions import companions_of
+from des_core.shard_io import Codec, ShardEntry, ShardReader
+from des_core.storage.companions import companions_of, open_listed
 from des_core.storage.layout import DAMAGED_DIR, LOST_SUFFIX
 from watermark_orchestrator.commit import commit_retry
 from watermark_orchestrator.run import Run
@@ -88,7 +88,7 @@ def _extract(
 
 def _open(run: Run, name: str) -> ShardReader:
     storage = run.archive.storage
-    return open_shard(storage.open(name), companions_of(storage))
+    return open_listed(storage, name, companions_of(storage))
 
 
 def _is_proved(entry: ShardEntry) -> bool:

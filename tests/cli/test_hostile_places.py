@@ -98,6 +98,23 @@ def test_a_shard_of_a_year_that_no_ledger_holds(sqlite_archive: Archive, program
     assert done.out.count("the ledger cannot hold a day of that year") == 2
 
 
+def test_names_of_shards_that_lead_nowhere(sqlite_archive: Archive, program: Program) -> None:
+    """One that a manifest has, and one that nothing tells of: the others are recorded."""
+    program("run", expect=None)
+    output = Path(sqlite_archive.settings.packer.output_dir)
+    claimed = min(output.glob("2*.des"))
+    claimed.unlink()
+    nowhere = [claimed.name, f"{claimed.name[:-8]}0007.des"]
+    for name in nowhere:
+        (output / name).symlink_to("/nowhere/at/all")
+    shards = int(sqlite_archive.config.value("SELECT COUNT(*) FROM des_archive_shard"))
+    sqlite_archive.config.execute("DELETE FROM des_archive_shard")
+    done = program("--output", "json", "ledger", "rebuild", "--yes", expect=4)
+    assert set(json.loads(done.out)["problems"]) == set(nowhere)
+    assert sqlite_archive.config.value("SELECT COUNT(*) FROM des_archive_shard") == shards - 1
+    assert claimed.name in program("verify", expect=20).out
+
+
 @pytest.mark.parametrize("form", [(), ("--output", "json")])
 def test_no_error_is_longer_than_a_screen(
     sqlite_archive: Archive, program: Program, form: tuple[str, ...]

@@ -29,11 +29,11 @@ from des_core.shard_io import (
     ShardEntry,
     ShardReader,
     ShardStats,
-    open_shard,
     verify_shard,
 )
 from des_core.sources.files import SourceOpener
 from des_core.sources.roots import SourceFailure
+from des_core.storage.companions import open_listed
 from des_core.storage.directory import Storage
 
 # With adoption_check "sample", one row of so many is compared.
@@ -152,10 +152,7 @@ class PresentShards:
         tally.adopted.append(record_of((parsed.day, parsed.bucket, parsed.part), name, stats))
 
     def _open(self, name: str) -> ShardReader:
-        try:
-            return open_shard(self._storage.open(name), self._companions)
-        except FileNotFoundError as exc:
-            raise StorageError("a shard that was listed is gone", shard=name) from exc
+        return open_listed(self._storage, name, self._companions)
 
 
 def _digest_of_source(sources: SourceOpener, row: SourceRow) -> str:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
-from des_core.basics.errors import DamagedData, DesError
+from des_core.basics.errors import DamagedData, DesError, StorageError
 from des_core.basics.routing import parse_shard_name
 from des_core.basics.timestamps import EARLIEST, LATEST
 from des_core.database.connections import Database
@@ -28,8 +28,8 @@ from des_core.ledger.events import record_event
 from des_core.ledger.slices import SliceRecord, add_slice, iterate_shards
 from des_core.locks.lock import hold_lock
 from des_core.records import ShardRecord
-from des_core.shard_io import Companions, open_shard, verify_shard
-from des_core.storage.companions import companions_of
+from des_core.shard_io import Companions, verify_shard
+from des_core.storage.companions import companions_of, listed_blob, open_listed
 from des_core.storage.directory import Storage
 from des_core.storage.manifests import SliceManifest, list_manifests, read_manifest
 
@@ -153,7 +153,11 @@ def _choose(
     chosen: dict[str, str] = {}
     for shard_name, candidates in by_shard.items():
         check()
-        manifest_name = _agreeing(storage, shard_name, candidates)
+        try:
+            manifest_name = _agreeing(storage, shard_name, candidates)
+        except StorageError as exc:
+            plan.problems[shard_name] = str(exc)
+            continue
         if manifest_name is None:
             plan.problems[shard_name] = "its size or hash is not what its manifest says"
         else:
@@ -162,7 +166,7 @@ def _choose(
 
 
 def _agreeing(storage: Storage, shard_name: str, candidates: dict[str, ShardRecord]) -> str | None:
-    blob = storage.open(shard_name)
+    blob = listed_blob(storage, shard_name)
     try:
         size = blob.size()
         fitting = {name: shard for name, shard in candidates.items() if shard.size_bytes == size}
@@ -224,7 +228,7 @@ def _read_record(
         raise DamagedData("not a shard's name", shard=name)
     if not EARLIEST.date() <= place.day <= LATEST.date():
         raise DamagedData("the ledger cannot hold a day of that year", shard=name)
-    with open_shard(storage.open(name), companions) as reader:
+    with open_listed(storage, name, companions) as reader:
         found = verify_shard(reader)
     record = ShardRecord(
         name=name,

@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from des_core.basics.errors import DamagedData, StorageError
+from des_core.basics.errors import DamagedData
 from des_core.basics.timestamps import floor_day, from_us
 from des_core.database.connections import Database
 from des_core.database.stored_time import (
@@ -35,8 +35,7 @@ from des_core.packing.row_spool import RowSpool, decode_rows
 from des_core.records import SourceRow
 from des_core.rows.reader import SourceReader
 from des_core.rows.share import Share, own_rows
-from des_core.shard_io import ShardReader, open_shard
-from des_core.storage.companions import companions_of
+from des_core.storage.companions import companions_of, open_listed
 from des_core.storage.directory import Storage
 from des_core.storage.layout import ShardsByBucket
 from des_core.storage.listing import ShardListing
@@ -221,20 +220,10 @@ class Reconciler:
         for name in existing:
             if not rows:
                 break
-            with self._opened(name) as reader:
+            with open_listed(self.storage, name, companions_of(self.storage)) as reader:
                 found = reader.find_many({row.uid for row in rows})
             rows = [row for row in rows if row.uid not in found]
         return rows
-
-    def _opened(self, name: str) -> ShardReader:
-        try:
-            return open_shard(self.storage.open(name), companions_of(self.storage))
-        except FileNotFoundError as exc:
-            raise StorageError(
-                "a shard that was listed is gone",
-                hint="did somebody repair the archive meanwhile? Run the same command again",
-                shard=name,
-            ) from exc
 
     def _rivals(self, rows: list[SourceRow], missing: set[str]) -> list[SourceRow]:
         """Rows that all claim the one file which the shards have under their uid.
