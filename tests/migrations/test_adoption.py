@@ -95,6 +95,24 @@ def test_an_empty_table_is_seeded_as_usual(
     assert database.value("SELECT lag_days FROM des_archive_config") == 7
 
 
+def test_a_lag_that_is_a_decimal_number_is_the_number(
+    database: TestDatabase, files_table: FilesTableFactory
+) -> None:
+    files_table(database, 10, days=1, files=False)
+    make_by_hand(
+        database,
+        f"CREATE TABLE des_archive_config (id DECIMAL(9) PRIMARY KEY, archived_until"
+        f" {TYPES[database.kind][0]} NOT NULL, lag_days DECIMAL(9) NOT NULL)",
+    )
+    settings = settings_for(database)
+    upgrade(settings)
+    opened = open_database(settings.config_url)
+    with opened.read() as tx:
+        assert read_watermark(tx).lag_days == 3
+    opened.close()
+    downgrade(settings)
+
+
 @pytest.mark.parametrize("identity", [2, 7])
 def test_another_row_is_an_error(
     database: TestDatabase, files_table: FilesTableFactory, identity: int

@@ -187,7 +187,8 @@ _RULE = _Kind(
 _TAKEN = _Kind(
     Refused,
     "the database has something of that name already",
-    "rename or drop what has that name, then run the same command again",
+    "look first at what has that name: one of our own tables is one that this user may not see, "
+    "and wants a grant; anything else wants another name. Then run the same command again",
     ("42P07", "42710"),
     frozenset({1050, 1061}),
     ("already exists",),

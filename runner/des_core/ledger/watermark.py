@@ -73,13 +73,23 @@ def _position(value: object) -> datetime:
     return moment
 
 
+def whole_days(value: object) -> int | None:
+    """What lag_days says; None for no number of days. A table made by hand may have DECIMAL."""
+    try:
+        days = int(str(value))
+    except ValueError:
+        return None
+    return days if 0 <= days <= MOST_LAG_DAYS else None
+
+
 def _lag_days(value: object) -> int:
-    if not isinstance(value, int) or not 0 <= value <= MOST_LAG_DAYS:
+    days = whole_days(value)
+    if days is None:
         raise WrongSchema(
             f"lag_days of the watermark is {value!r}, not a number of days",
             hint=_SET_HINT.format("lag_days"),
         )
-    return value
+    return days
 
 
 def compute_target(

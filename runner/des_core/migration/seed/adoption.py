@@ -16,6 +16,7 @@ from des_core.database.stored_time import from_stored, to_stored
 from des_core.database.transaction import Transaction
 from des_core.ledger.jobs import SEED_JOB, read_job
 from des_core.ledger.revisions import WATERMARK, Branch
+from des_core.ledger.watermark import whole_days
 from des_core.migration.base.migration import Migration
 from des_core.migration.state.tables import CONFIG_TABLE, has_table, read_columns
 from des_core.migration.steps.sql_file import Step, get_step
@@ -70,11 +71,8 @@ def read_hand_made(migration: Migration) -> HandMade | None:
 
 
 def _days(value: object, migration: Migration) -> int:
-    try:
-        days = int(str(value))
-    except ValueError:
-        days = -1
-    if days < 0:
+    days = whole_days(value)
+    if days is None:
         raise WrongSchema(
             "des_archive_config was made by hand, and its lag_days is no number of days",
             hint=ADOPTION_HINT,
