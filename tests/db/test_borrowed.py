@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from psycopg.rows import dict_row
 from db.test_field_settings import add_odd_uids
 from db.test_guide_script import state_of
 from des_core.basics.errors import ConfigError, DatabaseUnreachable, UsageError
+from des_core.database.borrowed import left_as_it_was
 from des_core.database_source import SourceDatabaseConfig
 from des_core.packer_planner import PackerConfig
 from support.crash.truth import check_truth
@@ -124,6 +126,18 @@ def test_a_connection_that_is_closed(database: TestDatabase, tmp_path: Path) -> 
     connection.close()
     with pytest.raises(DatabaseUnreachable, match="handed in"):
         asyncio.run(orchestrate(connection, database, tmp_path / "out").initialize())
+
+
+def test_a_connection_to_a_database_that_is_busy_comes_back_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "busy.db"
+    with closing(sqlite3.connect(path)) as other, closing(sqlite3.connect(path, timeout=0)) as own:
+        other.execute("CREATE TABLE made (a)")
+        other.execute("BEGIN EXCLUSIVE")
+        own.row_factory, own.text_factory, own.isolation_level = sqlite3.Row, bytes, "IMMEDIATE"
+        with pytest.raises(DatabaseUnreachable, match="locked"), left_as_it_was(own):
+            pass
+        found = (own.row_factory, own.text_factory, own.isolation_level)
+        assert found == (sqlite3.Row, bytes, "IMMEDIATE")
 
 
 def test_connections_of_other_kinds_are_refused(tmp_path: Path) -> None:

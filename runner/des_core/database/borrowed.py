@@ -77,6 +77,20 @@ def _exchange(raw: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     return before
 
 
+def _set_back(raw: Any, before: Mapping[str, Any]) -> None:
+    """The last one first: what a driver allows may depend on those before it."""
+    _exchange(raw, dict(reversed(list(before.items()))))
+
+
+@contextmanager
+def _set_back_if_it_fails(raw: Any, before: Mapping[str, Any]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        _set_back(raw, before)
+        raise
+
+
 def _make_sqlite_plain(raw: Any) -> tuple[dict[str, Any], dict[str, int]]:
     if getattr(raw, "autocommit", None) is False:  # since Python 3.12
         raise UsageError(
@@ -89,7 +103,8 @@ def _make_sqlite_plain(raw: Any) -> tuple[dict[str, Any], dict[str, int]]:
     if hasattr(raw, "autocommit"):
         plain = {"autocommit": getattr(sqlite3, "LEGACY_TRANSACTION_CONTROL", -1), **plain}
     before = _exchange(raw, plain)
-    pragmas = {name: raw.execute(f"PRAGMA {name}").fetchone()[0] for name in _PRAGMAS}
+    with _set_back_if_it_fails(raw, before):
+        pragmas = {name: raw.execute(f"PRAGMA {name}").fetchone()[0] for name in _PRAGMAS}
     return before, pragmas
 
 
@@ -97,7 +112,7 @@ def _restore_sqlite(raw: Any, state: tuple[dict[str, Any], dict[str, int]]) -> N
     before, pragmas = state
     for name, value in pragmas.items():
         raw.execute(f"PRAGMA {name}={int(value)}")
-    _exchange(raw, dict(reversed(before.items())))
+    _set_back(raw, before)
 
 
 def _make_postgres_plain(raw: Any) -> dict[str, Any]:
@@ -115,7 +130,7 @@ def _make_postgres_plain(raw: Any) -> dict[str, Any]:
         raw.rollback()  # it has only read, or has failed already
     except psycopg.ProgrammingError as exc:  # within a block of the script's own
         raise _unfinished() from exc
-    unchanged = {name: getattr(raw, name) for name in ("isolation_level",)}
+    unchanged = {"isolation_level": raw.isolation_level}
     plain = {
         "autocommit": False,
         "prepare_threshold": None,
@@ -143,10 +158,11 @@ def _make_mysql_plain(raw: Any) -> tuple[bool, dict[str, Any], dict[str, Any]]:
     texts = {name: getattr(raw, name) for name in ("charset", "encoding", "collation")}
     before = {**_exchange(raw, plain), **texts}
     names = {*mysql_settings(version), _isolation_of(version), *_SAID_BY_NAMES}
-    with raw.cursor() as cursor:
-        cursor.execute("SHOW SESSION VARIABLES")
-        values = {name: _number_or_text(value) for name, value in cursor if name in names}
-    raw.set_character_set("utf8mb4")
+    with _set_back_if_it_fails(raw, before):
+        with raw.cursor() as cursor:
+            cursor.execute("SHOW SESSION VARIABLES")
+            values = {name: _number_or_text(value) for name, value in cursor if name in names}
+        raw.set_character_set("utf8mb4")
     return bool(raw.get_autocommit()), values, before
 
 
@@ -165,7 +181,7 @@ def _restore_mysql(raw: Any, state: tuple[bool, dict[str, Any], dict[str, Any]])
             cursor.execute("SET SESSION " + settings, tuple(values.values()))
         raw.autocommit(autocommit)
     finally:
-        _exchange(raw, before)
+        _set_back(raw, before)
 
 
 def _isolation_of(version: str) -> str:
@@ -174,6 +190,6 @@ def _isolation_of(version: str) -> str:
 
 _KEEPERS: dict[str, tuple[Any, Any]] = {
     "sqlite3": (_make_sqlite_plain, _restore_sqlite),
-    "psycopg": (_make_postgres_plain, _exchange),
+    "psycopg": (_make_postgres_plain, _set_back),
     "pymysql": (_make_mysql_plain, _restore_mysql),
 }
