@@ -191,6 +191,6 @@ def test_the_name_of_the_index_is_taken_by_another_table(
     settings = make_settings(database, tmp_path / "out")
     with pytest.raises(Refused, match="idx_files_created_at") as caught:
         upgrade(settings)
-    assert "rename" in str(caught.value.hint)
+    assert "another name" in str(caught.value.hint)
     database.execute("DROP INDEX idx_files_created_at")
     live_there_and_back(table, database, settings)
