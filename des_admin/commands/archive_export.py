@@ -88,9 +88,10 @@ def export_to_directory(
             hint="create it, or end it with a slash: then it is made",
         )
     exported = Exported()
+    written: set[int] = set()
     for file, content in _files(retriever, shards, exported):
         try:
-            write_file(content(), to / file_name_of(file.uid), force=force)
+            write_file(content(), to / file_name_of(file.uid), force=force, written=written)
         except DamagedShard as exc:
             exported.note(exc)
         except Refused as exc:

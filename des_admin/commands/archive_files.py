@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,14 @@ from urllib.parse import quote
 
 from des_admin.context import Context
 from des_admin.render.values import clipped, foreign
-from des_core.basics.errors import CheckFailed, ConfigError, DesError, Refused, UsageError
+from des_core.basics.errors import (
+    CheckFailed,
+    ConfigError,
+    DesError,
+    Refused,
+    StorageError,
+    UsageError,
+)
 from des_core.storage.local_files import equal_files, give_name
 
 if TYPE_CHECKING:
@@ -113,20 +121,29 @@ def _words(hit: Hit | None) -> str:
     return "unknown" if hit.file is None else f"yes\t{hit.file.shard}\t{hit.file.size_bytes}"
 
 
-def write_file(pieces: Iterable[bytes], target: Path, *, force: bool) -> bool:
+class Unwritable(Refused):
+    """The target does not take this file under this name; another one it may."""
+
+
+# What naming a file meets although one beside it could be written.
+_OF_THE_NAME = {
+    *(errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP, errno.EISDIR),
+    *(errno.EPERM, errno.EACCES),
+}
+
+
+def write_file(
+    pieces: Iterable[bytes], target: Path, *, force: bool, written: set[int] | None = None
+) -> bool:
     """Whole and checked, or not at all: the name appears after the last byte was verified.
 
     False where it was there already. `Refused` where a file of other content has the name, unless
-    `force` is to replace it. What is no file, a device for example, is never replaced.
+    `force` is to replace it; `Unwritable` where the target does not take this file. What is no
+    file, a device for example, is never replaced, nor what the same job wrote there: two names may
+    be one, and `written` has the inodes.
     """
-    if target.is_symlink() and not target.exists():
-        raise Refused(
-            "a symlink that leads nowhere is there; it was not touched",
-            hint="remove it, or choose another name",
-            path=str(target),
-        )
-    if target.exists() and not target.is_file():
-        raise Refused("this is no regular file; it was not touched", path=str(target))
+    with contextlib.suppress(OSError):  # giving the name tells
+        _require_replaceable(target)
     try:
         with NamedTemporaryFile(dir=target.parent, prefix=".des-", delete=False) as draft:
             try:
@@ -135,16 +152,27 @@ def write_file(pieces: Iterable[bytes], target: Path, *, force: bool) -> bool:
                 draft.flush()
                 os.fchmod(draft.fileno(), FILE_MODE & ~_umask())
                 os.fsync(draft.fileno())
-                if force:
-                    Path(draft.name).replace(target)
-                    return True
-                return _name_anew(draft.name, target)
+                return _name(
+                    draft.name, target, (set() if written is None else written) if force else None
+                )
             except BaseException:
                 with contextlib.suppress(FileNotFoundError):
                     Path(draft.name).unlink()
                 raise
     except OSError as exc:
-        raise UsageError(f"cannot write the file: {exc.strerror}", path=str(target)) from exc
+        kind = Unwritable if exc.errno == errno.EFBIG else UsageError
+        raise kind(f"cannot write the file: {exc.strerror}", path=str(target)) from exc
+
+
+def _require_replaceable(target: Path) -> None:
+    if target.is_symlink() and not target.exists():
+        raise Refused(
+            "a symlink that leads nowhere is there; it was not touched",
+            hint="remove it, or choose another name",
+            path=str(target),
+        )
+    if target.exists() and not target.is_file():
+        raise Refused("this is no regular file; it was not touched", path=str(target))
 
 
 def _umask() -> int:
@@ -152,6 +180,43 @@ def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
+
+
+def _name(draft: str, target: Path, written: set[int] | None) -> bool:
+    """Give the draft its name; what is there is replaced if it is not `written`, or never: None."""
+    try:
+        if written is None:
+            return _name_anew(draft, target)
+        inode = Path(draft).lstat().st_ino
+        if _inode_of(target) in written:
+            return _name_beside(draft, target)
+        Path(draft).replace(target)
+        written.add(inode)
+    except OSError as exc:
+        if exc.errno not in _OF_THE_NAME:
+            raise
+        raise Unwritable(f"cannot write the file: {exc.strerror}", path=str(target)) from exc
+    except StorageError as exc:
+        raise Unwritable(exc.message, hint=exc.hint, **exc.facts) from exc
+    return True
+
+
+def _inode_of(path: Path) -> int | None:
+    try:
+        return path.lstat().st_ino
+    except FileNotFoundError:
+        return None
+
+
+def _name_beside(draft: str, target: Path) -> bool:
+    try:
+        return _name_anew(draft, target)
+    except Refused as exc:
+        raise Unwritable(
+            "another file that was asked for has this name there; it was not touched",
+            hint="get this one into a directory of its own",
+            path=str(target),
+        ) from exc
 
 
 def _name_anew(draft: str, target: Path) -> bool:

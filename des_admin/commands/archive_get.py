@@ -5,11 +5,17 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from des_admin.commands.archive_files import file_name_of, not_there, place_of, write_file
+from des_admin.commands.archive_files import (
+    Unwritable,
+    file_name_of,
+    not_there,
+    place_of,
+    write_file,
+)
 from des_admin.context import Context
 from des_admin.render.values import clipped, utc
 from des_admin.uid_lists import Line, hint_of_form
@@ -25,6 +31,7 @@ class Kind(StrEnum):
     NOT_THERE = "not_there"
     MORE_THAN_ONE = "more_than_one"
     OTHER_CONTENT = "other_content"
+    NOT_WRITTEN = "not_written"
     DAMAGED = "damaged"
 
 
@@ -33,13 +40,17 @@ FINE = {Kind.WRITTEN, Kind.THERE_ALREADY}
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to one line. `days` where several have the uid; the newest was written."""
+    """The answer to one line. `days` where several have the uid; the newest was written.
+
+    `reason` where it was not written.
+    """
 
     kind: Kind
     path: Path | None = None
     file: StoredFile | None = None
     days: tuple[str, ...] = ()
     damage: DamagedShard | None = None
+    reason: str | None = None
 
 
 def get_one(
@@ -121,22 +132,26 @@ def _get(
     force: bool,
 ) -> None:
     names = target_names(wanted)
+    written: set[int] = set()
     for hit in retriever.read_many(names, every_day=True):
         before = answers.get(hit.wanted)
         if before is not None and before.file is not None and hit.file is not None:
             days = (*(before.days or (_day(before.file),)), _day(hit.file))
-            answers[hit.wanted] = Answer(Kind.MORE_THAN_ONE, before.path, before.file, days)
+            kind = Kind.MORE_THAN_ONE if before.kind in FINE else before.kind
+            answers[hit.wanted] = replace(before, kind=kind, days=days)
         else:
-            answers[hit.wanted] = _write(hit, directory / names[hit.wanted], force=force)
+            answers[hit.wanted] = _write(hit, directory / names[hit.wanted], written, force=force)
 
 
-def _write(hit: Hit, target: Path, *, force: bool) -> Answer:
+def _write(hit: Hit, target: Path, written: set[int], *, force: bool) -> Answer:
     if hit.file is None:
         return Answer(Kind.DAMAGED, damage=hit.damage)
     try:
-        is_new = write_file(hit.pieces, target, force=force)
+        is_new = write_file(hit.pieces, target, force=force, written=written)
     except DamagedShard as exc:
         return Answer(Kind.DAMAGED, damage=exc)
+    except Unwritable as exc:
+        return Answer(Kind.NOT_WRITTEN, None, hit.file, reason=exc.message)
     except Refused:
         return Answer(Kind.OTHER_CONTENT, target, hit.file)
     return Answer(Kind.WRITTEN if is_new else Kind.THERE_ALREADY, target, hit.file)
@@ -161,7 +176,8 @@ def _day(file: StoredFile) -> str:
 def _payload(answered: list[tuple[Line, Answer]]) -> dict[str, object]:
     answers, files = [], {}
     for line, answer in answered:
-        file = {} if answer.file is None else {"path": answer.path, **place_of(answer.file)}
+        path = {"reason": answer.reason} if answer.reason else {"path": answer.path}
+        file = {} if answer.file is None else {**path, **place_of(answer.file)}
         uid = line.wanted.uid
         facts = {"line": line.number, "uid": uid, "created_at": line.wanted.created_at}
         answers.append({**facts, "answer": answer.kind, **file, "days": list(answer.days)})
@@ -180,7 +196,8 @@ def _words(answered: list[tuple[Line, Answer]]) -> Iterator[str]:
         where = "" if answer.path is None else f"\t{clipped(answer.path)}"
         kind = answer.kind.replace("_", " ")
         days = f" ({', '.join(answer.days)})" if answer.days else ""
-        yield f"{kind}{days}\t{clipped(line.wanted.uid)}{moment}{where}\n"
+        reason = f" ({answer.reason})" if answer.reason else ""
+        yield f"{kind}{days}{reason}\t{clipped(line.wanted.uid)}{moment}{where}\n"
 
 
 def _refuse_unanswered(answered: list[tuple[Line, Answer]]) -> None:
@@ -194,6 +211,7 @@ def _refuse_unanswered(answered: list[tuple[Line, Answer]]) -> None:
     if counts:
         raise CheckFailed(
             "not every line of the list got its file",
-            hint="more than one: name created_at behind a tab; other content: --force",
+            hint="more than one: name created_at behind a tab; other content: --force; not "
+            "written: get it into another directory",
             **{str(kind): count for kind, count in counts.items()},
         )
