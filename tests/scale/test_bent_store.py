@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from des_core.basics.errors import DesError, ExitCode, StorageError
 from des_core.basics.object_config import ObjectStoreConfig
+from des_core.basics.routing import bucket_of, shard_name
 from des_core.packer_planner import PackerConfig
+from des_core.reading.retriever import Retriever, Wanted
 from des_core.settings.config import Settings
 from des_core.storage.answers import AccessDenied
 from des_core.storage.bucket import ObjectStorage
+from des_core.storage.small_files import publish_bytes
 from support.crash.truth import check_truth, read_watermark_value
 from support.objects.bent_store import CODES, BentStore, Said, bent_store
 from support.objects.server import ObjectServer
@@ -22,6 +26,7 @@ from support.objects.table import OUTPUT, SOURCE, bucket_settings, fetch_archive
 from support.program.scale import run_alone
 from support.rows.filesdata import FilesSpec, FilesTable, FilesTableFactory
 from support.servers.database import TestDatabase
+from support.shards.builder import RawEntry, build_shard
 
 MakeDatabase = Callable[[str], TestDatabase]
 STORE = {"retry_for": 0.3, "timeout": 10.0, "single_put": 400}
@@ -163,6 +168,38 @@ def test_a_conflict_is_no_object(bucket: ObjectServer, tmp_path: Path) -> None:
         assert storage.publish(draft, "20240101_0_0000.des") is True
     assert bucket.objects() == {"des/20240101_0_0000.des": b"shard"}
     assert seen.count("put") == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        (Said(403, "InvalidObjectState"), "in cold storage"),
+        (Said(403, "AccessDenied"), "does not let us read"),
+    ],
+)
+def test_a_shard_that_is_refused_is_no_end_of_the_others(
+    bucket: ObjectServer, tmp_path: Path, said: Said, problem: str
+) -> None:
+    uids = ("a", "b", "c")
+    whole = storage_behind(bucket.url, tmp_path)
+    for uid in uids:
+        name = shard_name(date(2024, 1, 1), bucket_of(uid, 4), 0, 4)
+        publish_bytes(whole, name, build_shard([RawEntry(uid.encode(), b"it")]))
+    seen: list[str] = []
+
+    def bend(number: int, kind: str) -> Said | None:
+        seen.append(kind)
+        return said if kind == "get" and seen.count("get") == 1 else None
+
+    with bent_store(bucket.url, bend) as proxy:
+        retriever = Retriever(storage_behind(proxy.url, tmp_path), n_bits=4)
+        answers = {
+            hit.wanted.uid: (b"".join(hit.pieces), hit.damage)
+            for hit in retriever.read_many([Wanted(uid) for uid in uids])
+        }
+    damage = [found for _, found in answers.values() if found is not None]
+    assert [content for content, found in answers.values() if found is None] == [b"it", b"it"]
+    assert len(damage) == 1 and problem in str(damage[0])
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,10 @@ class StorageError(DesError):
     exit_code = ExitCode.REFUSED
 
 
+class UnreadableFile(StorageError):
+    """One file cannot be opened or read; those beside it may be sound."""
+
+
 class Interrupted(DesError):
     """SIGINT: stopped at a safe point because the operator asked for it."""
 

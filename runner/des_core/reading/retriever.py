@@ -17,8 +17,8 @@ from des_core.basics.routing import bucket_of, buckets_of, parse_shard_name, sha
 from des_core.ledger.archive_identity import MARK
 from des_core.reading.archive_routing import require_same_routing
 from des_core.reading.lost_shards import Ledger, ShardsOnRecord, lost_shard
-from des_core.shard_io import ShardEntry, ShardReader, open_shard
-from des_core.storage.companions import companions_of
+from des_core.reading.readable import open_readable
+from des_core.shard_io import Blob, Companions, ShardEntry, ShardReader, open_shard
 from des_core.storage.directory import Storage
 from des_core.storage.layout import ShardsByBucket, place_of
 
@@ -73,7 +73,7 @@ class Retriever:
     def __init__(self, storage: Storage, n_bits: int, ledger: Ledger | None = None) -> None:
         self._storage = storage
         self._n_bits = n_bits
-        self._companions = companions_of(storage)
+        self._companions = Companions(self._open, storage.list_names)
         self._listing = storage.listing()
         self._days: dict[date, ShardsByBucket] = {}
         self._every_day: ShardsByBucket | None = None
@@ -155,8 +155,11 @@ class Retriever:
     @contextmanager
     def opened(self, shard: str) -> Iterator[ShardReader]:
         """A reader of the shard with that name. FileNotFoundError if there is none."""
-        with open_shard(self._storage.open(shard), self._companions) as reader:
+        with open_shard(self._open(shard), self._companions) as reader:
             yield reader
+
+    def _open(self, name: str) -> Blob:
+        return open_readable(self._storage, name)
 
     def _candidates(self, day: date | None, bucket: int) -> Iterator[str]:
         """Shards that may hold a file, the likeliest first, none twice."""

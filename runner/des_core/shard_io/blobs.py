@@ -6,9 +6,10 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from des_core.basics.errors import StorageError
+from des_core.basics.errors import StorageError, UnreadableFile
+from des_core.basics.storage_errors import SYSTEMIC
 
 
 class Blob(Protocol):
@@ -45,10 +46,10 @@ class LocalBlob:
         except FileNotFoundError:
             raise
         except (OSError, ValueError) as exc:
-            raise StorageError("cannot open the file", path=self.name, reason=exc) from exc
+            raise _error("cannot open the file", exc, path=self.name) from exc
         if not stat.S_ISREG(status.st_mode):
             self.close()
-            raise StorageError("not a regular file", path=self.name)
+            raise UnreadableFile("not a regular file", path=self.name)
         self._size = status.st_size
 
     def size(self) -> int:
@@ -63,9 +64,7 @@ class LocalBlob:
                     break
                 data += more
         except OSError as exc:
-            raise StorageError(
-                "cannot read the file", path=self.name, offset=offset, reason=exc
-            ) from exc
+            raise _error("cannot read the file", exc, path=self.name, offset=offset) from exc
         return data
 
     def forget_cached(self) -> None:
@@ -80,6 +79,13 @@ class LocalBlob:
 
     def __del__(self) -> None:
         self.close()
+
+
+def _error(message: str, exc: OSError | ValueError, **facts: Any) -> StorageError:
+    """About that file, unless no other could be read either."""
+    is_systemic = isinstance(exc, OSError) and exc.errno in SYSTEMIC
+    kind = StorageError if is_systemic else UnreadableFile
+    return kind(message, **facts, reason=exc)
 
 
 class BytesBlob:

@@ -131,6 +131,9 @@ def final_error(answer: Answer, verb: str, name: str, place: str) -> Exception |
         return StorageError("the object store is full", hint=hint, **facts)
     if code in AGAIN or status is None or status in AGAIN_STATUS or status >= 500:
         return None
+    if code == "InvalidObjectState":
+        hint = "restore it there first, and let no rule of the bucket move what is still read"
+        return ObjectRefused("the object is in cold storage", hint=hint, object=name, **facts)
     if status == 403:
         return denied(verb, name, place, code)
     if status == 404 and verb in READING:
