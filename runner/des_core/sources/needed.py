@@ -13,15 +13,20 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import string
 import unicodedata
 from collections.abc import Iterable, Iterator
+from urllib.parse import unquote
 
 from des_core.basics.object_config import is_object_url
 from des_core.rows.values import paths_of
 
 _BITS = 27
 _MASK = (1 << _BITS) - 1
+_SEPARATORS = re.compile(r"[/\\]")
+_URL_SIGNS = frozenset("%?#")
+_BESIDE_PATH = re.compile("[?#]")
 _UNSEEN = f"{string.whitespace}\0"
 # The path leads to no file now. Anything else means that it may lead to one.
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
@@ -47,13 +52,19 @@ class NeededFiles:
             self._has(_by_identity(status))
             or self._has(_by_path(location))
             or self._has(_by_likeness(location))
-            or self._has(_by_end(location))
+            or self._has(_by_end(location.rpartition("/")[2]))
         )
 
     def _add(self, location: str) -> None:
         if location[0] != "/":
-            self._remember(_by_end(location))
-            return
+            for text in (location, *_meant_by_url(location)):
+                self._remember(_by_end(_SEPARATORS.split(text)[-1]))
+        elif not self._is_there(location):
+            for text in _meant_by_url(location):
+                self._is_there(text)
+
+    def _is_there(self, location: str) -> bool:
+        """Remember where it leads to."""
         self._remember(_by_path(location))
         try:
             self._remember(_by_identity(os.stat(location)))
@@ -63,6 +74,9 @@ class NeededFiles:
             self._remember(_by_likeness(location))
             if exc.errno not in _NO_FILE:
                 self.undecided = location
+        else:
+            return True
+        return False
 
     def _remember(self, key: bytes) -> None:
         for place in _places(key):
@@ -85,13 +99,27 @@ def _by_likeness(location: str) -> bytes:
 
     And whoever reads the row may not see the blank or the line end behind a name.
     """
-    plain = unicodedata.normalize("NFC", os.path.normpath(location).strip(_UNSEEN)).casefold()
-    return b"l" + _encode(unicodedata.normalize("NFC", plain))
+    return b"l" + _plain(os.path.normpath(location))
 
 
-def _by_end(location: str) -> bytes:
-    """For a relative location, of which nobody knows where it begins."""
-    return b"e" + _encode(location.rpartition("/")[2])
+def _by_end(name: str) -> bytes:
+    """For a location that is no absolute path, of which nobody knows where it begins."""
+    return b"e" + _plain(name)
+
+
+def _plain(text: str) -> bytes:
+    folded = unicodedata.normalize("NFC", text.strip(_UNSEEN)).casefold()
+    return _encode(unicodedata.normalize("NFC", folded))
+
+
+def _meant_by_url(location: str) -> Iterator[str]:
+    """What it says if it is a URL: its path, without what a server is asked for beside it."""
+    if _URL_SIGNS.isdisjoint(location):
+        return
+    yield unquote(location, errors="surrogateescape")
+    path = _BESIDE_PATH.split(location)[0]
+    if path:
+        yield unquote(path, errors="surrogateescape")
 
 
 def _encode(text: str) -> bytes:

@@ -54,10 +54,37 @@ def test_a_missing_file_with_an_end_that_nobody_sees(file: Path, end: str) -> No
     assert needs(f"{file}{end}", file)
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "file://{}/File%20%C3%84",
+        "file://localhost{}/File%20Ä",
+        "file://{}/File Ä?v=2",
+        "file://{}/File Ä#page=3",
+        "{}/File%20%c3%84",
+        "{}/File Ä?v=2",
+        "{}/File%20Ä#page=3",
+        "Z:\\docs\\File Ä",
+        "\\\\server\\share\\FILE ä",
+        "docs/File Ä\r",
+    ],
+)
+def test_a_location_as_a_url_or_as_another_system_writes_it(file: Path, written: str) -> None:
+    """It cannot be packed; the application that wrote it knows which file it means."""
+    assert needs(written.format(file.parent), file)
+
+
 def test_other_files_are_not(file: Path, tmp_path: Path) -> None:
     (tmp_path / "other").write_bytes(b"x")
     (tmp_path / "loop").symlink_to("loop")
-    nothing = (str(tmp_path / "other"), str(tmp_path / "gone"), str(tmp_path / "loop"))
+    (tmp_path / "d" / "File").write_bytes(b"x")
+    nothing = (
+        f"{tmp_path}/d/File",
+        f"{tmp_path}/d%20",
+        str(tmp_path / "other"),
+        str(tmp_path / "gone"),
+        str(tmp_path / "loop"),
+    )
     for location in (*nothing, "", "/a\0b", "/" + "x" * 5000, "s3://bucket/File Ä", "/\udcff"):
         assert not needs(location, file), location
 
