@@ -129,6 +129,7 @@ def get(
     from des_core.reading.retriever import Wanted
 
     context = Context.of(ctx)
+    _require_named(to)
     if (uid is None) == (from_file is None):
         raise UsageError("name one file, or a list: UID or --from-file LIST")
     retriever = files.open_retriever(context, files.Place(output_dir, n_bits))
@@ -192,6 +193,7 @@ def export(
     from des_admin.commands.archive_get import make_directory
 
     context = Context.of(ctx)
+    _require_named(to)
     if (day is None) == (shard is None):
         raise UsageError("name a day or a shard: --day DAY or --shard NAME")
     retriever = files.open_retriever(context, files.Place(output_dir, n_bits))
@@ -209,3 +211,8 @@ def export(
     if to.endswith("/"):
         make_directory(Path(to))
     archive_export.export_to_directory(context, retriever, shards, Path(to), force=force)
+
+
+def _require_named(to: str | None) -> None:
+    if to == "":
+        raise UsageError("--to names nothing", hint="is the variable set that it comes from?")

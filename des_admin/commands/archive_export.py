@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from des_admin.commands.archive_files import FILE_MODE, file_name_of, write_file
+from des_admin.commands.archive_get import require_apart
 from des_admin.context import Context
 from des_core.basics.errors import CheckFailed, DamagedShard, DesError, Refused, UsageError
 from des_core.basics.routing import parse_shard_name
@@ -87,6 +88,7 @@ def export_to_directory(
             path=str(to),
             hint="create it, or end it with a slash: then it is made",
         )
+    require_apart(retriever, to)
     exported = Exported()
     written: set[int] = set()
     for file, content in _files(retriever, shards, exported):

@@ -20,7 +20,11 @@ from des_admin.context import Context
 from des_admin.render.values import clipped, utc
 from des_admin.uid_lists import Line, hint_of_form
 from des_core.basics.errors import CheckFailed, DamagedShard, Refused, UsageError
+from des_core.basics.object_config import is_object_url
 from des_core.reading.retriever import Hit, Retriever, StoredFile, Wanted
+from des_core.storage.layout import DAMAGED_DIR, SUBDIRECTORIES
+
+OWN_DIRECTORIES = {*SUBDIRECTORIES, DAMAGED_DIR}
 
 
 class Kind(StrEnum):
@@ -61,7 +65,7 @@ def get_one(
     if file is None:
         raise not_there([item.uid])
     if to is not None:
-        target = _target_of(to, file)
+        target = _target_of(retriever, to, file)
         write_file(retriever.stream(file), target, force=force)
         payload = {"files": [{"uid": file.uid, "path": target, **place_of(file)}]}
         context.emit("archive-get", payload, lambda _: context.out.file.writelines([f"{target}\n"]))
@@ -90,6 +94,7 @@ def get_many(
             path=to,
             hint="create it, or end it with a slash: then it is made",
         )
+    require_apart(retriever, directory)
     answers: dict[Wanted, Answer] = {}
     _get(retriever, [line.wanted for line in lines], directory, answers, force=force)
     doubtful = [line for line in lines if _is_unanswered(answers, line.wanted) and line.whole]
@@ -112,11 +117,27 @@ def make_directory(directory: Path) -> None:
         raise UsageError(f"cannot make it: {exc.strerror}", path=str(directory)) from exc
 
 
-def _target_of(to: str, file: StoredFile) -> Path:
+def require_apart(retriever: Retriever, directory: Path) -> None:
+    """Refused in the archive: there a uid could take the name of a shard."""
+    if is_object_url(retriever.output_dir):
+        return
+    archive, place = Path(retriever.output_dir).resolve(), directory.resolve()
+    if place == archive or (place.parent == archive and place.name in OWN_DIRECTORIES):
+        raise Refused(
+            "this is the archive itself, where nothing but shards belongs",
+            hint="name a directory of its own",
+            path=str(directory),
+        )
+
+
+def _target_of(retriever: Retriever, to: str, file: StoredFile) -> Path:
     """Below a directory the file goes by its uid; a name that ends with a slash is one."""
     if to.endswith("/"):
         make_directory(Path(to))
-    return Path(to) / file_name_of(file.uid) if Path(to).is_dir() else Path(to)
+    if not Path(to).is_dir():
+        return Path(to)
+    require_apart(retriever, Path(to))
+    return Path(to) / file_name_of(file.uid)
 
 
 def _is_unanswered(answers: dict[Wanted, Answer], wanted: Wanted) -> bool:

@@ -136,3 +136,30 @@ def test_force_never_replaces_what_it_wrote_itself(program: Program, project: Pa
     assert (project / "to" / "z").read_bytes() == b"3"
     for directory in ("to", "got"):
         assert len(contents(str(project / directory))) == 2
+
+
+@pytest.mark.parametrize("place", ["archive", "archive/_manifests", "link", "archive/../archive/"])
+@pytest.mark.parametrize(
+    "line", [("get", "z"), ("get", "--from-file", "-"), ("export", "--day=2024-11-01")]
+)
+def test_nothing_comes_out_into_the_archive_itself(
+    program: Program, archive: Path, project: Path, line: tuple[str, ...], place: str
+) -> None:
+    """A uid is a name there, and may be that of a shard."""
+    (archive / "_manifests").mkdir()
+    (project / "link").symlink_to("archive")
+    before = sorted(archive.rglob("*"))
+    done = run(program, archive, *line, "--to", place, stdin="z\n")
+    assert "the archive itself" in done.err
+    assert sorted(archive.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "line", [("get", "z"), ("get", "--from-file", "-"), ("export", "--day=2024-11-01")]
+)
+def test_an_empty_name_is_no_directory(
+    program: Program, archive: Path, project: Path, line: tuple[str, ...]
+) -> None:
+    """As of a variable of a shell that is not set."""
+    run(program, archive, *line, "--to", "", stdin="z\n", expect=2)
+    assert [path.name for path in project.iterdir()] == ["archive"]

@@ -71,6 +71,7 @@ class Retriever:
     """Finds and reads files. A day is listed once, and all days are, when they are first needed."""
 
     def __init__(self, storage: Storage, n_bits: int, ledger: Ledger | None = None) -> None:
+        self.output_dir = storage.output_dir
         self._storage = storage
         self._n_bits = n_bits
         self._companions = Companions(self._open, storage.list_names)
