@@ -140,12 +140,9 @@ def commands(settings: Settings, psql: Path, place: Path) -> Answers:
     config.write_text(yaml.safe_dump({"database": {"url": url}, "packer": {"output_dir": "/tmp"}}))
     admin = [sys.executable, "-m", "des_admin", "--config", str(config), "progress"]
     counting = [str(psql), "-qAt", *(part for query in BY_HAND for part in ("-c", query))]
-    # All that is imported is compiled once, as what pip installs is.
-    env = {**PROGRAMS, "PYTHONPYCACHEPREFIX": str(place)}
-    env.pop("PYTHONDONTWRITEBYTECODE", None)
 
     def run(*command: str) -> None:
-        subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, env=PROGRAMS, check=True, stdout=subprocess.DEVNULL)
 
     return {
         "des-admin progress": partial(run, *admin),

@@ -3,7 +3,7 @@
 import argparse
 import subprocess
 import sys
-from pathlib import Path
+from functools import partial
 
 from harness import (
     Claim,
@@ -11,7 +11,6 @@ from harness import (
     describe_machine,
     print_claims,
     print_table,
-    scratch_directory,
 )
 from postgres_archive import PROGRAMS
 
@@ -26,15 +25,9 @@ COMMANDS = {
 }
 
 
-def start(arguments: list[str], env: dict[str, str]) -> None:
-    subprocess.run([sys.executable, *arguments], env=env, check=True, stdout=subprocess.DEVNULL)
-
-
-def compiled_once(place: Path) -> dict[str, str]:
-    """An environment where all that is imported is compiled once, as what pip installs is."""
-    env = {**PROGRAMS, "PYTHONPYCACHEPREFIX": str(place)}
-    env.pop("PYTHONDONTWRITEBYTECODE", None)
-    return env
+def start(arguments: list[str]) -> None:
+    command = [sys.executable, *arguments]
+    subprocess.run(command, env=PROGRAMS, check=True, stdout=subprocess.DEVNULL)
 
 
 def main() -> None:
@@ -44,11 +37,7 @@ def main() -> None:
     options = parser.parse_args()
     print(f"## Starting\n\n{describe_machine()}; medians of {options.rounds}, warm cache.")
     contest = Contest(options.rounds)
-    with scratch_directory("start") as place:
-        env = compiled_once(place)
-        contest.run(
-            {name: lambda a=arguments: start(a, env) for name, arguments in COMMANDS.items()}
-        )
+    contest.run({name: partial(start, arguments) for name, arguments in COMMANDS.items()})
     print_table(
         "from the start of the process to its end",
         ["", "median", "processor", "of importing typer and rich"],

@@ -19,6 +19,8 @@ from support.servers.postgres import PostgresServer, find_postgres
 
 DURABLE = {"fsync": "on", "full_page_writes": "on", "timezone": "UTC"}
 PROGRAMS = {**os.environ, "PYTHONPATH": f"{ROOT / 'runner'}{os.pathsep}{ROOT}"}
+# What is imported is compiled once, as what pip installs is, and not at each start.
+PROGRAMS.pop("PYTHONDONTWRITEBYTECODE", None)
 FIRST_DAY = datetime(2024, 3, 1, tzinfo=UTC)
 TABLE = (
     "CREATE TABLE files (uid text PRIMARY KEY, created_at timestamptz NOT NULL,"
