@@ -19,7 +19,7 @@ from des_core.database.connections import Database
 from des_core.database.stored_time import from_stored
 from des_core.database.transaction import Transaction
 from des_core.ledger.events import record_event
-from des_core.ledger.slices import parse_versions
+from des_core.ledger.slices import parse_details
 
 CREATE = "backup_create"
 CHECK = "backup_check"
@@ -167,7 +167,7 @@ def _read_events(config: Database, action: str) -> list[tuple[datetime, dict[str
             return []
         values = {"action": action, "page_size": MAX_CHECKS}
         rows = tx.run("backup_events", values).all()
-    return [(from_stored(row.at), parse_versions(row.details or "{}")) for row in rows]
+    return [(from_stored(row.at), parse_details(row.details or "{}")) for row in rows]
 
 
 def _evidence(details: Mapping[str, Any], at: datetime) -> BackupEvidence | None:

@@ -200,7 +200,7 @@ def dictionary_of_day(tx: Transaction, day: date) -> str | None:
 
 def _first_dictionary(versions: Iterable[str]) -> str | None:
     for text in versions:
-        names = parse_versions(text).get("dictionaries")
+        names = parse_details(text).get("dictionaries")
         if isinstance(names, list) and names:
             return str(names[0])
     return None
@@ -222,12 +222,12 @@ def newest_versions(ledger: Database) -> dict[str, Any]:
     """What the newest slice says of how it was packed; empty where there is none, or nonsense."""
     with ledger.read() as tx:
         newest = newest_slices(tx, limit=1)
-    return parse_versions(newest[0].record.versions) if newest else {}
+    return parse_details(newest[0].record.versions) if newest else {}
 
 
-def parse_versions(text: str) -> dict[str, Any]:
+def parse_details(text: str) -> dict[str, Any]:
     """What a slice, a job or an event says of itself in JSON; empty where that is nonsense."""
     with suppress(ValueError, RecursionError):
-        versions = json.loads(text)
-        return versions if isinstance(versions, dict) else {}
+        details = json.loads(text)
+        return details if isinstance(details, dict) else {}
     return {}

@@ -16,7 +16,7 @@ from des_core.basics.errors import DesError, ExitCode, WrongSchema
 from des_core.database.connections import Database
 from des_core.database.stored_time import from_stored
 from des_core.database.transaction import Transaction
-from des_core.ledger.slices import parse_versions
+from des_core.ledger.slices import parse_details
 from des_core.metrics.definitions import STATUSES, cycle_status, cycle_succeeded
 from des_core.metrics.seam import RunnerMetrics
 from des_core.process.logs import get_logger
@@ -123,7 +123,7 @@ def _to_json(journal: CycleJournal) -> str:
 
 
 def _from_row(row: Any) -> CycleJournal:
-    details = parse_versions(row.details or "{}")
+    details = parse_details(row.details or "{}")
     success = details.get("last_success")
     totals = details.get("totals", {})
     return CycleJournal(

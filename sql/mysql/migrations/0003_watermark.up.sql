@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS des_archive_config (
 -- step: seed_watermark
 -- purpose: start at the newest archived row; if nothing is archived, below the oldest row
 -- lock: row locks on what it changes
--- cost: one statement, which reads what is at or below the seed
+-- cost: one statement, which reads what is at or below the initial watermark
 -- only: script
 -- group: seed
 INSERT INTO des_archive_config (id, archived_until, lag_days, last_updated, updated_by, fence)
@@ -42,9 +42,9 @@ SELECT 1,
 FROM (SELECT (SELECT {created_at_utc} FROM {files} WHERE {is_time} ORDER BY {created_at} LIMIT 1) AS created_at) AS oldest;
 
 -- step: capture_holes
--- purpose: rows at or below the seed that are not archived; des-admin reads them in pages
+-- purpose: rows at or below the initial watermark that are not archived; des-admin reads them in pages
 -- lock: row locks on what it changes
--- cost: one statement, which reads what is at or below the seed
+-- cost: one statement, which reads what is at or below the initial watermark
 -- only: script
 -- group: seed
 INSERT INTO des_archive_exception

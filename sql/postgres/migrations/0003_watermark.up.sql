@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS des_archive_config (
 -- step: seed_watermark
 -- purpose: start at the newest archived row; if nothing is archived, below the oldest row
 -- lock: row locks on what it changes
--- cost: one statement, which reads what is at or below the seed
+-- cost: one statement, which reads what is at or below the initial watermark
 -- only: script
 -- group: seed
 INSERT INTO des_archive_config (id, archived_until, lag_days, last_updated, updated_by, fence)
@@ -42,9 +42,9 @@ SELECT 1,
 FROM (SELECT MIN(CAST({created_at} AS timestamptz)) AS created_at FROM {files} WHERE {is_time}) AS oldest;
 
 -- step: capture_holes
--- purpose: rows at or below the seed that are not archived; des-admin reads them in pages
+-- purpose: rows at or below the initial watermark that are not archived; des-admin reads them in pages
 -- lock: row locks on what it changes
--- cost: one statement, which reads what is at or below the seed
+-- cost: one statement, which reads what is at or below the initial watermark
 -- only: script
 -- group: seed
 INSERT INTO des_archive_exception

@@ -1,7 +1,7 @@
--- purpose: rows not archived at or below the seed, the first page  -- first page
--- purpose: rows not archived at or below the seed, the page after a row; it may begin with that row again  -- next page
+-- purpose: rows not archived at or below the initial watermark, the first page  -- first page
+-- purpose: rows not archived at or below the initial watermark, the page after a row; it may begin with that row again  -- next page
 -- index: {created_archived_index}, or {created_at_index}
--- touches: files (at or below the seed, one page)
+-- touches: files (at or below the initial watermark, one page)
 SELECT CAST({uid} AS text) AS uid,
        {created_at} AS created_at,
        {location} AS location,

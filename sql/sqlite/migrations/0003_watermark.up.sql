@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS des_archive_config (
 -- step: seed_watermark
 -- purpose: start at the newest archived row; if nothing is archived, below the oldest row
 -- lock: the database, until it is done
--- cost: one statement, which reads what is at or below the seed
+-- cost: one statement, which reads what is at or below the initial watermark
 -- only: script
 -- group: seed
 INSERT INTO des_archive_config (id, archived_until, lag_days, last_updated, updated_by, fence)
@@ -37,9 +37,9 @@ SELECT 1,
 FROM (SELECT MIN({created_at_utc}) AS created_at FROM {files}) AS oldest;
 
 -- step: capture_holes
--- purpose: rows at or below the seed that are not archived; des-admin reads them in pages
+-- purpose: rows at or below the initial watermark that are not archived; des-admin reads them in pages
 -- lock: the database, until it is done
--- cost: one statement, which reads what is at or below the seed
+-- cost: one statement, which reads what is at or below the initial watermark
 -- only: script
 -- group: seed
 -- The long expression is SHA-256 of the uid, for which sqlite3 has no function.
