@@ -22,6 +22,7 @@ from des_core.ledger.workers import read_position
 from des_core.metrics import RunnerMetrics, observe_cycle
 from des_core.packing.row_spool import RowSpool
 from des_core.process.logs import bind, get_logger
+from des_core.progress.surroundings import judge_rows
 from des_core.rows.reader import WindowStats
 from des_core.rows.share import Share
 from watermark_orchestrator.archive import Archive
@@ -160,11 +161,27 @@ def _refuse_ahead(target: datetime, now: datetime) -> None:
         )
 
 
+def _refuse_older_table(archive: Archive, archived_until: datetime) -> None:
+    """A window that holds no row closes: not while rows are gone that once were there.
+
+    An older copy is being restored, or this user may not see them; once they are back they would
+    lie below the watermark, in no shard.
+    """
+    found = judge_rows(archive.config, archive.source, archived_until)
+    if found is not None:
+        raise Refused(
+            f"{found.text}; a window would close without what is yet to come back",
+            hint=f"{found.hint}; if they were deleted on purpose, the same with --accept-gone "
+            "--reason 'why'",
+        )
+
+
 def plan_cycle(archive: Archive) -> CyclePlan:
     """What a cycle would do now; changes nothing."""
     with archive.config.read() as tx:
         watermark = read_watermark(tx)
     archive.require_as_begun(may_lack_output=True)
+    _refuse_older_table(archive, watermark.archived_until)
     share = archive.share
     packed_until = (
         watermark.archived_until if share is None else read_position(archive.config, share)
@@ -208,6 +225,7 @@ def run_cycle(
     ):
         writer = found
         _settle_unsure(archive, report)
+        _refuse_older_table(archive, writer.watermark)
         target = current_target(archive, writer.packed_until, writer.lag_days)
         report.window = report.window or target.window
         report.see(writer)

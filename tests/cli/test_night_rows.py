@@ -79,6 +79,35 @@ def test_an_older_copy_of_the_table(packed: Archive, program: Program) -> None:
     assert "are gone from the table" in program("reconcile", "--since", since, expect=4).err
 
 
+def test_nothing_is_packed_beside_an_older_copy_of_the_table(
+    packed: Archive, program: Program
+) -> None:
+    """Its windows would close empty, and what is restored later would lie below the watermark."""
+    packed.source.execute("CREATE TABLE kept AS SELECT * FROM files")
+    program("watermark", "lag", "1", "--yes", "--reason", "test")
+    mark = program("watermark", "show", "--output", "json").json["archived_until"]
+    delete_where(packed, "created_at >= '2024-01-08'")
+    for command in (["run"], ["run", "--dry-run"]):
+        refused = program(*command, expect=4).err
+        assert "has no row of that day or later" in refused
+        assert "--accept-gone" in refused
+    assert program("watermark", "show", "--output", "json").json["archived_until"] == mark
+    packed.source.execute("DELETE FROM files")
+    assert "has no row of that day" in program("run", expect=4).err
+    packed.source.execute("INSERT INTO files SELECT * FROM kept")
+    program("run")
+    program("reconcile")
+
+
+def test_a_table_that_was_emptied_on_purpose_is_packed_on(
+    packed: Archive, program: Program
+) -> None:
+    delete_where(packed, "created_at >= '2024-01-08'")
+    program("run", expect=4)
+    program("reconcile", "--accept-gone", "--reason", "a tenant left", "--yes")
+    program("run")
+
+
 def test_the_other_way_round_a_newer_table_beside_an_older_ledger(
     packed: Archive, program: Program
 ) -> None:

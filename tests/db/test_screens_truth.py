@@ -23,7 +23,7 @@ import pytest
 
 from cli.conftest import Done, program_environment, run_inside
 from des_admin.render.progress_view import progress_json, progress_rows
-from des_core.basics.errors import DesError
+from des_core.basics.errors import DesError, ExitCode
 from des_core.checks import Check, examine
 from des_core.ledger.archive_identity import JOB as OUTPUT_JOB
 from des_core.ledger.outcomes import RUN, remembered
@@ -53,14 +53,18 @@ Step = tuple[str, int]
 
 @dataclass
 class Model:
-    """What is wrong, as whoever did it knows."""
+    """What is wrong, as whoever did it knows; how the last cycle and the last reconcile ended."""
 
     known: datetime
-    last_cycle_failed: bool = False
-    last_reconcile_failed: bool = False
+    cycle_code: int = ExitCode.DONE
+    reconcile_code: int = ExitCode.DONE
     damaged: set[str] = field(default_factory=set)
     known_damage: set[str] = field(default_factory=set)
     is_unmounted: bool = False
+
+    def is_news(self, code: int) -> bool:
+        """Whether a job's end is told: what failed for damage that is told is not told twice."""
+        return code != ExitCode.DONE and not (code == ExitCode.DAMAGED and self.known_damage)
 
 
 @dataclass(frozen=True)
@@ -124,21 +128,22 @@ class Scene:
     # What happens --------------------------------------------------------------------------
 
     def run_cycle(self) -> None:
-        is_moved = self.watermark > self.model.known
+        is_moved, is_older = self.watermark > self.model.known, self.has_older_table
         try:
             with open_archive(self.settings) as archive:
                 run_single(
                     lambda: open_archive(self.settings),
                     remember=lambda: remembered(lambda: archive.config, RUN, actor="t"),
                 )
-        except DesError:
-            self.model.last_cycle_failed = True
+        except DesError as exc:
+            self.model.cycle_code = exc.exit_code
             if not is_moved and not self.model.is_unmounted:
                 self.model.known = self.watermark  # a damaged shard ends it, after whole slices
             return
         assert not is_moved, "it packed on from a watermark that nobody explained"
         assert not self.model.is_unmounted, "it packed into an empty mount point"
-        self.model.last_cycle_failed = False
+        assert not is_older, "it packed on beside an older table"
+        self.model.cycle_code = ExitCode.DONE
         self.model.known = self.watermark
 
     def new_files(self) -> None:
@@ -240,7 +245,7 @@ class Scene:
         done = self.type("reconcile", "--every-day")
         assert done.code in (0, 4, 20), done.err
         assert done.code or not self.is_short_of_rows, "rows are gone, and nobody said so"
-        self.model.last_reconcile_failed = done.code != 0
+        self.model.reconcile_code = done.code
 
     # What is true --------------------------------------------------------------------------
 
@@ -274,8 +279,8 @@ class Scene:
         findings = {
             "watermark": watermark != model.known,
             "target": watermark > target and watermark == model.known,
-            "run": model.last_cycle_failed,
-            "reconcile": model.last_reconcile_failed,
+            "run": model.is_news(model.cycle_code),
+            "reconcile": model.is_news(model.reconcile_code),
             "damage": bool(model.known_damage),
             "output": model.is_unmounted,
             "rows": self.has_older_table,
