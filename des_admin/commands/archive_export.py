@@ -17,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
 
-from des_admin.commands.archive_files import FILE_MODE, file_name_of, write_file
+from des_admin.commands.archive_files import FILE_MODE, file_name_of, time_there, write_file
 from des_admin.commands.archive_get import require_apart
 from des_admin.context import Context
 from des_core.basics.errors import CheckFailed, DamagedShard, DesError, Refused, UsageError
@@ -90,10 +90,10 @@ def export_to_directory(
         )
     require_apart(retriever, to)
     exported = Exported()
-    written: set[int] = set()
+    began = time_there(to) if force else None
     for file, content in _files(retriever, shards, exported):
         try:
-            write_file(content(), to / file_name_of(file.uid), force=force, written=written)
+            write_file(content(), to / file_name_of(file.uid), force=force, began=began)
         except DamagedShard as exc:
             exported.note(exc)
         except Refused as exc:

@@ -133,14 +133,14 @@ _OF_THE_NAME = {
 
 
 def write_file(
-    pieces: Iterable[bytes], target: Path, *, force: bool, written: set[int] | None = None
+    pieces: Iterable[bytes], target: Path, *, force: bool, began: int | None = None
 ) -> bool:
     """Whole and checked, or not at all: the name appears after the last byte was verified.
 
     False where it was there already. `Refused` where a file of other content has the name, unless
     `force` is to replace it; `Unwritable` where the target does not take this file. What is no
-    file, a device for example, is never replaced, nor what the same job wrote there: two names may
-    be one, and `written` has the inodes.
+    file, a device for example, is never replaced, nor what was written there since `began`, see
+    `time_there`: two names may be one.
     """
     with contextlib.suppress(OSError):  # giving the name tells
         _require_replaceable(target)
@@ -152,9 +152,7 @@ def write_file(
                 draft.flush()
                 os.fchmod(draft.fileno(), FILE_MODE & ~_umask())
                 os.fsync(draft.fileno())
-                return _name(
-                    draft.name, target, (set() if written is None else written) if force else None
-                )
+                return _name(draft.name, target, force=force, began=began)
             except BaseException:
                 with contextlib.suppress(FileNotFoundError):
                     Path(draft.name).unlink()
@@ -182,16 +180,25 @@ def _umask() -> int:
     return mask
 
 
-def _name(draft: str, target: Path, written: set[int] | None) -> bool:
-    """Give the draft its name; what is there is replaced if it is not `written`, or never: None."""
+def time_there(directory: Path) -> int:
+    """Now, in nanoseconds, as the directory's file system tells it in a file's times.
+
+    A job that replaces files knows by it what it wrote itself, however many those are.
+    """
     try:
-        if written is None:
+        with NamedTemporaryFile(dir=directory, prefix=".des-") as probe:
+            return os.fstat(probe.fileno()).st_mtime_ns
+    except OSError as exc:
+        raise UsageError(f"cannot write files: {exc.strerror}", path=str(directory)) from exc
+
+
+def _name(draft: str, target: Path, *, force: bool, began: int | None) -> bool:
+    try:
+        if not force:
             return _name_anew(draft, target)
-        inode = Path(draft).lstat().st_ino
-        if _inode_of(target) in written:
+        if began is not None and _is_written_since(began, target):
             return _name_beside(draft, target)
         Path(draft).replace(target)
-        written.add(inode)
     except OSError as exc:
         if exc.errno not in _OF_THE_NAME:
             raise
@@ -201,11 +208,11 @@ def _name(draft: str, target: Path, written: set[int] | None) -> bool:
     return True
 
 
-def _inode_of(path: Path) -> int | None:
+def _is_written_since(began: int, path: Path) -> bool:
     try:
-        return path.lstat().st_ino
+        return path.lstat().st_mtime_ns >= began
     except FileNotFoundError:
-        return None
+        return False
 
 
 def _name_beside(draft: str, target: Path) -> bool:

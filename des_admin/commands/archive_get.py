@@ -14,6 +14,7 @@ from des_admin.commands.archive_files import (
     file_name_of,
     not_there,
     place_of,
+    time_there,
     write_file,
 )
 from des_admin.context import Context
@@ -153,7 +154,7 @@ def _get(
     force: bool,
 ) -> None:
     names = target_names(wanted)
-    written: set[int] = set()
+    began = time_there(directory) if force else None
     for hit in retriever.read_many(names, every_day=True):
         before = answers.get(hit.wanted)
         if before is not None and before.file is not None and hit.file is not None:
@@ -161,14 +162,16 @@ def _get(
             kind = Kind.MORE_THAN_ONE if before.kind in FINE else before.kind
             answers[hit.wanted] = replace(before, kind=kind, days=days)
         else:
-            answers[hit.wanted] = _write(hit, directory / names[hit.wanted], written, force=force)
+            answers[hit.wanted] = _write(
+                hit, directory / names[hit.wanted], force=force, began=began
+            )
 
 
-def _write(hit: Hit, target: Path, written: set[int], *, force: bool) -> Answer:
+def _write(hit: Hit, target: Path, *, force: bool, began: int | None) -> Answer:
     if hit.file is None:
         return Answer(Kind.DAMAGED, damage=hit.damage)
     try:
-        is_new = write_file(hit.pieces, target, force=force, written=written)
+        is_new = write_file(hit.pieces, target, force=force, began=began)
     except DamagedShard as exc:
         return Answer(Kind.DAMAGED, damage=exc)
     except Unwritable as exc:
