@@ -217,9 +217,9 @@ SITUATIONS = (
     Situation(
         rows_that_are_gone,
         "an older copy of it",
-        LOOK,
+        FIRST,
         "reconcile --since {week}",
-        ("reconcile",),
+        ("reconcile", "run"),
         restore_rows,
     ),
     Situation(
