@@ -1,5 +1,6 @@
 """Tables that are not quite tables: a whole life works, or is refused before it begins."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from des_core.migration.base.migration import MigrationOptions
 from des_core.settings.config import Settings
 from support.program.archive import make_settings
 from support.program.migrating import rows_by_formula
-from support.rows.filesdata import FilesTableFactory, canonical_rows
+from support.rows.bulk import create_files_table, insert_rows
+from support.rows.filesdata import FileRow, FilesTableFactory, canonical_rows
+from support.rows.shape import TableShape
 from support.servers.database import TestDatabase
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import run_cycle
@@ -153,6 +156,54 @@ def test_a_trigger_that_keeps_the_added_column_as_it_was_added(
     upgrade(settings)
     upgrade(settings, options=DROP)
     guarded(database, settings, guard)
+
+
+# It keeps the rows of one uid as they are: of one of them alone a flag is to be written.
+KEEPS_ONE_UID = {
+    "sqlite": [
+        "CREATE TRIGGER guard BEFORE UPDATE ON files WHEN OLD.uid = 'twice'"
+        " BEGIN SELECT RAISE(IGNORE); END"
+    ],
+    "postgres": [
+        "CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
+        "CREATE TRIGGER guard BEFORE UPDATE ON files FOR EACH ROW WHEN (OLD.uid = 'twice')"
+        " EXECUTE FUNCTION guard()",
+    ],
+    "mysql": [
+        "CREATE TRIGGER guard BEFORE UPDATE ON files FOR EACH ROW"
+        " SET NEW.archived = IF(OLD.uid = 'twice', OLD.archived, NEW.archived)"
+    ],
+}
+
+
+def test_a_trigger_that_keeps_one_of_two_rows_with_one_uid(
+    database: TestDatabase, tmp_path: Path
+) -> None:
+    """The pending one of them hid that the other, packed, still reads as not archived."""
+    shape = TableShape(primary_key=("uid", "created_at"))
+    create_files_table(database, shape)
+    rows = [("old", 1, True), ("twice", 1, False), ("newest", 2, True), ("twice", 4, False)]
+    day = datetime(2024, 1, 1, 12, tzinfo=UTC)
+    source = tmp_path / "source"
+    source.mkdir()
+    for uid, days, archived in rows:
+        place = source / f"{uid}-{days}"
+        place.write_bytes(b"content")
+        row = FileRow(uid, day + timedelta(days=days), str(place), 7, archived)
+        insert_rows(database, [row], shape)
+    settings = make_settings(database, tmp_path / "out")
+    upgrade(settings)
+    (source / "twice-1").unlink()
+    with open_archive(settings) as archive:
+        assert run_cycle(archive).files_out == 1
+    expected = rows_by_formula(database, database)
+    assert [row[4] for row in expected if row[0] == "twice"] == [False, True]
+    database.execute_script(KEEPS_ONE_UID[database.kind])
+    with pytest.raises(Refused, match="'twice' still reads as not archived"):
+        downgrade(settings)
+    database.execute("DROP TRIGGER guard" + (" ON files" if database.kind == "postgres" else ""))
+    downgrade(settings)
+    assert canonical_rows(database) == expected
 
 
 HIDDEN = {"mariadb": "IGNORED", "mysql": "INVISIBLE"}

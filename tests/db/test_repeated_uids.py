@@ -162,6 +162,68 @@ def test_uids_with_a_key_are_known_to_be_unique(database: TestDatabase, tmp_path
         opened.close()
 
 
+# What looks like a key on the uid, and lets two rows have one.
+NO_KEYS = {
+    "child table": (
+        "postgres",
+        [
+            "CREATE TABLE later (LIKE files INCLUDING ALL) INHERITS (files)",
+            "WITH moved AS (DELETE FROM ONLY files WHERE created_at ="
+            " (SELECT MAX(created_at) FROM files) RETURNING *) INSERT INTO later TABLE moved",
+            "ALTER TABLE ONLY files ADD UNIQUE (uid)",
+        ],
+    ),
+    "period": (
+        "mariadb",
+        [
+            "ALTER TABLE files ADD COLUMN first_at DATETIME(6) NOT NULL DEFAULT '2024-01-01',"
+            " ADD COLUMN last_at DATETIME(6) NOT NULL DEFAULT '2024-01-02'",
+            "UPDATE files SET first_at = created_at, last_at = created_at + INTERVAL 1 HOUR",
+            "ALTER TABLE files ADD PERIOD FOR valid (first_at, last_at)",
+            "ALTER TABLE files ADD UNIQUE one_uid (uid, valid WITHOUT OVERLAPS)",
+        ],
+    ),
+    "index that could not be built": ("postgres", []),
+}
+
+
+# SQLAlchemy does not know PERIOD, and says so.
+@pytest.mark.filterwarnings("ignore:Unknown schema content")
+@pytest.mark.parametrize(
+    ("database", "made"), NO_KEYS.values(), ids=NO_KEYS.keys(), indirect=["database"]
+)
+def test_what_only_looks_like_a_key(
+    database: TestDatabase, tmp_path: Path, made: list[str]
+) -> None:
+    """A file that could not be read was taken for the other row's, and stood in no exception."""
+    scene = Scene(database, tmp_path, watermark={"slice": "hour", "recheck_days": 0})
+    scene.add(NOON, b"content1")
+    scene.add(EVENING, b"content2").unlink()
+    if made:
+        database.execute_script(made)
+    else:
+        connection = database.connect()
+        connection.autocommit = True
+        with pytest.raises(Exception, match="could not create unique index"):
+            connection.execute("CREATE UNIQUE INDEX CONCURRENTLY one_uid ON files (uid)")
+    assert scene.cycle().files_failed == 1
+    assert scene.exceptions() == {EVENING: "missing"}
+    assert scene.entries() == 1
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_number_and_its_text_are_two_rows(database: TestDatabase, tmp_path: Path) -> None:
+    """A column without a type holds both, and a key lets both in."""
+    database.execute(
+        "CREATE TABLE files (uid PRIMARY KEY NOT NULL, created_at TEXT NOT NULL,"
+        " file_location TEXT NOT NULL, size_bytes INTEGER, archived INTEGER NOT NULL DEFAULT 0)"
+    )
+    opened = open_database(database.url)
+    settings = make_settings_for(database, tmp_path, "files")
+    assert not inspect_source(opened, settings.database).uid_is_unique
+    opened.close()
+
+
 def make_settings_for(database: TestDatabase, tmp_path: Path, table: str) -> Settings:
     return Settings.model_validate(
         {

@@ -21,7 +21,12 @@ from des_core.ledger.revisions import (
     applied_revisions,
 )
 from des_core.migration.state.heads import all_heads
-from des_core.migration.state.tables import find_created_at_index, read_columns
+from des_core.migration.state.tables import (
+    CHILD_HINT,
+    find_bare_children,
+    find_created_at_index,
+    read_columns,
+)
 from des_core.rows.odd_times import count_odd_times
 from des_core.rows.schema import CreatedAtKind
 
@@ -81,6 +86,11 @@ def check_index(patient: Patient) -> Check:
         return failed(
             "index", "no valid index on created_at alone", LOST if is_applied else MIGRATE
         )
+    bare = find_bare_children(patient.migration)
+    if bare:
+        column = patient.settings.database.created_at_column
+        problem = f"child tables without an index on created_at: {', '.join(bare[:5])}"
+        return failed("index", problem, CHILD_HINT.format(column=column))
     return ok("index", f"{index.name} on ({', '.join(str(c) for c in index.columns)})")
 
 

@@ -39,7 +39,9 @@ from des_core.migration.state.blockers import Blocker, find_blockers
 from des_core.migration.state.heads import all_heads
 from des_core.migration.state.server_traps import RowVersions, read_row_versions
 from des_core.migration.state.tables import (
+    CHILD_HINT,
     estimate_rows,
+    find_bare_children,
     has_table,
     serves_windows,
     table_values,
@@ -95,6 +97,7 @@ def plan_upgrade(migration: Migration) -> MigrationPlan:
         require_watermark_in_reach(migration)
         require_table_is_able(migration)
     if WATERMARK in revisions:
+        require_indexed_children(migration)
         require_adoptable(migration)
     if seed_needs_index(migration, revisions):
         revisions = tuple(r for r in revisions if r.name <= CREATED_AT_INDEX.name)
@@ -133,6 +136,18 @@ def require_table_is_able(migration: Migration) -> None:
             " written could not be taken back",
             hint="move it to InnoDB first, in a quiet hour: ALTER TABLE … ENGINE=InnoDB",
             table=str(migration.settings.database.table),
+        )
+
+
+def require_indexed_children(migration: Migration) -> None:
+    """Refused where each statement on `files` would read a table that inherits from it whole."""
+    bare = find_bare_children(migration)
+    if bare:
+        raise Refused(
+            "child tables of files have no index on created_at, and each statement on files reads"
+            " them, too",
+            hint=CHILD_HINT.format(column=migration.settings.database.created_at_column),
+            tables=", ".join(bare[:5]),
         )
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy as sa
-from sqlalchemy.engine.interfaces import ReflectedColumn, ReflectedIndex
+from sqlalchemy.engine.interfaces import ReflectedColumn
 
 from des_core.basics.errors import ConfigError, Refused, WrongSchema
 from des_core.basics.identifiers import Dialect, TableName
@@ -27,6 +26,7 @@ from des_core.database.connections import Database
 from des_core.database.errors import NO_SCHEMA, NO_SCHEMA_HINT, ODD_TIME_HINT
 from des_core.database.transaction import Transaction
 from des_core.rows.flag_type import FLAG_HINT, flag_fault
+from des_core.rows.uid_key import uid_is_unique
 from des_core.rows.values import NULL_UID, number_of, uid_value
 from des_core.settings.config import DatabaseSettings
 
@@ -171,8 +171,9 @@ def inspect_source(database: Database, settings: DatabaseSettings) -> SourceSche
         }
         row_key = _row_key(inspector, database.dialect, settings, columns)
         has_crc32 = _has_crc32(connection.dialect)
-        uid_is_unique = _uid_is_unique(inspector, settings, database.dialect)
-        clocks = read_clocks(database.transaction(connection), table)
+        tx = database.transaction(connection)
+        clocks = read_clocks(tx, table)
+        is_unique = uid_is_unique(tx, inspector, settings, columns.get(settings.uid_column))
     required = [
         ("uid_column", settings.uid_column),
         ("created_at_column", settings.created_at_column),
@@ -205,7 +206,7 @@ def inspect_source(database: Database, settings: DatabaseSettings) -> SourceSche
         has_size=settings.size_column in columns,
         row_key=row_key,
         has_crc32=has_crc32,
-        uid_is_unique=uid_is_unique,
+        uid_is_unique=is_unique,
         clocks=clocks,
         flag_fault=flag_fault(columns, settings, database.dialect),
         size_is_whole=_is_whole(columns.get(settings.size_column or "")),
@@ -243,30 +244,6 @@ def _has_crc32(dialect: sa.Dialect) -> bool:
         return True
     version: tuple[int, ...] = getattr(dialect, "server_version_info", None) or (0,)
     return dialect.name == "postgresql" and version >= (18,)
-
-
-def _uid_is_unique(inspector: Inspector, settings: DatabaseSettings, dialect: Dialect) -> bool:
-    """Whether the primary key, a unique constraint or a whole unique index is the uid alone."""
-    name, schema = settings.table.name, settings.table.schema
-    keys: list[Sequence[str | None]] = [
-        inspector.get_pk_constraint(name, schema)["constrained_columns"]
-    ]
-    keys += [
-        index["column_names"]
-        for index in inspector.get_indexes(name, schema)
-        if index["unique"] and not _is_partial(index)
-    ]
-    if dialect is not Dialect.MYSQL:  # there every unique constraint is an index
-        keys += [key["column_names"] for key in inspector.get_unique_constraints(name, schema)]
-    return any(
-        [_plain_name(column or "", dialect) for column in key] == [settings.uid_column]
-        for key in keys
-    )
-
-
-def _is_partial(index: ReflectedIndex) -> bool:
-    options = index.get("dialect_options", {})
-    return any(options.get(f"{kind}_where") is not None for kind in ("postgresql", "sqlite"))
 
 
 def _plain_name(reflected: str, dialect: Dialect) -> str:

@@ -1,6 +1,11 @@
 -- purpose: who holds files, so that a change of the table must wait: oldest first
 -- index: none: system views
 -- touches: system views
+WITH RECURSIVE tree AS (
+    SELECT CAST(CAST(:table_name AS regclass) AS oid) AS relid
+    UNION
+    SELECT i.inhrelid FROM pg_inherits AS i JOIN tree ON tree.relid = i.inhparent
+)
 SELECT a.pid AS session,
        a.usename AS user_name,
        EXTRACT(EPOCH FROM clock_timestamp() - a.xact_start) AS age_s,
@@ -12,9 +17,7 @@ WHERE a.pid <> pg_backend_pid()
   AND a.xact_start IS NOT NULL
   AND EXISTS (SELECT 1 FROM pg_locks AS l
               WHERE l.pid = a.pid AND l.granted
-                AND l.relation IN (SELECT CAST(:table_name AS regclass)
-                                   UNION ALL
-                                   SELECT relid FROM pg_partition_tree(CAST(:table_name AS regclass))))
+                AND l.relation IN (SELECT relid FROM tree))
 UNION ALL
 SELECT NULL, p.owner, EXTRACT(EPOCH FROM clock_timestamp() - p.prepared), 'prepared', p.gid
 FROM pg_prepared_xacts AS p

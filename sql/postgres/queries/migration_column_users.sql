@@ -1,12 +1,14 @@
 -- purpose: who still uses the column archived
 -- index: none: system views
 -- touches: system views
-WITH place AS (
+WITH RECURSIVE tree AS (
+    SELECT CAST(CAST(:table_name AS regclass) AS oid) AS relid
+    UNION
+    SELECT i.inhrelid FROM pg_inherits AS i JOIN tree ON tree.relid = i.inhparent
+), place AS (
     SELECT a.attrelid, a.attnum
     FROM pg_attribute AS a
-    WHERE a.attrelid IN (SELECT CAST(:table_name AS regclass)
-                         UNION ALL
-                         SELECT relid FROM pg_partition_tree(CAST(:table_name AS regclass)))
+    WHERE a.attrelid IN (SELECT relid FROM tree)
       AND a.attname = :column_name
 )
 SELECT DISTINCT 'view' AS kind, CAST(CAST(r.ev_class AS regclass) AS text) AS name
@@ -24,6 +26,13 @@ JOIN pg_depend AS d ON d.refclassid = CAST('pg_class' AS regclass)
 JOIN pg_class AS c ON c.oid = d.objid AND c.relkind IN ('i', 'I')
 WHERE COALESCE((SELECT r.relname FROM pg_class AS r WHERE r.oid = pg_partition_root(c.oid)),
                c.relname) <> :own_index
+UNION
+-- The column would stay where it was not inherited alone, with the flags of today.
+SELECT 'child table', CAST(CAST(c.oid AS regclass) AS text) || ' (the column is its own, too)'
+FROM place
+JOIN pg_class AS c ON c.oid = place.attrelid AND NOT c.relispartition
+JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = place.attnum
+WHERE c.oid <> CAST(:table_name AS regclass) AND (a.attislocal OR a.attinhcount > 1)
 UNION
 SELECT 'constraint', k.conname
 FROM place

@@ -1,10 +1,10 @@
 -- purpose: what else hangs on files and has to be thought of before it is changed
 -- index: none: system views
 -- touches: system views
-WITH tree AS (
-    SELECT CAST(:table_name AS regclass) AS relid
+WITH RECURSIVE tree AS (
+    SELECT CAST(CAST(:table_name AS regclass) AS oid) AS relid
     UNION
-    SELECT relid FROM pg_partition_tree(CAST(:table_name AS regclass))
+    SELECT i.inhrelid FROM pg_inherits AS i JOIN tree ON tree.relid = i.inhparent
 )
 SELECT 'prepared transaction' AS kind,
        gid || ' of ' || owner || ', since ' || CAST(prepared AS text) AS name
@@ -31,10 +31,22 @@ FROM pg_constraint AS k
 JOIN tree ON k.confrelid = tree.relid
 WHERE k.contype = 'f' AND k.conparentid = 0
 UNION ALL
-SELECT 'child table', CAST(CAST(i.inhrelid AS regclass) AS text)
-FROM pg_inherits AS i
-JOIN pg_class AS c ON c.oid = i.inhrelid
-WHERE i.inhparent = CAST(:table_name AS regclass) AND NOT c.relispartition
+SELECT 'child table', CAST(CAST(c.oid AS regclass) AS text)
+FROM tree
+JOIN pg_class AS c ON c.oid = tree.relid AND NOT c.relispartition
+WHERE c.oid <> CAST(:table_name AS regclass)
+UNION ALL
+SELECT 'no index on created_at in child table', CAST(CAST(c.oid AS regclass) AS text)
+FROM tree
+JOIN pg_class AS c ON c.oid = tree.relid AND NOT c.relispartition
+WHERE c.oid <> CAST(:table_name AS regclass)
+  AND NOT EXISTS (SELECT 1
+                  FROM pg_index AS x
+                  JOIN pg_class AS o ON o.oid = x.indexrelid
+                  JOIN pg_am AS m ON m.oid = o.relam AND m.amname = 'btree'
+                  JOIN pg_attribute AS a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0]
+                  WHERE x.indrelid = c.oid AND x.indisvalid AND x.indisready
+                    AND x.indpred IS NULL AND a.attname = :created_at_name)
 UNION ALL
 SELECT 'vacuum against wraparound', 'pid ' || a.pid
 FROM pg_stat_activity AS a

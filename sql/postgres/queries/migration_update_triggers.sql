@@ -1,12 +1,14 @@
 -- purpose: what fires at each UPDATE of the column archived
 -- index: none: system views
 -- touches: system views
-WITH place AS (
+WITH RECURSIVE tree AS (
+    SELECT CAST(CAST(:table_name AS regclass) AS oid) AS relid
+    UNION
+    SELECT i.inhrelid FROM pg_inherits AS i JOIN tree ON tree.relid = i.inhparent
+), place AS (
     SELECT a.attrelid, a.attnum
     FROM pg_attribute AS a
-    WHERE a.attrelid IN (SELECT CAST(:table_name AS regclass)
-                         UNION ALL
-                         SELECT relid FROM pg_partition_tree(CAST(:table_name AS regclass)))
+    WHERE a.attrelid IN (SELECT relid FROM tree)
       AND a.attnum > 0 AND NOT a.attisdropped
 )
 SELECT DISTINCT 'trigger' AS kind, t.tgname AS name

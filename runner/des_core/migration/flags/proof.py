@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from des_core.basics.errors import Refused
+from des_core.basics.timestamps import to_us
 from des_core.ledger.exceptions import OpenException, iterate_open
 from des_core.migration.base.migration import Migration
-from des_core.migration.seed.seeding import count_archived_above
+from des_core.migration.seed.seeding import count_archived_above, count_archived_unseen
 from des_core.migration.state.tables import table_values
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -37,20 +38,26 @@ def find_unwritten(migration: Migration, watermark: datetime, base: datetime) ->
 
 
 def _unwritten(migration: Migration, watermark: datetime, base: datetime) -> Iterator[str]:
-    pending: set[str] = set()
+    pending: set[tuple[str, int]] = set()
     archived_above = 0
     for page in iterate_open(migration.config):
-        pending |= {item.uid for item in page if not item.archived}
-        archived_above += sum(item.archived and item.created_at > watermark for item in page)
         for item in page:
-            if not item.archived and _reads_archived(migration, item):
+            reads_archived = _reads_archived(migration, item)
+            if item.archived:
+                archived_above += reads_archived and item.created_at > watermark
+                continue
+            pending.add((item.uid, to_us(item.created_at)))
+            if reads_archived:
                 yield f"{item.uid[:80]!r} still reads as archived"
     above = count_archived_above(migration, watermark)
     if above.rows > archived_above:
         yield f"{above} rows above the watermark still read as archived"
+    unseen = count_archived_unseen(migration, limit=1000)
+    if unseen.rows:
+        yield f"{unseen} rows without a created_at that is a time still read as archived"
     for rows in migration.reader.rows(base, watermark, statement="pending_rows"):
         for row in rows:
-            if row.uid not in pending:
+            if (row.uid, row.created_us) not in pending:
                 yield f"{row.uid[:80]!r} still reads as not archived"
 
 

@@ -31,7 +31,12 @@ from des_core.migration.seed.seeding import (
     iterate_holes,
 )
 from des_core.migration.state.server_traps import find_traps, read_row_versions, server_version
-from des_core.migration.state.tables import find_created_at_index, table_values
+from des_core.migration.state.tables import (
+    CHILD_HINT,
+    find_bare_children,
+    find_created_at_index,
+    table_values,
+)
 from des_core.migration.steps.column_look import look_at_column
 
 if TYPE_CHECKING:
@@ -97,6 +102,11 @@ def index_is_valid(migration: Migration) -> GateFinding:
         return GateFinding(
             "index", False, "no valid index on created_at alone", "run: des-admin migrate up"
         )
+    bare = find_bare_children(migration)
+    if bare:
+        problem = f"child tables without an index on created_at: {', '.join(bare[:SHOWN])}"
+        hint = CHILD_HINT.format(column=migration.settings.database.created_at_column)
+        return GateFinding("index", False, problem, hint)
     return GateFinding("index", True, f"{index.name} serves windows of created_at")
 
 

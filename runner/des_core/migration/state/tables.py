@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import ReflectedColumn
 
 CONFIG_TABLE = "des_archive_config"
+CHILD_HINT = "give each its own: CREATE INDEX CONCURRENTLY ON TABLE ({column})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,6 @@ class IndexState:
     name: str
     columns: tuple[str | None, ...]
     is_valid: bool
-    is_unique: bool
     method: str
     predicate: str | None
     definition: str | None
@@ -47,7 +47,20 @@ def table_values(migration: Migration) -> dict[str, object]:
         "table_name": table.quoted(migration.source.dialect),
         "table_only": table.name,
         "schema_name": table.schema,
+        "created_at_name": migration.settings.database.created_at_column,
     }
+
+
+def find_bare_children(migration: Migration) -> list[str]:
+    """Tables that inherit from `files` (PostgreSQL), without an index on created_at.
+
+    A statement on `files` reads them too, from end to end.
+    """
+    if migration.source.dialect is not Dialect.POSTGRES:
+        return []
+    with migration.source.read() as tx:
+        rows = tx.run(migration.source_catalog.get("migration_obstacles"), table_values(migration))
+        return [str(row.name) for row in rows if row.kind.startswith("no index")]
 
 
 def read_indexes(migration: Migration) -> list[IndexState]:
@@ -158,7 +171,6 @@ def _index(rows: list[Any]) -> IndexState:
         name=str(first.name),
         columns=tuple(row.column_name for row in rows),
         is_valid=bool(first.is_valid),
-        is_unique=bool(first.is_unique),
         method=str(first.method),
         predicate=first.predicate,
         definition=first.definition,
