@@ -296,6 +296,10 @@ def test_mydumper_rows_are_counted(dump: Path) -> None:
         metadata.write_text(f"{text}[`archive_db`.`files`]\nrows = {rows}\n")
         os.utime(metadata, times)
         assert mydumper(dump, rows=(0, 99)).statuses[Level.L2] is expected
+    metadata.write_text(f"{text}[`archive_db`.`files`]\nrows = 20\n")
+    os.utime(metadata, times)
+    report = mydumper(dump, rows=(21, 25))  # with --where
+    assert ("rows_unknown" in codes(report), report.level) == (True, Level.L1)
     metadata.write_text(text)
     os.utime(metadata, times)
     for data in dump.glob("*.files.sql.gz"):
