@@ -1,5 +1,6 @@
 """Stores payloads that are too big for a shard, raw, under the sha256 of their content.
 
+0. A file that is larger than all the room of the output is refused before it fills that.
 1. A draft in `_bigFiles/`; the content is streamed into it and hashed on the way.
 2. The source is looked at again: had it changed, the draft goes.
 3. fsync.
@@ -9,11 +10,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from contextlib import closing
 
 from des_core.basics.errors import DamagedShard, StorageError
 from des_core.basics.storage_errors import storage_error
+from des_core.records import Reason
 from des_core.shard_io.bigfiles import (
     BIG_FILES_DIR,
     BigFile,
@@ -22,8 +26,12 @@ from des_core.shard_io.bigfiles import (
 )
 from des_core.shard_io.blobs import LocalBlob
 from des_core.sources.files import BigSource
+from des_core.sources.roots import SourceFailure
 from des_core.storage.directory import Storage
 from des_core.storage.drafts import Draft
+
+# With less than this the output is full, whatever the file.
+LITTLE_ROOM = 1 << 30
 
 
 class BigFileStore:
@@ -37,6 +45,7 @@ class BigFileStore:
     def store(self, source: BigSource) -> BigFile:
         """Copy, publish. `SourceFailure` if the source changed, `StorageError` if we failed."""
         with closing(source):
+            self._require_room(source.size)
             draft = self._storage.create_draft(BIG_FILES_DIR)
             try:
                 big = _copy(source, draft)
@@ -46,6 +55,22 @@ class BigFileStore:
             finally:
                 draft.discard()
         return big
+
+    def _require_room(self, size: int) -> None:
+        """`SourceFailure` for a file that is larger than all the room there is: others are not.
+
+        With next to no room left it is the output that fails, and writing tells.
+        """
+        try:
+            place = os.statvfs(self._storage.scratch_dir)
+        except OSError:
+            return
+        room = place.f_bfree * place.f_frsize
+        if size > room > LITTLE_ROOM:
+            raise SourceFailure(
+                Reason.UNREADABLE,
+                f"the file has {size:,} bytes, and the output has room for {room:,}",
+            )
 
     def _read_back(self, draft: Draft, big: BigFile) -> None:
         blob = LocalBlob(draft.path)
@@ -67,4 +92,7 @@ def _copy(source: BigSource, draft: Draft) -> BigFile:
     try:
         return source.copy_to(draft.file)
     except OSError as exc:
+        if exc.errno == errno.EFBIG:
+            text = "larger than a file of the output may be: its file system, or ulimit -f"
+            raise SourceFailure(Reason.UNREADABLE, text) from exc
         raise storage_error("cannot write a big file", exc, draft.path) from exc

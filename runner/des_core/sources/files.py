@@ -38,7 +38,13 @@ _REASONS = {
 
 
 class BigSource(Protocol):
-    """A file too big to be held in memory. Copy it once, then it is closed."""
+    """A file too big to be held in memory. Copy it once, then it is closed.
+
+    `size` is what its place says, 0 where that is not true.
+    """
+
+    @property
+    def size(self) -> int: ...
 
     def copy_to(self, destination: BinaryIO) -> BigFile:
         """Stream the content; `SourceFailure` if it changed meanwhile."""
@@ -176,7 +182,7 @@ class LocalSources:
         content = _read_rest(fd, b"", self._threshold + 1)
         if len(content) > self._threshold:
             os.lseek(fd, 0, os.SEEK_SET)
-            return LocalBigSource(fd, status, self._check, size_bytes)
+            return LocalBigSource(fd, status, self._check, size_bytes, is_sized=False)
         os.lseek(fd, 0, os.SEEK_SET)
         again = _read_rest(fd, b"", self._threshold + 1)
         if content != again or not is_untouched(status, os.fstat(fd)):
@@ -196,8 +202,11 @@ class LocalBigSource:
         status: os.stat_result,
         check: Callable[[], None],
         size_bytes: int | None = None,
+        *,
+        is_sized: bool = True,
     ) -> None:
         """`size_bytes` is the row's, where the file's own is not that of the content."""
+        self.size = status.st_size if is_sized else 0
         self._file = open(fd, "rb", buffering=0)  # noqa: SIM115 - closed by copy_to or close
         self._status = status
         self._check = check

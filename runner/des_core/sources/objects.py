@@ -132,6 +132,7 @@ class ObjectBigSource:
     """An object that is too big to be held in memory, read in pieces of one version."""
 
     def __init__(self, store: ObjectStore, facts: ObjectFacts, key: str) -> None:
+        self.size = facts.size
         self._store = store
         self._facts = facts
         self._key = key

@@ -1,8 +1,12 @@
 """Big files: streamed beside the shards, under the hash of their content."""
 
 import hashlib
+import os
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -98,6 +102,42 @@ def test_a_big_file_that_changes_while_it_is_copied(
     assert packed.reasons == {"above": "changed"}
     assert packed.files_out == 1
     assert list((output / "_bigFiles").iterdir()) == []
+    assert leftovers(output) == []
+
+
+@contextmanager
+def file_size_limit(limit: int) -> Iterator[None]:
+    """No file can grow longer, whatever a fault would make of it."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_file_larger_than_the_room_of_the_output_fails_alone(
+    corpus: Corpus, output: Path
+) -> None:
+    """A sparse one costs nobody anything, and would fill the disk in every cycle."""
+    row, room = corpus.add("huge", b"h" * 2000), os.statvfs(output.parent)
+    size = room.f_blocks * room.f_frsize + (1 << 30)
+    os.truncate(row.location or "", size)
+    good = corpus.add("good")
+    with file_size_limit(8 << 20):
+        packed = pack_rows([row._replace(size_bytes=size), good], output, big_file_threshold=1000)
+    assert packed.reasons == {"huge": "unreadable"}
+    assert "has room for" in packed.failures[0].error
+    assert packed.files_out == 1
+    assert leftovers(output) == []
+
+
+def test_a_file_larger_than_the_file_system_takes_fails_alone(corpus: Corpus, output: Path) -> None:
+    rows = [corpus.add("huge", b"h" * 3_000_000), corpus.add("big", b"b" * 2000)]
+    with file_size_limit(1 << 20):
+        packed = pack_rows([*rows, corpus.add("good")], output, big_file_threshold=1000)
+    assert packed.reasons == {"huge": "unreadable"}
+    assert packed.files_out == 2
     assert leftovers(output) == []
 
 

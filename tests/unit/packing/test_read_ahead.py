@@ -74,6 +74,8 @@ class Sources:
 class Big:
     """A big file that knows whether it was closed."""
 
+    size = 1 << 30
+
     def __init__(self) -> None:
         self.closed = False
 
