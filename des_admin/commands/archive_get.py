@@ -125,7 +125,7 @@ def require_apart(retriever: Retriever, directory: Path) -> None:
     archive, place = Path(retriever.output_dir).resolve(), directory.resolve()
     if place == archive or (place.parent == archive and place.name in OWN_DIRECTORIES):
         raise Refused(
-            "this is the archive itself, where nothing but shards belongs",
+            "this is the archive itself: only shards belong there",
             hint="name a directory of its own",
             path=str(directory),
         )
