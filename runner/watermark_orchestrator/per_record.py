@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -179,6 +181,42 @@ class _Job:
         uids = (row.uid for task in spool.tasks() for row in decode_rows(task.rows))
         for batch in batched((uid for uid in uids if uid not in failed), self.batch_size):
             self._mark_batch(window, batch)
+        if self._fires:
+            self._require_marked(window, spool, failed)
+
+    @cached_property
+    def _fires(self) -> list[str]:
+        """What the table has that may keep a mark from being written."""
+        table, database = self.reader.settings.table, self.reader.database
+        values = {
+            "table_name": table.quoted(database.dialect),
+            "table_only": table.name,
+            "schema_name": table.schema,
+            "column_name": self.reader.settings.archived_column,
+        }
+        with database.read() as tx:
+            statement = self.reader.catalog.get("migration_update_triggers")
+            return [f"{row.kind} {row.name}" for row in tx.run(statement, values)]
+
+    def _require_marked(self, window: Window, spool: RowSpool, failed: set[str]) -> None:
+        """Refused where rows of this day were packed and still read as not archived.
+
+        A trigger or a rule may leave a row as it was, and the server calls the statement done.
+        Rows that came since are no concern of this run.
+        """
+        pages = self.reader.rows(window.start, window.end, statement="pending_rows")
+        pending = (row.uid for page in pages for row in page if row.uid not in failed)
+        left = set(islice(pending, FAILURES_KEPT))
+        rows = (row.uid for task in spool.tasks() for row in decode_rows(task.rows))
+        unmarked = next((uid for uid in rows if uid in left), None)
+        if unmarked is not None:
+            raise Refused(
+                f"packed rows were not marked: {unmarked[:80]!r} still reads as not archived, and "
+                f"{', '.join(self._fires)} may keep it so",
+                hint="switch that off for as long as it takes, then run the same command again; "
+                "what is packed is not packed twice",
+                table=str(self.reader.settings.table),
+            )
 
     def _mark_batch(self, window: Window, uids: list[str]) -> None:
         reader = self.reader

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import make_url
 
 from des_core.basics.identifiers import Dialect
 from des_core.checks import Check, cutover, examine
@@ -109,6 +110,34 @@ def test_what_hangs_on_a_table_of_postgres(
         "prepared transaction half done",
     ):
         assert words in found.detail
+
+
+@pytest.mark.postgres
+def test_a_table_that_gets_its_rows_from_elsewhere(
+    make_database: Callable[[str], TestDatabase], files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """Without the column here, the subscription would apply nothing more."""
+    database = make_database("postgres")
+    files_table(database, 20, days=2, archived_days=1, files=False)
+    at = make_url(database.url)
+    database.execute_script(
+        [
+            "CREATE PUBLICATION of_files FOR TABLE files",
+            f"CREATE SUBSCRIPTION of_{database.name} CONNECTION 'host={at.host} port={at.port}"
+            f" dbname={at.database} user={at.username} password={at.password}' PUBLICATION of_files"
+            " WITH (enabled = false, create_slot = false, slot_name = NONE, copy_data = false)",
+        ]
+    )
+    try:
+        settings = make_settings(database, tmp_path / "out")
+        found = checks_of(settings)["obstacles"]
+        plan = make_plan(settings, direction=Direction.UP, options=DROP)
+    finally:
+        database.execute(f"DROP SUBSCRIPTION of_{database.name}")
+    assert f"subscription of_{database.name}" in found.detail
+    texts = next(finding for finding in plan.gate if finding.check == "texts")
+    assert texts.is_warning
+    assert f"subscription of_{database.name}" in texts.text
 
 
 @pytest.mark.postgres

@@ -45,6 +45,9 @@ def said(url: str, sql: str) -> DesError:
         ("57P05", DatabaseUnreachable, "limit on its time"),
         ("P0001", Refused, "a rule of the database"),
         ("42P07", Refused, "of that name already"),
+        ("55000", Refused, "be written as it is"),
+        ("22012", Refused, "a rule of the database"),
+        ("UF042", Refused, "a rule of the database"),
     ],
 )
 def test_postgres(

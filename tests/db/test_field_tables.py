@@ -18,6 +18,7 @@ from support.rows.shape import TableShape
 from support.servers.database import TestDatabase
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import run_cycle
+from watermark_orchestrator.per_record import pack_per_record
 
 DROP = MigrationOptions(drop_archived=True, backup="dump of Monday")
 GENERATED = {
@@ -202,6 +203,53 @@ def test_a_trigger_that_keeps_one_of_two_rows_with_one_uid(
     with pytest.raises(Refused, match="'twice' still reads as not archived"):
         downgrade(settings)
     database.execute("DROP TRIGGER guard" + (" ON files" if database.kind == "postgres" else ""))
+    downgrade(settings)
+    assert canonical_rows(database) == expected
+
+
+@pytest.mark.parametrize(
+    ("database", "guard"),
+    [
+        ("sqlite", "swallowing"),
+        ("postgres", "swallowing"),
+        ("postgres", "rule"),
+        ("mariadb", "swallowing"),
+        ("mysql", "swallowing"),
+    ],
+    indirect=["database"],
+)
+def test_a_trigger_that_keeps_packed_rows_from_being_marked(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path, guard: str
+) -> None:
+    """Per-record mode ended as if all was done, with as many rows to pack as before."""
+    files_table(database, 20, days=4, archived_days=2)
+    settings = make_settings(database, tmp_path / "out")
+    database.execute_script(GUARDS[guard][database.kind])
+    with pytest.raises(Refused, match=r"not marked: .* guard") as caught:
+        pack_per_record(settings, older_than_days=7, batch_size=3)
+    assert caught.value.hint
+    kind = "RULE" if guard == "rule" else "TRIGGER"
+    database.execute(f"DROP {kind} guard" + (" ON files" if database.kind == "postgres" else ""))
+    assert pack_per_record(settings, older_than_days=7, batch_size=3).files_marked == 10
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_a_published_table_without_a_key(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """The server takes no UPDATE of it: refused by name, and the way back ends well later."""
+    files_table(database, 20, days=4, archived_days=2)
+    settings = make_settings(database, tmp_path / "out")
+    upgrade(settings)
+    with open_archive(settings) as archive:
+        run_cycle(archive)
+    expected = rows_by_formula(database, database)
+    database.execute("ALTER TABLE files REPLICA IDENTITY NOTHING")
+    database.execute("CREATE PUBLICATION of_files FOR TABLE files")
+    with pytest.raises(Refused, match="replica identity") as caught:
+        downgrade(settings)
+    assert "REPLICA IDENTITY FULL" in str(caught.value.hint)
+    database.execute("ALTER TABLE files REPLICA IDENTITY FULL")
     downgrade(settings)
     assert canonical_rows(database) == expected
 

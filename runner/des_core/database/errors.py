@@ -175,6 +175,15 @@ _UNREACHABLE = _Kind(
     | {1698, 1927, 2002, 2003, 2005, 2006, 2013, 2026, 2055},
     ("unable to open", "not a database", "connection timeout expired"),
 )
+_UNPREPARED = _Kind(
+    Refused,
+    "the database does not let the table be written as it is",
+    "see to what it names (of a published table: ALTER TABLE … REPLICA IDENTITY FULL, or a primary "
+    "key), then run the same command again",
+    ("55000",),
+    frozenset({3098}),
+    (),
+)
 _RULE = _Kind(
     Refused,
     "a rule of the database (a trigger or a CHECK) does not allow that",
@@ -217,6 +226,7 @@ _KINDS = (
     _IN_TROUBLE,
     _DAMAGED,
     _CROWDED,
+    _UNPREPARED,
     _RULE,
     _TAKEN,
     _POOLED_BY_STATEMENT,
@@ -261,6 +271,8 @@ def _kind(exc: DBAPIError) -> _Kind | None:
     found = next((kind for kind in _KINDS if _says(original, kind)), None)
     if found is not None:
         return found
+    if "PL/pgSQL function" in (getattr(getattr(original, "diag", None), "context", None) or ""):
+        return _RULE  # whatever code a trigger's own statement ends with
     # A connection that broke has whatever code it broke with (PyMySQL's is 0 for a closed one), and
     # psycopg has no SQLSTATE where it never got through to a server.
     never_there = (

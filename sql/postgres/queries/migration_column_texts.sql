@@ -8,6 +8,12 @@ JOIN pg_namespace AS n ON n.oid = p.pronamespace
 WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')
   AND p.prosrc ILIKE '%' || :column_name || '%' AND p.prosrc ILIKE '%' || :table_only || '%'
 UNION
+-- What it brings has the columns that the publisher has.
+SELECT 'subscription', CAST(s.subname AS text)
+FROM pg_subscription_rel AS r
+JOIN pg_stat_subscription AS s ON s.subid = r.srsubid
+WHERE r.srrelid = CAST(:table_name AS regclass)
+UNION
 SELECT i.type || ' with the row type', i.identity
 FROM pg_class AS c
 JOIN pg_type AS t ON t.oid = c.reltype

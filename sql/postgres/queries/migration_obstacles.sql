@@ -17,6 +17,11 @@ WHERE EXISTS (SELECT 1 FROM pg_publication_tables AS t
               JOIN tree ON CAST(format('%I.%I', t.schemaname, t.tablename) AS regclass) = tree.relid
               WHERE t.pubname = p.pubname)
 UNION ALL
+SELECT DISTINCT 'subscription', s.subname
+FROM pg_subscription_rel AS r
+JOIN tree ON tree.relid = r.srrelid
+JOIN pg_stat_subscription AS s ON s.subid = r.srsubid
+UNION ALL
 SELECT CASE WHEN s.active THEN 'replication slot' ELSE 'idle replication slot' END,
        s.slot_name || ' (' || s.slot_type || ')'
 FROM pg_replication_slots AS s
