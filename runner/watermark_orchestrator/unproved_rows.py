@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from datetime import date
 
-from des_core.basics.errors import DamagedData
+from des_core.basics.errors import DamagedData, StorageError
 from des_core.basics.timestamps import EARLIEST, LATEST
 from des_core.ledger.exceptions import iterate_open
 from des_core.ledger.watermark import Watermark
@@ -48,6 +48,6 @@ def _of_day(reconciler: Reconciler, part: DayScope) -> Iterator[Locations]:
     try:
         for rows in reconciler.find_unproved(part):
             yield [row.location for row in rows]
-    except DamagedData:
+    except (DamagedData, StorageError):
         for page in reconciler.source.rows(part.start, part.end):
             yield [row.location for row in page]

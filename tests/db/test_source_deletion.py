@@ -161,6 +161,22 @@ def test_a_damaged_shard_keeps_its_sources(
 
 
 @pytest.mark.sqlite
+def test_a_shard_that_cannot_be_read_keeps_its_sources_and_no_others(
+    make_database, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    table, settings = packed(make_database("sqlite"), files_table, tmp_path)
+    shard = next((tmp_path / "out").glob("20240102_*.des"))
+    shard.unlink()
+    shard.mkdir()
+    report = delete(settings)
+    assert report.damaged == [shard.name]
+    assert report.files > 0
+    left = len(present(table))
+    assert left > 1
+    assert report.files == 59 - left
+
+
+@pytest.mark.sqlite
 def test_a_disk_that_is_not_mounted_is_noticed(
     make_database,
     files_table: FilesTableFactory,
