@@ -11,7 +11,7 @@ from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import Column, print_table
 from des_admin.render.values import utc
-from des_core.basics.durations import spoken
+from des_core.basics.durations import ago, spoken
 from des_core.basics.wording import numbered
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _draw(out: Console, holders: Sequence[Holder]) -> None:
             f"{holder.lease.purpose} on {holder.lease.process.host}, "
             f"pid {holder.lease.process.pid}",
             utc(holder.since),
-            f"{spoken(holder.heartbeat_age)} ago",
+            ago(holder.heartbeat_age),
             spoken(holder.expires_in) if holder.expires_in else "–",
             holder.state,
         )

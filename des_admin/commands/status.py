@@ -10,6 +10,7 @@ from des_admin.context import Context
 from des_admin.help_text import examples
 from des_admin.render.tables import print_facts
 from des_admin.render.values import duration, utc
+from des_core.basics.durations import ago
 from des_core.basics.wording import numbered
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _draw(out: Console, progress: Progress, holder: str | None) -> None:
 
     draw_remarks(out, progress.health)
     finished = progress.packed.last_finished
-    since = "never" if finished is None else f"{duration(progress.now - finished)} ago"
+    since = "never" if finished is None else ago(progress.now - finished, duration)
     facts = [
         ("archived until", utc(progress.watermark.archived_until)),
         ("behind", standing(progress)),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from des_admin.render.tables import Column, print_facts, print_table
 from des_admin.render.values import duration, foreign, size, utc
 from des_core.backup.findings import CheckReport, Finding, Level, Severity, Status
+from des_core.basics.durations import ago
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,8 +52,8 @@ def draw_report(out: Console, report: CheckReport) -> None:
         facts.append(("where", report.path))
     facts += list(report.details.items())
     if report.snapshot_at is not None:
-        age = duration(report.checked_at - report.snapshot_at)
-        facts.append(("data as of", f"{utc(report.snapshot_at)}, {age} ago"))
+        age = ago(report.checked_at - report.snapshot_at, duration)
+        facts.append(("data as of", f"{utc(report.snapshot_at)}, {age}"))
     if report.size_bytes is not None:
         facts.append(("size", size(report.size_bytes)))
     print_facts(out, [*facts, ("levels", levels_line(report))])
@@ -160,7 +161,7 @@ def _last_check(evidence: BackupEvidence | None, now: datetime) -> str:
     if evidence is None:
         return "none recorded"
     said = f"good to L{evidence.level.value}" if evidence.is_good else "FAILED"
-    return f"{said}, {duration(now - evidence.checked_at)} ago"
+    return f"{said}, {ago(now - evidence.checked_at, duration)}"
 
 
 def _entry_json(entry: Entry, checks: Mapping[str, BackupEvidence]) -> dict[str, object]:

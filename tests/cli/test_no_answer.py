@@ -75,6 +75,18 @@ def test_a_table_that_somebody_has_locked(
     gc.collect()
 
 
+def test_a_check_for_which_no_time_is_left(
+    sqlite_archive: Archive, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All before it answered, slowly: what nobody looked at is not in order."""
+    assert sqlite_archive
+    monkeypatch.setattr("des_core.checks.examination.ALL_LIMIT_S", -1)
+    shown = program("doctor", "--output", "json", expect=4).json
+    assert not shown["healthy"]
+    assert {check["status"] for check in shown["checks"]} == {"failed", "skipped"}
+    assert "not examined" in program("doctor", expect=4).out
+
+
 @contextmanager
 def silent_server() -> Iterator[int]:
     """It takes connections and never says a word; yields its port."""

@@ -1,8 +1,12 @@
 """Values that SQL by hand wrote into our own tables: every screen names them, and none breaks."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from cli.conftest import Archive, Program
+from cli.test_night_memory import exported
 
 SCREENS = (
     *("status", "progress", "doctor", "watermark show", "watermark history --check"),
@@ -117,21 +121,84 @@ def test_days_of_a_watermark_near_the_beginning_of_the_calendar(
     program("progress", "--daily", "--days", "36500", "--exact")
 
 
-@pytest.mark.parametrize("emptied", [["shard"], ["shard", "slice"]], ids=len)
+NEWEST = "(SELECT MAX(slice_id) FROM des_archive_slice)"
+
+
+@pytest.mark.parametrize(
+    ("gone", "said", "by_hand"),
+    [
+        (["shard"], "the ledger has no shard", None),
+        (["shard", "slice"], "the ledger has no shard", None),
+        ([f"shard WHERE slice_id = {NEWEST}"], "in no shard of the ledger", None),
+        (["shard WHERE slice_id > 2", "slice WHERE slice_id > 2"], "of the audit trail", None),
+        (["slice"], "have no slice", "shard"),
+    ],
+    ids=["shards", "all", "newest shards", "an older copy", "slices"],
+)
 def test_a_ledger_that_was_emptied(
-    sqlite_archive: Archive, program: Program, emptied: list[str]
+    sqlite_archive: Archive, program: Program, gone: list[str], said: str, by_hand: str | None
 ) -> None:
     """Its files are in the output; nothing that verifies or deletes would know of them."""
     program("run")
-    for table in emptied:
-        sqlite_archive.config.execute(f"DELETE FROM des_archive_{table}")
+    assert exported(program, "des_ledger_emptied") == 0
+    for rows in gone:
+        sqlite_archive.config.execute(f"DELETE FROM des_archive_{rows}")
     for line in ("status", "progress", "doctor"):
-        said = typed(program, line)
-        assert "the ledger has no shard" in said, line
-        assert "des-admin ledger rebuild" in said, line
+        shown = typed(program, line)
+        assert said in shown, line
+        assert "des-admin ledger rebuild" in shown, line
+    assert exported(program, "des_ledger_emptied") == 1
+    if by_hand is not None:  # as the hint says
+        sqlite_archive.config.execute(f"DELETE FROM des_archive_{by_hand}")
     program("ledger", "rebuild", "--yes")
     program("run")
     assert program("status", "--output", "json").json["health"] == []
+    assert exported(program, "des_ledger_emptied") == 0
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"], indirect=True)
+def test_exceptions_that_were_emptied(archive: Archive, program: Program) -> None:
+    """They read as archived, and no screen said that anything was wrong."""
+    lost = [row for row in archive.table.rows.values() if not row.archived][:4]
+    for row in lost:
+        Path(row.location).unlink()
+    program("run", expect=3)
+    assert program("status", "--output", "json").json["not_packed"] == len(lost)
+    archive.config.execute("DELETE FROM des_archive_exception")
+    for line in ("status", "progress", "doctor"):
+        shown = typed(program, line)
+        assert "des_archive_exception has no row" in shown, line
+        assert "des-admin reconcile --every-day --record" in shown, line
+    assert exported(program, "des_ledger_emptied") == 1
+    program("reconcile", "--every-day", "--record", "--yes", expect=None)
+    shown = program("status", "--output", "json").json
+    assert "ledger" not in {remark["name"] for remark in shown["health"]}
+    assert exported(program, "des_ledger_emptied") == 0
+
+
+def test_times_of_a_clock_that_was_ahead(sqlite_archive: Archive, program: Program) -> None:
+    """It was set back since. No screen counts a time that is yet to come as one that has passed."""
+    program("run")
+    ahead = "2999-01-01 00:00:00.000000"
+    sqlite_archive.config.execute(
+        "UPDATE des_archive_lease SET token = 'x', purpose = 'run', host = 'node2', pid = 1,"
+        f" process = 'elsewhere', acquired_at = '{ahead}', heartbeat_at = '{ahead}',"
+        f" expires_at = '{ahead}' WHERE name = 'writer'"
+    )
+    sqlite_archive.config.execute(f"UPDATE des_archive_slice SET finished_at = '{ahead}'")
+    sqlite_archive.config.execute(
+        f"UPDATE des_archive_outcome SET ended_at = '{ahead}', exit_code = 4, message = 'full'"
+    )
+    for line in ("lock show", "status", "progress", "watermark show", "migrate status"):
+        shown = program(*line.split()).out
+        assert not re.search(r"-[0-9]+ ?(s|d|h|min|days|hours|minutes) ", shown), line
+    assert "days ahead of the clock" in program("lock", "show").out
+    assert program("lock", "show", "--output", "json").json["holders"][0]["state"] == "late"
+    assert "its heartbeat is late" in program("doctor", expect=None).out
+    status = program("status").out
+    assert re.search("last packed .* ahead of the clock", status)
+    assert re.search("the last cycle refused .* ahead of the clock", status)
+    assert exported(program, "des_migration_last_progress_timestamp_seconds") == 0
 
 
 def test_a_row_that_was_deleted(sqlite_archive: Archive, program: Program) -> None:

@@ -376,6 +376,7 @@ def check_metrics(truth: Truth, settings: Settings, model: Model) -> None:
     assert series["des_watermark_explained"][""] == ("watermark" not in truth.findings)
     assert series["des_archive_damaged_shards"][""] == len(model.known_damage)
     assert series["des_table_older_than_archive"][""] == ("rows" in truth.findings)
+    assert series["des_ledger_emptied"][""] == 0
     beyond = (
         series["des_watermark_timestamp_seconds"][""]
         > series["des_watermark_target_timestamp_seconds"][""]
@@ -460,6 +461,14 @@ def new_scene(
     return make
 
 
+@pytest.fixture
+def patient_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long a loaded machine takes for an answer is no truth about the archive."""
+    for limit in ("CHECK_LIMIT_S", "ALL_LIMIT_S"):
+        monkeypatch.setattr(f"des_core.checks.examination.{limit}", 600.0)
+
+
+@pytest.mark.usefixtures("patient_doctor")
 def test_no_screen_is_green_where_the_truth_is_not(
     new_scene: Callable[..., Scene], rounds: int, is_soak: bool
 ) -> None:

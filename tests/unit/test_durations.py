@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from des_admin.options import seconds
-from des_core.basics.durations import parse_duration, parse_seconds
+from des_core.basics.durations import ago, parse_duration, parse_seconds
 from des_core.basics.errors import UsageError
 from des_core.basics.timestamps import parse_time
 from des_core.settings.config import MigrationSettings
@@ -54,3 +54,14 @@ def test_a_bare_number_is_of_seconds_where_seconds_are_wanted() -> None:
         seconds(1)("999ms")
     with pytest.raises(ValueError, match=r"1 to 60 s"):
         seconds(1, 60)("2m")
+
+
+@pytest.mark.parametrize(
+    ("past_s", "said"),
+    [
+        *((41, "41 s ago"), (0, "0 s ago"), (-0.9, "0 s ago"), (7200, "2 hours ago")),
+        *((-90, "90 s ahead of the clock"), (-3 * 86400, "3 days ahead of the clock")),
+    ],
+)
+def test_how_long_ago_is_never_negative(past_s: float, said: str) -> None:
+    assert ago(timedelta(seconds=past_s)) == said

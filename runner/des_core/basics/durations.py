@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 
 from des_core.basics.errors import UsageError
@@ -10,6 +11,8 @@ from des_core.basics.errors import UsageError
 FORMS = "90s, 15m, 3h, 7d or 2w"
 _FORM = re.compile(r"(?P<count>[0-9]{1,9}(\.[0-9]{1,6})?)(?P<unit>ms|s|m|min|h|d|w)")
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
+# Two looks at one clock, or at two of a cluster, differ by less.
+_TICKING = timedelta(seconds=1)
 _UNITS = {
     "ms": "milliseconds",
     "s": "seconds",
@@ -50,6 +53,13 @@ def spoken(span: timedelta) -> str:
         if total_s >= 2 * length:
             return f"{total_s // length:.0f} {unit}"
     return f"{total_s:.0f} s"
+
+
+def ago(past: timedelta, say: Callable[[timedelta], str] = spoken) -> str:
+    """How long ago; a time that is yet to come was written by a clock that was ahead."""
+    if past > -_TICKING:
+        return f"{say(max(past, timedelta()))} ago"
+    return f"{say(-past)} ahead of the clock"
 
 
 def read_duration(text: str) -> timedelta:

@@ -86,7 +86,8 @@ def _examine(
     if missing:
         return [skipped(name, f"cannot be examined: {', '.join(missing)}")]
     if left_s <= 0:
-        return [skipped(name, f"not examined: the checks before it took {ALL_LIMIT_S:.0f} s")]
+        taken = f"not examined: the checks before it took {ALL_LIMIT_S:.0f} s"
+        return [failed(name, taken, HANGS)]
     try:
         found = within(min(CHECK_LIMIT_S, left_s), lambda: examiner(patient))
     except NoAnswer as exc:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from des_core.basics.identifiers import Dialect
-from des_core.basics.timestamps import from_us
+from des_core.basics.timestamps import LATEST, from_us
 from des_core.database.connections import Database
 from des_core.database.stored_time import (
     from_stored,
@@ -197,6 +197,13 @@ def count_open(tx: Transaction) -> list[ReasonCount]:
         )
         for row in tx.run("exception_counts")
     ]
+
+
+def was_ever_recorded(tx: Transaction) -> bool:
+    """Whether the table has any row: one that is closed stays in it."""
+    values = {"after_id": 0, "end_at": LATEST, "page_size": 1}
+    # Without an open one the first row of the table is a closed one.
+    return bool(count_open(tx) or tx.run("migration_exceptions_resolved", values).first())
 
 
 def iterate_open(config: Database, *, page_size: int = PAGE_SIZE) -> Iterator[list[OpenException]]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
-from des_core.basics.durations import spoken
+from des_core.basics.durations import ago, spoken
 from des_core.basics.errors import TransactionConflict
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import format_utc
@@ -87,8 +87,8 @@ class Holder:
 
     @property
     def is_late(self) -> bool:
-        """Whether its heartbeat is overdue."""
-        return self.heartbeat_age > LATE_AFTER
+        """Whether its heartbeat is overdue, or was the last before the clock was set back."""
+        return self.heartbeat_age > LATE_AFTER or self.is_ahead
 
     @property
     def is_gone(self) -> bool:
@@ -116,7 +116,7 @@ class Holder:
         return (
             f"des-admin {who.purpose}{worker} on {process.host}, pid {process.pid}, "
             f"since {format_utc(self.since)}, "
-            f"last heartbeat {spoken(self.heartbeat_age)} ago, "
+            f"last heartbeat {ago(self.heartbeat_age)}, "
             f"{f'expires in {spoken(ends)}' if ends else 'expired'}"
         )
 

@@ -169,6 +169,11 @@ _EXPORTER = (
         "1 if the table has no row of the newest day that was packed, or of a later one.",
     ),
     Metric(
+        "des_ledger_emptied",
+        "gauge",
+        "1 if rows of the ledger are gone that its other tables or the trail prove.",
+    ),
+    Metric(
         "des_trail_newest_event", "gauge", "Number of the audit trail's newest event; 0 if none."
     ),
     Metric(

@@ -17,6 +17,8 @@ from des_core.database.transaction import Transaction
 
 PAGE_SIZE = 5000
 SETTLED_AFTER = timedelta(minutes=10)
+# Clocks of a runner and of a database may differ so far, and nobody has to know.
+AHEAD = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +33,13 @@ class Totals:
     bytes_out: int = 0
     last_progress: datetime | None = None
 
-    def plus(self, row: Any) -> Totals:
-        """With one more slice; its shards are counted apart."""
+    def plus(self, row: Any, now: datetime) -> Totals:
+        """With one more slice; its shards are counted apart.
+
+        A time that is yet to come is no progress: an alert would wait until it has passed.
+        """
         finished_at = from_stored(row.finished_at)
-        is_window = row.kind == "window"
+        is_window = row.kind == "window" and finished_at < now + AHEAD
         progress = max(self.last_progress or finished_at, finished_at)
         return replace(
             self,
@@ -61,28 +66,28 @@ class TotalsReader:
         newest = tx.run("metrics_newest_ids").one().slice_id
         if int(newest or 0) < self._settled_id:
             self._settled, self._settled_id = Totals(), 0
-        tail = self._settle(tx, now - SETTLED_AFTER)
-        return self._with(tx, tail)
+        return self._with(tx, self._settle(tx, now), now)
 
-    def _settle(self, tx: Transaction, border: datetime) -> list[Any]:
-        """Add up what was finished before `border`, page by page; the slices that were not."""
+    def _settle(self, tx: Transaction, now: datetime) -> list[Any]:
+        """Add up what was finished some time ago, page by page; the slices that were not."""
+        border = now - SETTLED_AFTER
         values = {"after_id": self._settled_id, "page_size": PAGE_SIZE}
         for rows in tx.pages("metrics_slices", values, after_id="slice_id"):
             old = list(takewhile(lambda row: from_stored(row.finished_at) < border, rows))
             if old:
-                self._settled = self._with(tx, old)
+                self._settled = self._with(tx, old, now)
                 self._settled_id = int(old[-1].slice_id)
             if len(old) < len(rows):
                 return list(rows[len(old) :])
         return []
 
-    def _with(self, tx: Transaction, rows: list[Any]) -> Totals:
+    def _with(self, tx: Transaction, rows: list[Any], now: datetime) -> Totals:
         """The settled totals and these slices, which follow them."""
         if not rows:
             return self._settled
         totals = self._settled
         for row in rows:
-            totals = totals.plus(row)
+            totals = totals.plus(row, now)
         span = {"after_id": self._settled_id, "upto_id": int(rows[-1].slice_id)}
         shards = tx.run("metrics_shards", span).scalar_one()
         return replace(totals, shards=totals.shards + int(shards))

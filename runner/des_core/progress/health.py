@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import takewhile
 
-from des_core.basics.durations import spoken
+from des_core.basics.durations import ago, spoken
 from des_core.basics.errors import ExitCode
 from des_core.basics.timestamps import format_utc
 from des_core.database.transaction import Transaction
@@ -199,4 +199,4 @@ def _next_command(job: str, ended: Outcome, provenance: Provenance) -> str:
 
 
 def _ago(past: timedelta) -> str:
-    return "just now" if past < timedelta(minutes=1) else f"{spoken(past)} ago"
+    return "just now" if abs(past) < timedelta(minutes=1) else ago(past)

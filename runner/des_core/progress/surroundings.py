@@ -6,17 +6,29 @@ ask here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import takewhile
 
-from des_core.basics.durations import spoken
+from des_core.basics.durations import ago
 from des_core.basics.errors import DesError, NoAnswer
 from des_core.basics.time_limit import within
+from des_core.basics.wording import numbered
 from des_core.database.connections import Database
+from des_core.database.transaction import Transaction
 from des_core.ledger.archive_identity import compare_output, read_expected
+from des_core.ledger.events import Event, newest_events
+from des_core.ledger.exceptions import was_ever_recorded
 from des_core.ledger.gone_rows import newest_packed_day, read_accepted
 from des_core.ledger.outcomes import BACKUP, JOBS
-from des_core.ledger.slices import newest_slices
+from des_core.ledger.slices import (
+    KnownSlice,
+    SliceRecord,
+    find_shard,
+    newest_shard_names,
+    newest_slices,
+    parse_versions,
+)
 from des_core.ledger.watermark import Watermark
 from des_core.locks.leases import Holder
 from des_core.locks.lock import find_holders
@@ -28,11 +40,22 @@ from des_core.storage.directory import open_storage
 # A mount whose server is gone answers never; a screen must not wait for it.
 OUTPUT_WAIT_S = 10.0
 RECONCILED_DAYS = 7
-# The event of a slice, written with it; and how many slices back a look goes.
-CYCLE = "cycle"
+# How many slices and events back a look goes.
+LOOKED_AT = 50
+# The events of a repair that took a shard out of the ledger, and of a rebuild.
+SET_ASIDE = "damage_set_aside"
+REBUILT = "ledger_rebuilt"
 LOOKED_AT = 50
 # Jobs that begin again where they stopped, by the words that were typed.
 RESUMED = frozenset({*JOBS, "verify --repair", "sources delete"} - {BACKUP})
+SLICES_HINT = (
+    "restore des_archive_slice from a backup; without one, delete the rows of des_archive_shard by "
+    "SQL, then: des-admin ledger rebuild"
+)
+EXCEPTIONS_HINT = (
+    "restore des_archive_exception from a backup; without one, what no shard has is recorded again "
+    "by: des-admin reconcile --every-day --record"
+)
 _DAY = timedelta(days=1)
 _TICK = timedelta(microseconds=1)
 
@@ -41,10 +64,11 @@ def look_around(
     config: Database, source: SourceReader, watermark: Watermark, packer: PackerConfig
 ) -> list[Remark]:
     """The output and the table are the archive's, and nobody has left the lock behind."""
+    newest = newest_packed_day(config)
     found = [
         judge_output(config, packer),
         judge_ledger(config),
-        judge_rows(config, source, watermark.archived_until),
+        judge_rows(config, source, watermark.archived_until, newest),
     ]
     return [*filter(None, found), *judge_holders(find_holders(config))]
 
@@ -65,25 +89,74 @@ def judge_output(config: Database, packer: PackerConfig) -> Remark | None:
 
 
 def judge_ledger(config: Database) -> Remark | None:
-    """A ledger that was emptied: it has nothing of what trail or its own slices say was packed."""
-    if newest_packed_day(config) is not None:
-        return None
+    """Rows of the ledger that are gone: its other tables, or the trail, prove that they were there.
+
+    1. The proof is read first, then what it proves: a commit between the two is no finding.
+    2. A repair takes shards out of the ledger, and a rebuild numbers slices anew: both are events.
+    """
     with config.read() as tx:
+        events = newest_events(tx, limit=LOOKED_AT)
         slices = newest_slices(tx, limit=LOOKED_AT)
-        position = tx.run("event_last_position").first()
-    is_begun = position is not None and position.action == CYCLE
-    if slices and not any(item.record.files_out > item.record.files_present for item in slices):
-        return None
-    if not slices and not is_begun:
-        return None
-    text = "the ledger has no shard, though files were packed: its tables were emptied"
-    return Remark("ledger", Severity.FAILED, text, "des-admin ledger rebuild")
+        names = newest_shard_names(tx, limit=1)
+        failed = _forgotten_failures(tx, slices)
+    last = find_shard(config, names[0]) if names else None
+    told = _told_slice(events)
+    packed = next((item for item in slices if _has_packed(item.record)), None)
+    if all(event.action != SET_ASIDE for event in events):
+        if last is None and (packed or (told and not slices)):
+            text = "the ledger has no shard, though files were packed: its tables were emptied"
+            return _ledger(text, "des-admin ledger rebuild")
+        if last and packed and last.slice_id < packed.slice_id:
+            files = numbered(packed.record.files_out - packed.record.files_present, "file")
+            text = f"{files} of the newest slice are in no shard of the ledger: rows of it are gone"
+            return _ledger(text, "des-admin ledger rebuild")
+    if last and last.slice_id > _newest_slice(config):
+        text = "the newest shards of the ledger have no slice: rows of des_archive_slice are gone"
+        return _ledger(text, SLICES_HINT)
+    if slices and slices[0].slice_id < told:
+        text = f"slice {told} of the audit trail is not in the ledger: rows of it are gone"
+        return _ledger(text, "des-admin ledger rebuild")
+    if failed:
+        text = (
+            f"{numbered(failed, 'file')} could not be packed, and des_archive_exception has no "
+            "row: it was emptied, and they read as archived"
+        )
+        return _ledger(text, EXCEPTIONS_HINT)
+    return None
 
 
-def day_to_look_for(config: Database) -> date | None:
+def _told_slice(events: Sequence[Event]) -> int:
+    """The newest slice that the newest events tell of, since the ledger was rebuilt; 0 if none."""
+    for event in takewhile(lambda event: event.action != REBUILT, events):
+        number = parse_versions(event.details or "").get("slice_id")
+        if isinstance(number, int):
+            return number
+    return 0
+
+
+def _newest_slice(config: Database) -> int:
+    with config.read() as tx:
+        return max((item.slice_id for item in newest_slices(tx, limit=1)), default=0)
+
+
+def _has_packed(record: SliceRecord) -> bool:
+    return record.files_out > record.files_present
+
+
+def _forgotten_failures(tx: Transaction, slices: Sequence[KnownSlice]) -> int:
+    """Files that a slice could not pack, if the table of exceptions has no row at all.
+
+    Those of sharded workers are given up where the number of workers changes.
+    """
+    alone = [item.record.files_failed for item in slices if item.record.workers == 1]
+    failed = max(alone, default=0)
+    return 0 if failed and was_ever_recorded(tx) else failed
+
+
+def unless_accepted(config: Database, newest: date | None) -> date | None:
     """The newest day that was packed, unless somebody has accepted that its rows are gone."""
-    day = newest_packed_day(config)
-    return None if day is None or day.isoformat() in read_accepted(config) else day
+    is_gone = newest is not None and newest.isoformat() in read_accepted(config)
+    return None if is_gone else newest
 
 
 def has_rows_since(source: SourceReader, day: date, archived_until: datetime) -> bool:
@@ -93,9 +166,11 @@ def has_rows_since(source: SourceReader, day: date, archived_until: datetime) ->
     return source.last_created_at(midnight - _TICK, end) is not None
 
 
-def judge_rows(config: Database, source: SourceReader, archived_until: datetime) -> Remark | None:
+def judge_rows(
+    config: Database, source: SourceReader, archived_until: datetime, newest: date | None
+) -> Remark | None:
     """A table that is older than the archive: without a row of the newest day that was packed."""
-    day = day_to_look_for(config)
+    day = unless_accepted(config, newest)
     if day is None or has_rows_since(source, day, archived_until):
         return None
     text = (
@@ -121,7 +196,7 @@ def _left_behind(holder: Holder) -> str:
     lease = holder.lease
     return (
         f"{lease.purpose} on {lease.process.host}, pid {lease.process.pid}, ended "
-        f"{spoken(holder.heartbeat_age)} ago without a word: killed, out of memory, or its machine "
+        f"{ago(holder.heartbeat_age)} without a word: killed, out of memory, or its machine "
         "went down"
     )
 
@@ -133,6 +208,10 @@ def _go_on(holder: Holder) -> str:
             f"the lock is free, and it begins where it stopped; run it again: des-admin {command}"
         )
     return "the lock is free; see how far it came: des-admin watermark history"
+
+
+def _ledger(text: str, hint: str) -> Remark:
+    return Remark("ledger", Severity.FAILED, text, hint)
 
 
 def _output(text: str, hint: str) -> Remark:
