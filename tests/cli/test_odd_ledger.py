@@ -156,6 +156,29 @@ def test_a_ledger_that_was_emptied(
     assert exported(program, "des_ledger_emptied") == 0
 
 
+@pytest.mark.parametrize(
+    ("table", "then"), [("shard", "the ledger has no shard"), ("config", "caught up")]
+)
+def test_a_table_that_was_dropped(
+    sqlite_archive: Archive, program: Program, table: str, then: str
+) -> None:
+    """`migrate up`, which every screen advised, had nothing to do."""
+    program("run")
+    sqlite_archive.config.execute(f"DROP TABLE des_archive_{table}")
+    assert "des-admin migrate plan" in typed(program, "status")
+    for line in ("migrate plan", "migrate up --yes", "doctor"):
+        done = program(*line.split(), expect=4)
+        said = " ".join((done.out + done.err).split())
+        assert f"des_archive_{table} is gone" in said, line
+        assert "restore it from a backup" in said, line
+    sqlite_archive.config.execute(  # as the hint says
+        "DELETE FROM des_admin_version WHERE version_num = '0003_watermark'"
+    )
+    program("migrate", "up", "--yes")
+    program("run", expect=None)
+    assert then in program("status").out
+
+
 @pytest.mark.parametrize("database", ["sqlite", "postgres"], indirect=True)
 def test_exceptions_that_were_emptied(archive: Archive, program: Program) -> None:
     """They read as archived, and no screen said that anything was wrong."""

@@ -242,7 +242,7 @@ def translate(exc: DBAPIError, label: str) -> DesError:
         return DesError(f"the database refused a statement: {detail}", database=label)
     if kind is _SCHEMA and _OWN_TABLES in detail:
         return NotMigrated(
-            f"this database is not migrated yet, a table of this program is missing: {detail}",
+            f"this database is not migrated, or a table of this program was dropped: {detail}",
             hint="see: des-admin migrate plan; then: des-admin migrate up",
             database=label,
         )

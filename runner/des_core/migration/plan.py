@@ -18,12 +18,14 @@ from des_core.ledger.revisions import (
     DROP_ARCHIVED,
     LEDGER,
     REVISIONS,
+    VERSION_TABLE,
     WATERMARK,
     Direction,
     Revision,
     applied_revisions,
 )
 from des_core.ledger.slices import count_files, is_begun
+from des_core.locks.leases import LEASE_TABLE
 from des_core.migration.base.migration import Migration
 from des_core.migration.base.seed_plan import SeedPlan
 from des_core.migration.gate.checks import (
@@ -33,6 +35,7 @@ from des_core.migration.gate.checks import (
     preview_gate,
 )
 from des_core.migration.operations.planned import PlannedStatement, list_statements
+from des_core.migration.operations.versions import operations_of
 from des_core.migration.seed.adoption import require_adoptable
 from des_core.migration.seed.seeding import plan_seed
 from des_core.migration.state.blockers import Blocker, find_blockers
@@ -40,6 +43,7 @@ from des_core.migration.state.heads import all_heads
 from des_core.migration.state.server_traps import RowVersions, read_row_versions
 from des_core.migration.state.tables import (
     CHILD_HINT,
+    CONFIG_TABLE,
     estimate_rows,
     find_bare_children,
     has_table,
@@ -92,6 +96,7 @@ def plan_upgrade(migration: Migration) -> MigrationPlan:
     Where looking for the seed would read a big table from end to end, it is the plan as far as
     the index on created_at: it `continues` with another plan.
     """
+    require_own_tables(migration)
     revisions = revisions_up(migration)
     if revisions:
         require_watermark_in_reach(migration)
@@ -149,6 +154,28 @@ def require_indexed_children(migration: Migration) -> None:
             hint=CHILD_HINT.format(column=migration.settings.database.created_at_column),
             tables=", ".join(bare[:5]),
         )
+
+
+def require_own_tables(migration: Migration) -> None:
+    """Refused where a table was dropped whose revision is in place: nothing would make it again."""
+    missing = missing_tables(migration)
+    if missing:
+        raise Refused(
+            f"{', '.join(missing)} is gone, though its revision is in place: it was dropped",
+            hint=f"restore it from a backup; without one, delete the row {WATERMARK.name} of "
+            f"{VERSION_TABLE} by SQL, then: des-admin migrate up",
+            database=migration.config.label,
+        )
+
+
+def missing_tables(migration: Migration) -> list[str]:
+    """Our tables that are not there, though their revisions are; a lock makes its own."""
+    done = applied_revisions(all_heads(migration))
+    names = [CONFIG_TABLE] if WATERMARK.name in done else []
+    if LEDGER.name in done:
+        made = (operation.name for operation in operations_of(LEDGER, Direction.UP))
+        names += [f"des_archive_{name[7:]}" for name in made if name.startswith("create_")]
+    return [n for n in names if n != LEASE_TABLE and not has_table(migration.config, n)]
 
 
 def require_watermark_in_reach(migration: Migration) -> None:
