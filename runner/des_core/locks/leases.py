@@ -88,7 +88,7 @@ class Holder:
     @property
     def is_late(self) -> bool:
         """Whether its heartbeat is overdue, or was the last before the clock was set back."""
-        return self.heartbeat_age > LATE_AFTER or self.is_ahead
+        return not -CLOCK_SLACK <= self.heartbeat_age <= LATE_AFTER
 
     @property
     def is_gone(self) -> bool:
