@@ -85,7 +85,7 @@ def check_rows(patient: Patient) -> Check:
         return _as_check(emptied)
     if day is None:
         return ok("rows", "nothing is packed yet")
-    remark = judge_rows(patient.config, patient.reader, mark, day)
+    remark = judge_rows(patient.config, patient.reader, mark)
     if remark is not None:
         return _as_check(remark)
     return ok("rows", f"the table has rows of {day}, the newest day that was packed")

@@ -15,7 +15,6 @@ from des_core.database.connections import Database, open_database
 from des_core.database.stored_time import from_stored
 from des_core.database.transaction import Transaction
 from des_core.ledger.events import NO_HASH, Head, read_head
-from des_core.ledger.gone_rows import newest_packed_day
 from des_core.ledger.provenance import read_provenance
 from des_core.ledger.watermark import Watermark, compute_target, read_watermark
 from des_core.metrics.backup_events import BackupEvents
@@ -25,7 +24,7 @@ from des_core.metrics.ledger_totals import Totals, TotalsReader
 from des_core.metrics.values import MetricValues
 from des_core.metrics.worker_progress import read_workers
 from des_core.progress.health import find_bad_ends, read_memory
-from des_core.progress.surroundings import has_rows_since, judge_ledger, unless_accepted
+from des_core.progress.surroundings import day_to_look_for, has_rows_since, judge_ledger
 from des_core.rows.reader import SourceReader
 from des_core.settings.config import Settings
 
@@ -79,9 +78,8 @@ class ArchiveReader:
             _set_cycles(values, read_journals(tx), workers)
             values.update(self._backups.read(tx, self._settings.backup))
             _set_memory(values, tx, watermark)
-        newest = newest_packed_day(self._config)
         values.set("des_ledger_emptied", judge_ledger(self._config) is not None)
-        self._packed_day = unless_accepted(self._config, newest)
+        self._packed_day = day_to_look_for(self._config)
         return values, watermark
 
     def ask_source(self) -> None:

@@ -27,7 +27,7 @@ from des_core.ledger.slices import (
     find_shard,
     newest_shard_names,
     newest_slices,
-    parse_versions,
+    parse_details,
 )
 from des_core.ledger.watermark import Watermark
 from des_core.locks.leases import Holder
@@ -64,11 +64,10 @@ def look_around(
     config: Database, source: SourceReader, watermark: Watermark, packer: PackerConfig
 ) -> list[Remark]:
     """The output and the table are the archive's, and nobody has left the lock behind."""
-    newest = newest_packed_day(config)
     found = [
         judge_output(config, packer),
         judge_ledger(config),
-        judge_rows(config, source, watermark.archived_until, newest),
+        judge_rows(config, source, watermark.archived_until),
     ]
     return [*filter(None, found), *judge_holders(find_holders(config))]
 
@@ -128,7 +127,7 @@ def judge_ledger(config: Database) -> Remark | None:
 def _told_slice(events: Sequence[Event]) -> int:
     """The newest slice that the newest events tell of, since the ledger was rebuilt; 0 if none."""
     for event in takewhile(lambda event: event.action != REBUILT, events):
-        number = parse_versions(event.details or "").get("slice_id")
+        number = parse_details(event.details or "").get("slice_id")
         if isinstance(number, int):
             return number
     return 0
@@ -153,10 +152,10 @@ def _forgotten_failures(tx: Transaction, slices: Sequence[KnownSlice]) -> int:
     return 0 if failed and was_ever_recorded(tx) else failed
 
 
-def unless_accepted(config: Database, newest: date | None) -> date | None:
+def day_to_look_for(config: Database) -> date | None:
     """The newest day that was packed, unless somebody has accepted that its rows are gone."""
-    is_gone = newest is not None and newest.isoformat() in read_accepted(config)
-    return None if is_gone else newest
+    day = newest_packed_day(config)
+    return None if day is None or day.isoformat() in read_accepted(config) else day
 
 
 def has_rows_since(source: SourceReader, day: date, archived_until: datetime) -> bool:
@@ -166,11 +165,9 @@ def has_rows_since(source: SourceReader, day: date, archived_until: datetime) ->
     return source.last_created_at(midnight - _TICK, end) is not None
 
 
-def judge_rows(
-    config: Database, source: SourceReader, archived_until: datetime, newest: date | None
-) -> Remark | None:
+def judge_rows(config: Database, source: SourceReader, archived_until: datetime) -> Remark | None:
     """A table that is older than the archive: without a row of the newest day that was packed."""
-    day = unless_accepted(config, newest)
+    day = day_to_look_for(config)
     if day is None or has_rows_since(source, day, archived_until):
         return None
     text = (
