@@ -45,7 +45,6 @@ LOOKED_AT = 50
 # The events of a repair that took a shard out of the ledger, and of a rebuild.
 SET_ASIDE = "damage_set_aside"
 REBUILT = "ledger_rebuilt"
-LOOKED_AT = 50
 # Jobs that begin again where they stopped, by the words that were typed.
 RESUMED = frozenset({*JOBS, "verify --repair", "sources delete"} - {BACKUP})
 SLICES_HINT = (
