@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from des_core.ledger.revisions import Direction
 from des_core.migration.apply import downgrade, make_scripts, upgrade
-from des_core.migration.base.migration import MigrationOptions
+from des_core.migration.base.migration import MigrationOptions, open_migration
+from des_core.migration.steps.sql_file import get_step
 from des_core.settings.config import Settings
 from migrations.test_seed import IMPOSSIBLE
 from support.program.migrating import rows_by_formula, settings_for
@@ -184,3 +185,20 @@ def test_impossible_days_of_mysql(
     run_scripts(by_script, Direction.DOWN, options, other)
     for place in (database, other):
         assert dict(place.rows("SELECT uid, archived FROM files")) == before
+
+
+@pytest.mark.parametrize("database", ["mariadb", "mysql"], indirect=True)
+def test_exceptions_are_written_from_each_to_its_row(
+    database: TestDatabase, files_table: FilesTableFactory
+) -> None:
+    """MySQL read the whole table, and looked through half of the exceptions for each row."""
+    files_table(database, 2000, days=8, archived_days=7, holes=1000, files=False)
+    settings = settings_for(database)
+    upgrade(settings)
+    for table in ("files", "des_archive_exception"):
+        database.rows(f"ANALYZE TABLE {table}")
+    with open_migration(settings) as migration:
+        step = get_step(migration.source_catalog, "0004_drop_archived.down", "write_exceptions")
+    form = "FORMAT=TRADITIONAL " if database.server == "mysql" else ""
+    plan = database.rows(f"EXPLAIN {form}{step.statement.sql}")
+    assert [row[2] for row in plan] == ["e", "files"]

@@ -26,12 +26,12 @@ SET {archived} = FALSE{kept_clocks}
 WHERE {archived} AND (NOT {is_time} OR {created_at} > (SELECT archived_until FROM des_archive_config WHERE id = 1));
 
 -- step: write_exceptions
--- purpose: nor are the open exceptions below it
+-- purpose: nor are the open exceptions below it; from each to its row, never from each row to them
 -- lock: row locks on what it changes
 -- cost: writes the rows of the open exceptions
 -- only: together
-UPDATE {files}
-JOIN des_archive_exception AS e
+UPDATE des_archive_exception AS e
+STRAIGHT_JOIN {files}
   ON {files}.{created_at} <= e.created_at AND {files}.{created_at} > e.created_at - INTERVAL 1 MICROSECOND
  AND e.uid = CONVERT({files}.{uid} USING utf8mb4)
 SET {files}.{archived} = e.archived{kept_clocks}
