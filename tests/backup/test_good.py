@@ -284,4 +284,5 @@ def test_newer_pg_restore_on_an_older_server() -> None:
     other = "pg_restore: error: could not execute query: ERROR:  relation does not exist\n"
     assert _only_unknown_parameters(unknown + ending)
     assert not _only_unknown_parameters(unknown + other + ending)
+    assert not _only_unknown_parameters(unknown)  # killed before its end
     assert not _only_unknown_parameters("")

@@ -108,6 +108,8 @@ def stage(
             database.execute(f"CREATE ROLE \"{user}\" LOGIN PASSWORD '{PASSWORD}'")
         if not database.rows("SELECT 1 FROM pg_roles WHERE rolname = 'owner of files'"):
             database.execute('CREATE ROLE "owner of files"')
+        # PostgreSQL 14 lets everybody make tables there; later ones nobody.
+        database.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
         database.execute('GRANT CREATE ON SCHEMA public TO "owner of files"')
         database.execute('ALTER TABLE files OWNER TO "owner of files"')
     else:

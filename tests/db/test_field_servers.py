@@ -98,6 +98,7 @@ def test_a_role_that_may_make_nothing(
 ) -> None:
     """As any role on PostgreSQL 15 that owns neither the database nor its schema."""
     files_table(database, 40, days=4, archived_days=2, files=False)
+    database.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")  # PostgreSQL 14 grants it
     with limited_user(
         database, ["GRANT SELECT, INSERT, UPDATE, DELETE, REFERENCES, TRIGGER ON files"]
     ) as lowly:

@@ -269,9 +269,11 @@ def _restore(
 
 
 def _only_unknown_parameters(stderr: str) -> bool:
-    """Whether all that failed were settings of a later version of the server."""
+    """Whether it came to its end, and all that failed were settings of a later version."""
     errors = [line for line in stderr.splitlines() if "pg_restore: error:" in line]
-    return bool(errors) and all("unrecognized configuration parameter" in line for line in errors)
+    return "errors ignored on restore" in stderr and all(
+        "unrecognized configuration parameter" in line for line in errors
+    )
 
 
 def _data_path(stored: Stored) -> Path:

@@ -19,6 +19,7 @@ from des_core.backup.mysql import ROUTINES_FILE
 from des_core.backup.mysql_users import GRANTS_FILE, USERS_FILE
 from des_core.backup.postgres import DATA_DIRECTORY, DATA_FILE
 from des_core.backup.postgres_globals import ROLES_FILE, TABLESPACES_FILE
+from des_core.backup.programs import read_version
 from des_core.backup.sqlite import DATA_FILE as SQLITE_FILE
 from des_core.backup.statements import BackupCatalog
 from des_core.basics.database_urls import parse_url
@@ -100,13 +101,12 @@ def _postgres_steps(stored: Stored, url: URL) -> Iterator[Step]:
             yield Step((words,), (f"{admin} --file={_shell(path / name)}",))
     name = url.database or manifest.server.database
     data = _shell(path / (DATA_DIRECTORY if manifest.layout == Layout.DIRECTORY else DATA_FILE))
-    restore = f"pg_restore --exit-on-error --jobs={JOBS}"
     if manifest.chosen_tables is None and name == manifest.server.database:
         yield Step(
             ("The database with its encoding, locale, settings and rights, and all in it.",),
             (
                 f"dropdb --if-exists --force {_shell(name)}",
-                f"{restore} --create --dbname=postgres {data}",
+                *_pg_restore(manifest, f"--create --dbname=postgres {data}"),
             ),
         )
         return
@@ -125,7 +125,25 @@ def _postgres_steps(stored: Stored, url: URL) -> Iterator[Step]:
         create = f"psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --dbname={_shell(name)}"
         commands = (f"{create} --command={_shell(statement)}" for statement in schemas)
         yield Step(("A dump of chosen tables brings no schema with it.",), tuple(commands))
-    yield Step(("The tables.",), (f"{restore} --dbname={_shell(name)} {data}",))
+    yield Step(("The tables.",), _pg_restore(manifest, f"--dbname={_shell(name)} {data}"))
+
+
+def _pg_restore(manifest: Manifest, options: str) -> tuple[str, ...]:
+    """What a server refuses only because a newer pg_restore sets it does not stop the script."""
+    dumped_by, server = (read_version(v.version) for v in (manifest.tool, manifest.server))
+    if dumped_by[:1] <= server[:1]:
+        return (f"pg_restore --exit-on-error --jobs={JOBS} {options}",)
+    count = "grep --count 'pg_restore: error:{}' \"$errors\""
+    all_of_them, unknown = count.format(""), count.format(".*unrecognized configuration parameter")
+    return (
+        "errors=$(mktemp)",
+        f'LC_ALL=C pg_restore --jobs={JOBS} {options} 2>"$errors" || {{',
+        '    cat "$errors" >&2',
+        "    # It came to its end, and all that failed is what this server cannot set.",
+        "    grep --quiet 'errors ignored on restore' \"$errors\"",
+        f'    [ "$({all_of_them})" = "$({unknown})" ]',
+        "}",
+    )
 
 
 def _locale(manifest: Manifest) -> str:
