@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 JOBS = 2
+# CREATE DATABASE of a later pg_dump names the provider, which an earlier server does not know.
+LOCALE_PROVIDERS = (15,)
 _PROVIDERS = {"i": "icu", "b": "builtin"}
 _READERS = {Compression.ZSTD: "zstd -dc", Compression.GZIP: "gzip -dc", None: "cat"}
 
@@ -101,7 +103,9 @@ def _postgres_steps(stored: Stored, url: URL) -> Iterator[Step]:
             yield Step((words,), (f"{admin} --file={_shell(path / name)}",))
     name = url.database or manifest.server.database
     data = _shell(path / (DATA_DIRECTORY if manifest.layout == Layout.DIRECTORY else DATA_FILE))
-    if manifest.chosen_tables is None and name == manifest.server.database:
+    has_provider = read_version(manifest.server.version) >= LOCALE_PROVIDERS
+    same_create = has_provider or not _dumped_by_newer(manifest)
+    if manifest.chosen_tables is None and name == manifest.server.database and same_create:
         yield Step(
             ("The database with its encoding, locale, settings and rights, and all in it.",),
             (
@@ -111,7 +115,10 @@ def _postgres_steps(stored: Stored, url: URL) -> Iterator[Step]:
         )
         return
     above = ["An empty database with the same encoding and locale."]
-    if manifest.chosen_tables is None:
+    if manifest.chosen_tables is None and not same_create:
+        above.append("This server does not know how the newer pg_dump creates a database: give it")
+        above.append("its own settings and rights by hand (ALTER DATABASE, GRANT ON DATABASE).")
+    elif manifest.chosen_tables is None:
         above.append(f"Its own settings and rights were those of {manifest.server.database}.")
     yield Step(
         tuple(above),
@@ -130,8 +137,7 @@ def _postgres_steps(stored: Stored, url: URL) -> Iterator[Step]:
 
 def _pg_restore(manifest: Manifest, options: str) -> tuple[str, ...]:
     """What a server refuses only because a newer pg_restore sets it does not stop the script."""
-    dumped_by, server = (read_version(v.version) for v in (manifest.tool, manifest.server))
-    if dumped_by[:1] <= server[:1]:
+    if not _dumped_by_newer(manifest):
         return (f"pg_restore --exit-on-error --jobs={JOBS} {options}",)
     count = "grep --count 'pg_restore: error:{}' \"$errors\""
     all_of_them, unknown = count.format(""), count.format(".*unrecognized configuration parameter")
@@ -144,6 +150,11 @@ def _pg_restore(manifest: Manifest, options: str) -> tuple[str, ...]:
         f'    [ "$({all_of_them})" = "$({unknown})" ]',
         "}",
     )
+
+
+def _dumped_by_newer(manifest: Manifest) -> bool:
+    tool, server = (read_version(each.version) for each in (manifest.tool, manifest.server))
+    return tool[:1] > server[:1]
 
 
 def _locale(manifest: Manifest) -> str:
