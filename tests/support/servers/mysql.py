@@ -180,9 +180,10 @@ class MySqlServer(OwnServer):
         if base is None:
             return []
         plugins = base / "lib" / "mysql" / "plugin"
+        messages = [base / "share" / name for name in ("mariadb", "mysql")]
         return [
             f"--basedir={base}",
-            f"--lc-messages-dir={base / 'share' / 'mysql'}",
+            f"--lc-messages-dir={next(filter(Path.is_dir, messages), base)}",
             *([f"--plugin-dir={plugins}"] if plugins.is_dir() else []),
         ]
 
