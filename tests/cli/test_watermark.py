@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cli.conftest import Archive, Program
+from support.crash.truth import as_utc
 
 SEED = "2024-01-06T22:48:00.150461Z"
 
@@ -213,7 +214,7 @@ def test_after_a_rollback_every_screen_says_by_whom_and_when(
     [(at, actor)] = archive.config.rows(
         "SELECT at, actor FROM des_archive_event WHERE action = 'migrate.down'"
     )
-    day = str(at)[:10]
+    day = as_utc(at).date()
     for line in AFTER_A_ROLLBACK:
         done = program(*line.split(), expect=12)
         assert f"rolled back at {day}T" in done.err, line
