@@ -187,12 +187,10 @@ class _Job:
     @cached_property
     def _fires(self) -> list[str]:
         """What the table has that may keep a mark from being written."""
-        table, database = self.reader.settings.table, self.reader.database
+        settings, database = self.reader.settings, self.reader.database
         values = {
-            "table_name": table.quoted(database.dialect),
-            "table_only": table.name,
-            "schema_name": table.schema,
-            "column_name": self.reader.settings.archived_column,
+            **settings.table.values(database.dialect),
+            "column_name": settings.archived_column,
         }
         with database.read() as tx:
             statement = self.reader.catalog.get("migration_update_triggers")

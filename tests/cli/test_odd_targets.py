@@ -5,9 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -15,6 +12,7 @@ import pytest
 
 from cli.conftest import Done, Program
 from cli.test_uid_lists import BITS, answers_of, write_archive
+from support.crash.file_sizes import file_size_limit
 
 LONG = "l" * 190
 LINES = f"a\n{LONG}\nz\n"
@@ -57,17 +55,6 @@ def export(program: Program, archive: Path, to: str, *more: str) -> Done:
 
 def contents(directory: str) -> list[bytes]:
     return sorted(path.read_bytes() for path in Path(directory).iterdir())
-
-
-@contextmanager
-def file_size_limit(limit: int) -> Iterator[None]:
-    """No file can be longer, as on a file system that ends at 4 GiB."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("force", [(), ("--force",)])

@@ -33,6 +33,14 @@ class TableName:
             return quote(self.name, dialect)
         return f"{quote(self.schema, dialect)}.{quote(self.name, dialect)}"
 
+    def values(self, dialect: Dialect) -> dict[str, object]:
+        """What a statement on the catalogue binds to mean this table."""
+        return {
+            "table_name": self.quoted(dialect),
+            "table_only": self.name,
+            "schema_name": self.schema,
+        }
+
     def __str__(self) -> str:
         return self.name if self.schema is None else f"{self.schema}.{self.name}"
 

@@ -33,12 +33,7 @@ def uid_is_unique(
         key = inspector.get_pk_constraint(table.name, table.schema)["constrained_columns"]
         if list(key) == [settings.uid_column]:
             return True
-    values = {
-        "table_name": table.quoted(dialect),
-        "table_only": table.name,
-        "schema_name": table.schema,
-    }
-    rows: list[Any] = list(tx.run("migration_indexes", values))
+    rows: list[Any] = list(tx.run("migration_indexes", table.values(dialect)))
     indexes = (list(group) for _name, group in groupby(rows, key=lambda row: str(row.name)))
     return any(
         [row.column_name for row in index] == [settings.uid_column]

@@ -2,17 +2,15 @@
 
 import hashlib
 import os
-import resource
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from des_core.basics.errors import DamagedShard, StorageError
 from des_core.packing import big_file_store
+from support.crash.file_sizes import file_size_limit
 from support.shards.packing import Corpus, archive_bytes, leftovers, pack_rows, read_archive
 
 
@@ -103,17 +101,6 @@ def test_a_big_file_that_changes_while_it_is_copied(
     assert packed.files_out == 1
     assert list((output / "_bigFiles").iterdir()) == []
     assert leftovers(output) == []
-
-
-@contextmanager
-def file_size_limit(limit: int) -> Iterator[None]:
-    """No file can grow longer, whatever a fault would make of it."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_file_larger_than_the_room_of_the_output_fails_alone(

@@ -42,12 +42,10 @@ class ArchivedColumn:
 
 def table_values(migration: Migration) -> dict[str, object]:
     """What a statement on the catalogue binds to mean `files`."""
-    table = migration.settings.database.table
+    settings = migration.settings.database
     return {
-        "table_name": table.quoted(migration.source.dialect),
-        "table_only": table.name,
-        "schema_name": table.schema,
-        "created_at_name": migration.settings.database.created_at_column,
+        **settings.table.values(migration.source.dialect),
+        "created_at_name": settings.created_at_column,
     }
 
 
