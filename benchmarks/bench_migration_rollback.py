@@ -36,7 +36,7 @@ def roll_back(scene: Scene, name: str, sessions: int = 1) -> tuple[Cost, Cost]:
     def listen(notice: Notice) -> None:
         if notice.done_rows is not None:
             before_index.rows = notice.done_rows
-        if notice.step == "write_formula":
+        if notice.step == "write_flags":
             before_index.log_bytes = scene.log_bytes(name) - log
 
     log = scene.log_bytes(name)

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from backup.conftest import Bench, codes
 from des_core.backup.private import private_directory, write_option_file, write_pgpass
+from des_core.backup.programs import run_to_end
 from des_core.backup.progress import Progress
 from des_core.basics.errors import CheckFailed, DesError
 from support.program.archive import make_settings
@@ -35,6 +36,14 @@ def private_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(directory))
     return directory
+
+
+def test_tools_are_heard_in_one_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their words decide whether a restore came to its end: a good one would be called bad."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.setenv("LANGUAGE", "de")
+    code, said = run_to_end(["pg_restore", "--list", str(tmp_path / "none")], tmp_path)
+    assert (code, said[:18]) == (1, "pg_restore: error:")
 
 
 def children(pid: int | str = "self") -> list[int]:

@@ -145,6 +145,8 @@ def start(
             stdout=stdout,
             stderr=stderr,
             umask=0o077,
+            # What it says is read: in the operator's language it would not be understood.
+            env={**os.environ, "LC_ALL": "C"},
         )
     try:
         yield Running(process, stderr_path)

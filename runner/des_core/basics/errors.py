@@ -78,6 +78,8 @@ class TooManyFailures(Refused):
 class TransactionConflict(Refused):
     """Another transaction was in the way, and the server undid ours: the whole of it, again."""
 
+    usual_hint = "run the same command again"
+
 
 class DatabaseUnreachable(DesError):
     """No connection, or the connection broke and could not be had again."""

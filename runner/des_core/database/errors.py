@@ -193,6 +193,15 @@ _RULE = _Kind(
     frozenset({1644, 3819, 4025}),
     ("check constraint failed", "sqlite_constraint_trigger"),
 )
+_UNABLE = _Kind(
+    Refused,
+    "the server cannot do that with the table as it is",
+    "see to what it names (a rule on a table of this program is to be dropped), then run the same "
+    "command again",
+    ("0A000",),
+    frozenset(),
+    (),
+)
 _TAKEN = _Kind(
     Refused,
     "the database has something of that name already",
@@ -228,6 +237,7 @@ _KINDS = (
     _CROWDED,
     _UNPREPARED,
     _RULE,
+    _UNABLE,
     _TAKEN,
     _POOLED_BY_STATEMENT,
     _UNREACHABLE,

@@ -32,14 +32,14 @@ class Transaction:
         self, statement: str | Statement, values: Mapping[str, Any] | None = None
     ) -> CursorResult[Any]:
         """Execute a statement with bound values: one on our own tables by its name."""
-        return self.connection.execute(self._named(statement).clause, dict(values or {}))
+        return self._execute(self._named(statement), dict(values or {}), rows=1)
 
     def run_many(self, statement: str | Statement, rows: Iterable[dict[str, Any]]) -> int:
         """Execute it for each row, some hundreds at a time; how many rows there were."""
-        clause = self._named(statement).clause
+        named = self._named(statement)
         total = 0
         for batch in batched(rows, BATCH_SIZE):
-            self.connection.execute(clause, batch)
+            self._execute(named, batch, rows=len(batch))
             total += len(batch)
         return total
 
@@ -48,6 +48,24 @@ class Transaction:
     ) -> Iterator[Sequence[Row[Any]]]:
         """The rows in keyset pages, all in this transaction; see `keyset_pages`."""
         return keyset_pages(lambda bound: self.run(statement, bound).all(), values, keys)
+
+    def _execute(
+        self, statement: Statement, values: dict[str, Any] | list[dict[str, Any]], *, rows: int
+    ) -> CursorResult[Any]:
+        """Refused where an INSERT wrote less than it was given, which a trigger may do in silence.
+
+        MySQL's triggers can't, and its count of an upsert that changed nothing is 0.
+        """
+        result = self.connection.execute(statement.clause, values)
+        if not statement.adds_rows or self.dialect is Dialect.MYSQL or result.rowcount >= rows:
+            return result
+        raise Refused(
+            f"the database took {max(result.rowcount, 0)} of {rows} rows and named no error: a "
+            f"trigger or a rule on {statement.touches} keeps them back; nothing was recorded",
+            hint=f"list the triggers and rules on {statement.touches}, drop what is not of this "
+            "program, then run the same command again",
+            table=statement.touches,
+        )
 
     def _named(self, statement: str | Statement) -> Statement:
         if isinstance(statement, str):

@@ -24,9 +24,11 @@ from des_core.shard_io.dictionaries import FIRST_ID, Dictionary, DictionaryShelf
 
 LEVELS = (1, 3, 6, 9, 12, 19)
 DAYS = 6
-DAY_BYTES = 6 * MIB
-# Slow levels are tried on fewer files, so that the whole takes seconds.
-SLOW_FROM, SLOW_BYTES = 9, 2 * MIB
+# Of all days together: a few large files weigh too much in a small sample.
+TRIED_BYTES = 36 * MIB
+# Slow levels are tried on fewer files, so that the whole takes seconds, and so is a fast one: they
+# are to it on all files as they are on these.
+SLOW_FROM, SLOW_BYTES, FAST = 9, 2 * MIB, Compression(level=6)
 # Beside its uid, what the index of a shard has of each file.
 INDEX_ENTRY_BYTES = 40
 YEAR_DAYS = 365
@@ -120,10 +122,9 @@ def plan_compression(
     check: Callable[[], None] = lambda: None,
 ) -> CompressionPlan:
     """Try each way. `file_s` is the processor time of a file apart from what is tried here."""
-    days = [
-        _read_day(source, config, window, check)
-        for window in choose_days(source, pending.start - _TICK, pending.end, seed)
-    ]
+    windows = choose_days(source, pending.start - _TICK, pending.end, seed)
+    a_day = TRIED_BYTES // max(1, len(windows))
+    days = [_read_day(source, config, window, a_day, check) for window in windows]
     files = [file for day in days for file in day.files]
     readable = [file for file in files if file.size is not None]
     content = sum(file.size or 0 for file in readable)
@@ -134,9 +135,11 @@ def plan_compression(
     costs = _Costs(file_s, training_s, config.n_bits, cores)
     scale = _Scale(pending, mean, _mean_uid(readable), costs, price_per_tb)
     ways = []
+    fast = {using: _try_on(days, FAST, using, TRIED_BYTES) for using in (False, True)}
     for compression, dictionary in _ways():
         check()
-        ways.append(scale.way(compression, _try(days, compression, dictionary), dictionary))
+        tried = _try(days, compression, dictionary, fast[dictionary])
+        ways.append(scale.way(compression, tried, dictionary))
     return CompressionPlan(
         pending,
         days=len(days),
@@ -174,21 +177,23 @@ def _read_day(
     source: SourceReader,
     config: PackerConfig,
     window: tuple[datetime, datetime],
+    limit: int,
     check: Callable[[], None],
 ) -> _Day:
-    began = process_time()
     rows, total = sample_rows(source, window)
     files: list[FoundFile] = []
-    left = DAY_BYTES
+    left = limit
     for file in read_files(rows, config, check):
         files.append(file)
         left -= len(file.content or b"")
         if left <= 0:
             break
+    began = process_time()
     sample = chosen_for_training(files, total)
     trained = train(sample.contents, Compression(level=config.level), sample.share)
     dictionary = None if trained.content is None else with_id(trained.content, FIRST_ID)
-    tried = files if len(files) >= total else _not_trained_on(files)
+    looked_at = files[: sample.looked_at]
+    tried = files if len(files) >= total else _not_trained_on(looked_at) + files[len(looked_at) :]
     return _Day(tried, dictionary, process_time() - began)
 
 
@@ -211,15 +216,23 @@ def _ways() -> list[tuple[Compression, bool]]:
     return ways + [(Compression(level=level), using) for level in LEVELS for using in (False, True)]
 
 
-def _try(days: Sequence[_Day], compression: Compression, dictionary: bool) -> _Tried:
+def _try(days: Sequence[_Day], compression: Compression, dictionary: bool, fast: _Tried) -> _Tried:
+    if compression.codec is Codec.NONE or compression.level < SLOW_FROM:
+        return _try_on(days, compression, dictionary, TRIED_BYTES)
+    slow, like = (_try_on(days, way, dictionary, SLOW_BYTES) for way in (compression, FAST))
+    if not (like.stored and like.cpu_s):
+        return slow
+    stored = round(fast.stored * slow.stored / like.stored)
+    return replace(fast, stored=stored, cpu_s=fast.cpu_s * slow.cpu_s / like.cpu_s)
+
+
+def _try_on(days: Sequence[_Day], compression: Compression, dictionary: bool, limit: int) -> _Tried:
     tried = _Tried()
-    is_slow = compression.codec is Codec.ZSTD and compression.level >= SLOW_FROM
-    limit = SLOW_BYTES // max(1, len(days)) if is_slow else DAY_BYTES
     for day in days:
         used = day.dictionary if dictionary else None
         if used is not None:
             tried.dictionaries.append(COPIES * len(used.content))
-        _try_day(day.files, compression, used, limit, tried)
+        _try_day(day.files, compression, used, limit // len(days), tried)
     return tried
 
 

@@ -29,10 +29,16 @@ SAMPLE_BYTES = 4 * MIB
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """`contents` of small files, and how large a part of all files of the window was looked at."""
+    """`contents` of small files, for which `looked_at` files of `total` were looked at."""
 
     contents: list[bytes]
-    share: float
+    looked_at: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """How large a part of all files of the window was looked at."""
+        return self.looked_at / self.total if self.total and self.looked_at else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,7 @@ def chosen_for_training(files: Iterable[FoundFile], total: int) -> Sample:
             left -= len(file.content)
         if left <= 0:
             break
-    return Sample(contents, looked_at / total if total and looked_at else 1.0)
+    return Sample(contents, looked_at, total)
 
 
 def sample_rows(
