@@ -31,7 +31,7 @@ PR_SET_PDEATHSIG = 1
 ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 if os.getppid() != int(sys.argv[1]):
     sys.exit(143)
-os.execv(sys.argv[2], sys.argv[2:])
+os.execve(sys.argv[2], sys.argv[2:], {**os.environ, "LC_ALL": "C"})
 """
 
 
@@ -136,6 +136,7 @@ def start(
 
     `scratch` is a private directory. What the tool writes, only its owner can read. Where this
     process is killed, the kernel ends the tool: nothing writes on into a backup that is nobody's.
+    It speaks English, because its words are read, whatever the language of the operator.
     """
     stderr_path = scratch / f"stderr-{Path(command[0]).name}-{len(list(scratch.iterdir()))}"
     with stderr_path.open("xb") as stderr:
@@ -145,8 +146,6 @@ def start(
             stdout=stdout,
             stderr=stderr,
             umask=0o077,
-            # What it says is read: in the operator's language it would not be understood.
-            env={**os.environ, "LC_ALL": "C"},
         )
     try:
         yield Running(process, stderr_path)

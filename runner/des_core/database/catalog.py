@@ -43,7 +43,7 @@ PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
 _ONE_PAGE = re.compile(r"(?<! ) *-- (first|next) page$")
 _TEXT_OF_STEP = re.compile(r"^-- text: step (\w+) of (\S+)$", re.MULTILINE)
 _HEADER = re.compile(r"--\s*(purpose|index|touches):\s*(.*)")
-_ADDS_ROWS = re.compile(r"INSERT INTO [^;]*\bVALUES\b")
+_ADDS_ROWS = re.compile(r"\s*INSERT INTO [^;]*\bVALUES\b")
 # What dialects say in other words within texts that are otherwise equal. SQLite compares times as
 # text: days around the window first, by the index, then the canonical form (docs/adr/0003), which
 # is long to make: BETWEEN makes it once. It has one length, so it is above the start and not equal
