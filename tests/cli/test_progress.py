@@ -11,7 +11,8 @@ import pytest
 from cli.conftest import Archive, Program, write_config
 from des_core.migration.apply import upgrade
 from des_core.settings.config_file import load_settings
-from support.rows.filesdata import FilesTableFactory
+from support.rows.bulk import insert_rows
+from support.rows.filesdata import FileRow, FilesTableFactory
 from support.servers.database import TestDatabase, to_microseconds
 
 SEED = "2024-01-06T22:48:00.150461Z"
@@ -193,6 +194,27 @@ def test_a_large_window_is_estimated_from_a_sample(
     assert datetime.fromisoformat(pending["newest"]) == newest
     text = program("progress").out
     assert "estimated; --exact counts" in text
+
+
+def test_an_import_of_one_moment_is_neither_nothing_nor_everything(
+    sqlite_archive: Archive, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many rows with one created_at say nothing of how many come after them."""
+    archive = sqlite_archive
+    archive.source.execute("DELETE FROM files WHERE created_at > '2024-01-07'")
+    moment = datetime(2024, 1, 8, tzinfo=UTC)
+    tied = [FileRow(f"tied-{n}", moment, f"/nowhere/{n}", 1) for n in range(12_000)]
+    insert_rows(archive.source, tied, archive.table.spec.shape)
+    assert pending_files(program) == 12_000
+    later = FileRow("later", datetime(2024, 3, 1, tzinfo=UTC), "/nowhere/later", 1)
+    insert_rows(archive.source, [later], archive.table.spec.shape)
+    assert pending_files(program) == 12_001
+    monkeypatch.setattr("des_core.rows.amounts.CROWD_SIZE", 5000)
+    assert 5000 < pending_files(program) <= 12_001
+
+
+def pending_files(program: Program) -> int:
+    return int(program("progress", "--output", "json").json["pending"]["files"])
 
 
 def test_arrivals_are_estimated_from_small_samples(

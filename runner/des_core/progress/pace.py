@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from des_core.ledger.slices import KnownSlice
-from des_core.rows.amounts import Amount, Precision, count_each, count_waiting
+from des_core.rows.amounts import Amount, add_up, count_each, count_waiting
 from des_core.rows.reader import SourceReader
 
 ARRIVAL_SPAN = timedelta(days=7)
@@ -51,7 +51,7 @@ def read_arrivals(source: SourceReader, now: datetime, *, exact: bool = False) -
         return count_waiting(source, since, now, exact=True)
     steps = [since + number * ARRIVAL_STEP for number in range(ARRIVAL_SPAN // ARRIVAL_STEP)]
     windows = list(pairwise([*steps, now]))
-    return _sum(count_each(source, windows, sample_size=ARRIVAL_SAMPLE))
+    return add_up(count_each(source, windows, sample_size=ARRIVAL_SAMPLE))
 
 
 def measure_pace(newest: Sequence[KnownSlice], pending: Amount, arrivals: Amount) -> Pace:
@@ -91,15 +91,3 @@ def _time_for(files: int | None, files_per_s: float | None) -> timedelta | None:
         return timedelta(seconds=files / files_per_s)
     except OverflowError:
         return None
-
-
-def _sum(parts: Sequence[Amount]) -> Amount:
-    sizes = [part.size_bytes for part in parts]
-    is_exact = all(part.precision is Precision.EXACT for part in parts)
-    return Amount(
-        files=sum(part.files or 0 for part in parts),
-        size_bytes=None if None in sizes else sum(filter(None, sizes)),
-        precision=Precision.EXACT if is_exact else Precision.ESTIMATED,
-        oldest=min((p.oldest for p in parts if p.oldest), default=None),
-        newest=max((p.newest for p in parts if p.newest), default=None),
-    )
