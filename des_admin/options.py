@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 from pathlib import Path
 
 from des_core.basics.durations import parse_seconds
+from des_core.basics.errors import UsageError
+
+# No amount, rate or price of an estimate is larger.
+MOST = 1e18
 
 
 class OutputMode(StrEnum):
@@ -45,3 +49,10 @@ def seconds(least: float, most: float = inf) -> Callable[[str | float], float]:
         return length_s
 
     return read
+
+
+def require_numbers(options: Mapping[str, object]) -> None:
+    """UsageError for `nan`, which no range refuses, for infinity, and for what leads there."""
+    for name, value in options.items():
+        if isinstance(value, int | float) and not abs(value) <= MOST:
+            raise UsageError(f"--{name.replace('_', '-')}: not a number to reckon with")

@@ -9,6 +9,7 @@ import typer
 from des_admin.commands import plan_compression
 from des_admin.context import Context
 from des_admin.help_text import examples
+from des_admin.options import require_numbers
 from des_admin.render.tables import print_facts
 from des_admin.render.values import count, duration, share, size
 from des_core.basics.object_config import is_object_url
@@ -150,6 +151,7 @@ def capacity(
 
     from des_core.progress.capacity import Load, Prices, Rates, Site, plan_capacity
 
+    require_numbers(ctx.params)
     load = Load(files_per_day, mean_size, pending, ratio, n_bits)
     site = Site(
         workers=workers,

@@ -9,6 +9,7 @@ import typer
 
 from des_admin.context import Context
 from des_admin.help_text import examples
+from des_admin.options import require_numbers
 from des_admin.render.tables import Column, print_table
 from des_admin.render.values import count, duration, size
 
@@ -56,6 +57,7 @@ def compression(
     from des_core.rows.reader import SourceReader
     from des_core.sources.roots import require_named_roots
 
+    require_numbers(ctx.params)
     context = Context.of(ctx)
     require_named_roots(context.settings.packer.source_roots)
     source = SourceReader(context.source, context.settings.database)

@@ -111,3 +111,37 @@ def test_before_the_migration_all_rows_are_pending(
     drawn = program("plan", "compression").out
     assert "zstd 3, dictionary" in drawn
     assert "best" in drawn
+
+
+def test_without_a_size_column_big_files_count(sqlite_archive: Archive, program: Program) -> None:
+    archive = sqlite_archive
+    config = archive.project / "des-admin.yaml"
+    text = config.read_text().replace("database:\n", "database:\n  size_column: null\n", 1)
+    config.write_text(text.replace("n_bits: 4", "n_bits: 4\n  big_file_threshold: 10000"))
+    moment = max(row.created_at for row in archive.table.rows.values())
+    for number in range(3):
+        archive.table.add(f"big-{number}", moment, bytes(1_000_000))
+    found = ways(program)
+    assert found[3, False]["pending_bytes"] > 3_000_000
+
+
+LOAD = ("plan", "capacity", "--files-per-day", "1000", "--mean-size", "1000")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("plan", "compression", "--price-tb-month", "nan"),
+        ("plan", "compression", "--file-us", "inf"),
+        (*LOAD, "--ratio", "nan"),
+        (*LOAD, "--latency-ms", "inf"),
+        (*LOAD, "--rows-per-s", "nan"),
+        (*LOAD, "--pending", "1" + "0" * 400),
+        (*LOAD[:-1], "1" + "0" * 400),
+    ],
+    ids=lambda line: " ".join(line)[:40],
+)
+def test_numbers_that_nobody_can_reckon_with_are_refused(
+    sqlite_archive: Archive, program: Program, line: tuple[str, ...]
+) -> None:
+    assert line[-2] in program(*line, "--output", "json", expect=2).error["message"]

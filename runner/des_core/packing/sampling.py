@@ -6,12 +6,15 @@ the same dictionary, and a single one does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Generator, Iterable, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from heapq import nsmallest
+from itertools import chain
 from zlib import crc32
 
+from des_core.basics.timestamps import from_us
 from des_core.packer_planner import MIB, PackerConfig
 from des_core.records import SourceRow
 from des_core.rows.reader import SourceReader
@@ -25,6 +28,9 @@ SAMPLE_ROWS = 2048
 # From so many moments of a window with more rows than that, so many rows each.
 MOMENTS = 16
 SAMPLE_BYTES = 4 * MIB
+# Of files that prove too large for a dictionary, where no row says so beforehand.
+READ_BYTES = 64 * MIB
+_TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +71,43 @@ def take_sample(
     window: tuple[datetime, datetime],
     check: Callable[[], None] = lambda: None,
 ) -> Sample:
-    """Files of a window that a dictionary may be for. What cannot be read is passed over here."""
+    """Files of a window that a dictionary may be for. What cannot be read is passed over here, and
+    files of which their rows say that no dictionary is for them are not opened."""
     rows, total = sample_rows(source, window)
-    with closing(read_files(rows, config, check)) as found:
-        return chosen_for_training(found, total)
+    wanted = [row for row in rows if _is_candidate(row, config.skip_extensions)]
+    with closing(read_files(wanted, config, check)) as found:
+        return chosen_for_training(_in_order(rows, wanted, found), total)
+
+
+def _in_order(
+    rows: Sequence[SourceRow], wanted: Sequence[SourceRow], found: Iterator[FoundFile]
+) -> Iterator[FoundFile]:
+    """What came of each row, in the order of all of them."""
+    opened = set(map(id, wanted))
+    for row in rows:
+        if id(row) in opened:
+            yield next(found)
+        else:
+            yield FoundFile(row.uid, row.size_bytes or 0, None, is_raw=True)
+
+
+def _is_candidate(row: SourceRow, skipped: Container[str]) -> bool:
+    size = row.size_bytes
+    return (size is None or 0 < size <= DICTIONARY_LIMIT) and not _is_skipped(row, skipped)
 
 
 def chosen_for_training(files: Iterable[FoundFile], total: int) -> Sample:
     """The first of the files up to `SAMPLE_BYTES`, of so many in all."""
     looked_at = 0
     contents: list[bytes] = []
-    left = SAMPLE_BYTES
+    left, may_read = SAMPLE_BYTES, READ_BYTES
     for file in files:
         looked_at += 1
+        may_read -= len(file.content or b"")
         if file.content is not None and file.may_share:
             contents.append(file.content)
             left -= len(file.content)
-        if left <= 0:
+        if left <= 0 or may_read <= 0:
             break
     return Sample(contents, looked_at, total)
 
@@ -101,7 +127,7 @@ def sample_rows(
         moments = [start, *(first + step * number for number in range(1, MOMENTS))]
         size = SAMPLE_ROWS // MOMENTS
         found = source.first_rows([(moment, end) for moment in moments], size)
-        rows = list({row for some in found for row in _without_cut_moment(some, size)})
+        rows = list(_whole_moments(source, found, size))
     return sorted(rows, key=_by_chance), max(total, len(rows))
 
 
@@ -126,19 +152,36 @@ def read_files(
 
 def _found(row: SourceRow, content: Content, skipped: Container[str]) -> FoundFile:
     if isinstance(content, bytes):
-        location = row.location or ""
-        is_raw = location[location.rfind(".") + 1 :].lower() in skipped
-        return FoundFile(row.uid, len(content), content, is_raw)
+        return FoundFile(row.uid, len(content), content, _is_skipped(row, skipped))
     if isinstance(content, SourceFailure):
         return FoundFile(row.uid, None, None, is_raw=True)
-    return FoundFile(row.uid, row.size_bytes or 0, None, is_raw=True)
+    return FoundFile(row.uid, content.size or row.size_bytes or 0, None, is_raw=True)
 
 
-def _without_cut_moment(rows: list[SourceRow], size: int) -> list[SourceRow]:
-    """Of rows of one moment, a server gives any: those of the last one may not be all."""
-    if len(rows) < size or rows[0].created_us == rows[-1].created_us:
-        return rows
-    return [row for row in rows if row.created_us != rows[-1].created_us]
+def _is_skipped(row: SourceRow, skipped: Container[str]) -> bool:
+    """Whether its name says that it is compressed already, so that it is stored as it is."""
+    location = row.location or ""
+    return location[location.rfind(".") + 1 :].lower() in skipped
+
+
+def _whole_moments(
+    source: SourceReader, found: Iterable[list[SourceRow]], size: int
+) -> set[SourceRow]:
+    """Of rows of one moment a server gives any: where it cut one, all of that moment are left out.
+
+    Where there is no other, some are chosen from all that it has.
+    """
+    kept: set[SourceRow] = set()
+    crowded: set[int] = set()
+    for rows in found:
+        last_us = rows[-1].created_us if len(rows) == size else None
+        kept.update(row for row in rows if row.created_us != last_us)
+        if last_us is not None and rows[0].created_us == last_us:
+            crowded.add(last_us)
+    for moment in map(from_us, crowded):
+        pages = source.rows(moment - _TICK, moment)
+        kept.update(nsmallest(size, chain.from_iterable(pages), key=_by_chance))
+    return kept
 
 
 def _by_chance(row: SourceRow) -> tuple[int, str, int]:
