@@ -101,11 +101,9 @@ def verify(
         report = _read(context, request, records=not dry_run)
         seen.files = len(report.findings)
         repaired = None
-        if repair and report.findings and not dry_run:
-            if not context.wants_json and not yes:
-                _draw(context.talk, report, None)
-            damaged = numbered(len(report.findings), "damaged shard")
-            context.prompts.confirm(f"Set aside {damaged} and pack their files again?", yes=yes)
+        if repair and not dry_run and (report.findings or _may_salvage(context)):
+            if report.findings:
+                _confirm(context, report, yes=yes)
             repaired = _repair(context, report.findings)
         context.emit("verify", _payload(report, repaired), lambda out: _draw(out, report, repaired))
         _judge(report, repaired)
@@ -146,12 +144,8 @@ def _read(
     config = context.config_database
     if copy is None:
         require_own_output(config, storage, may_lack_shards=True)
-    found = list_tasks(
-        storage,
-        config,
-        max_age=request.max_age,
-        asks_manifests=request.max_age is None and request.sample is None,
-    )
+    is_all = request.max_age is None and request.sample is None
+    found = list_tasks(storage, config, max_age=request.max_age, asks_manifests=is_all)
     tasks = choose_sample(found, request.sample)
     began = time.monotonic()
     limit_s = None if request.max_duration is None else request.max_duration.total_seconds()
@@ -178,7 +172,24 @@ def _read(
         )
         log.flush()
         stop.check()
+        if records and is_all and report.is_complete:
+            log.forget_gone(storage, found)
     return report
+
+
+def _may_salvage(context: Context) -> bool:
+    from watermark_orchestrator.archive import open_archive
+    from watermark_orchestrator.salvage import may_salvage
+
+    with open_archive(context.settings, actor=context.actor) as archive:
+        return may_salvage(archive)
+
+
+def _confirm(context: Context, report: VerifyReport, *, yes: bool) -> None:
+    if not context.wants_json and not yes:
+        _draw(context.talk, report, None)
+    damaged = numbered(len(report.findings), "damaged shard")
+    context.prompts.confirm(f"Set aside {damaged} and pack their files again?", yes=yes)
 
 
 def _repair(context: Context, findings: list[ShardVerdict]) -> RepairReport:
@@ -253,14 +264,15 @@ def _judge(report: VerifyReport, repaired: RepairReport | None) -> None:
     if repaired is not None and repaired.lost and not repaired.still_open:
         raise DamagedData(
             "neither copy of a dictionary is sound; what was set aside was packed again without",
-            hint="des-admin verify says whether a shard still needs it; if not, move its copies to "
+            hint="des-admin verify says whether a shard still needs it; damaged copies are kept in "
             "_damaged/",
             dictionary=repaired.lost[0],
         )
     if repaired is not None:
         raise DamagedData(
             "some files of the damaged shards could not be had again",
-            hint="des-admin exceptions list; the damaged shards are kept in _damaged/",
+            hint="des-admin exceptions list; the damaged shards are kept in _damaged/. Once a lost "
+            "dictionary or big file is back, run the same command again",
             files=repaired.still_open,
         )
     raise DamagedData(

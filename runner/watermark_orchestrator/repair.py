@@ -30,19 +30,22 @@ from des_core.database.transaction import Transaction
 from des_core.ledger.damage import forget_damage
 from des_core.ledger.events import record_event
 from des_core.ledger.exceptions import NewException, record_exceptions
-from des_core.ledger.slices import KnownShard, find_shard
+from des_core.ledger.slices import KnownShard, dictionaries_on_record, find_shard
 from des_core.ledger.watermark import Watermark, confirm_watermark
 from des_core.reading.reconcile import DayScope, Reconciler
 from des_core.reading.verify import ShardVerdict, Verdict, is_manifest, verify_one
 from des_core.reading.verify_tasks import Task
 from des_core.records import SourceRow
 from des_core.shard_io.dictionaries import is_dictionary_path
-from des_core.storage.dictionaries import list_dictionaries
+from des_core.storage.dictionaries import is_sound, list_dictionaries
 from des_core.storage.layout import LOST_SUFFIX, set_aside_as
 from des_core.storage.manifests import claimed_hashes
 from des_core.storage.small_files import publish_unless_taken
 from watermark_orchestrator.archive import Archive
-from watermark_orchestrator.dictionary_repair import restore_dictionaries
+from watermark_orchestrator.dictionary_repair import (
+    give_up_dictionaries,
+    restore_dictionaries,
+)
 from watermark_orchestrator.progress_events import ProgressSink, ignore_progress
 from watermark_orchestrator.rechecking import reconciler_of
 from watermark_orchestrator.retrying import RetryReport, Selection, retry_exceptions
@@ -59,7 +62,8 @@ _TICK = timedelta(microseconds=1)
 
 @dataclass(slots=True)
 class RepairReport:
-    """What came of it. `recorded` rows were in the shards set aside; `salvaged` came from those.
+    """What came of it. `recorded` rows were in the shards set aside; `salvaged` came from those, or
+    from shards that earlier repairs set aside. `salvaged_now` were tried from their sources before.
 
     `restored` are copies of dictionaries; of those `lost`, the other copy is not sound either.
     """
@@ -69,11 +73,12 @@ class RepairReport:
     set_aside: list[str] = field(default_factory=list)
     recorded: int = 0
     salvaged: int = 0
+    salvaged_now: int = 0
     retried: RetryReport = field(default_factory=RetryReport)
 
     @property
     def still_open(self) -> int:
-        return self.retried.failed - self.salvaged
+        return self.retried.failed - self.salvaged_now
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +106,14 @@ def repair_now(
     report = RepairReport()
     found = list(findings)
     _refuse_unmounted(archive, found)
-    _refuse_without_dictionaries(archive, found)
     with open_run(archive, stop, progress, "verify --repair", may_lack_shards=True) as (
         run,
         watermark,
     ):
-        report.restored, report.lost = restore_dictionaries(run, found)
+        report.restored, lost_copies = restore_dictionaries(run, found)
+        _refuse_without_dictionaries(archive, found)
+        give_up_dictionaries(run, lost_copies)
+        report.lost = [copy.shard for copy in lost_copies]
         shards = [finding for finding in found if not is_dictionary_path(finding.shard)]
         bad = _set_aside(run, shards, report)
         reconciler = reconciler_of(archive, stop, listing=run.listing)
@@ -116,10 +123,11 @@ def repair_now(
             rows = _rows_lost(reconciler, watermark, item.name, lost, archive.policy.max_captured)
             _forget(run, watermark, item, rows)
             report.recorded += len(rows)
+        began = datetime.now(UTC)
         report.retried.add(
             retry_exceptions(run, SoleWriter(watermark), Selection(reasons=frozenset({DAMAGED})))
         )
-        report.salvaged = salvage_damaged(run, watermark)
+        report.salvaged, report.salvaged_now = salvage_damaged(run, watermark, began)
     return report
 
 
@@ -134,12 +142,19 @@ def _refuse_unmounted(archive: Archive, findings: list[ShardVerdict]) -> None:
 
 
 def _refuse_without_dictionaries(archive: Archive, findings: list[ShardVerdict]) -> None:
+    """A directory that was left behind, cut short or taken from another archive is no loss yet."""
     lacking = [finding for finding in findings if finding.lacks_dictionary]
-    if len(lacking) >= MISSING_COUNTS_FROM and not list_dictionaries(archive.storage):
+    if len(lacking) < MISSING_COUNTS_FROM:
+        return
+    with archive.config.read() as tx:
+        named = dictionaries_on_record(tx) or set(list_dictionaries(archive.storage))
+    sound = [name for name in named if is_sound(archive.storage, name)]
+    if not sound or 2 * len(sound) < len(named):
         raise Refused(
-            "shards need dictionaries, and there is not one in the output: nothing was changed",
-            hint="bring _dictionaries/ back from where the archive was copied from, or from its "
-            "backup; files whose sources are there can be packed again one by one",
+            f"shards need dictionaries, and of {len(named)} that were used {len(sound)} are there "
+            "and sound: no shard was set aside",
+            hint="bring _dictionaries/ back, readable, from where the archive was copied from, or "
+            "from its backup; files whose sources are there can be packed again one by one",
             path=archive.packer_config.output_dir,
             shards=len(lacking),
         )

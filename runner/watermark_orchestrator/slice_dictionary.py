@@ -14,12 +14,11 @@ from collections.abc import Callable
 from datetime import date
 from typing import TYPE_CHECKING
 
-from des_core.basics.errors import DamagedShard, StorageError
 from des_core.ledger.slices import dictionary_of_day, dictionary_of_window
 from des_core.packing.sampling import take_sample
 from des_core.packing.training import train
 from des_core.shard_io import Compression
-from des_core.storage.dictionaries import load_dictionary, store_dictionary
+from des_core.storage.dictionaries import is_sound, store_dictionary
 from watermark_orchestrator.slices import Window
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def choose_dictionaries(run: Run, kind: str, window: Window) -> DictionaryOfDay:
 def _of_window(run: Run, window: Window) -> str | None:
     with run.archive.config.read() as tx:
         name = dictionary_of_window(tx, window.start, window.end)
-    if name is not None and _is_sound(run, name):
+    if name is not None and is_sound(run.archive.storage, name):
         return name
     config = run.archive.packer_config
     sample = take_sample(
@@ -65,12 +64,4 @@ def _of_window(run: Run, window: Window) -> str | None:
 def _of_day(run: Run, day: date) -> str | None:
     with run.archive.config.read() as tx:
         name = dictionary_of_day(tx, day)
-    return name if name is not None and _is_sound(run, name) else None
-
-
-def _is_sound(run: Run, name: str) -> bool:
-    try:
-        load_dictionary(run.archive.storage, name)
-    except (DamagedShard, StorageError):
-        return False
-    return True
+    return name if name is not None and is_sound(run.archive.storage, name) else None

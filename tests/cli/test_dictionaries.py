@@ -56,3 +56,51 @@ def test_a_copy_without_dictionaries_is_not_sound(copy: Path, program: Program) 
     done = program("verify", "--output-dir", str(copy), "--output", "json", expect=20)
     findings = done.json["findings"]
     assert findings and all(finding["lacks_dictionary"] for finding in findings)
+
+
+@pytest.fixture
+def packed(sqlite_archive: Archive, program: Program) -> Archive:
+    """The archive of the configuration after a cycle with dictionaries."""
+    add_documents(sqlite_archive.table, days=10, a_day=60)
+    config = sqlite_archive.project / "des-admin.yaml"
+    dictionary = "n_bits: 4\n  compression: {dictionary: true}"
+    config.write_text(config.read_text().replace("n_bits: 4", dictionary))
+    program("run")
+    return sqlite_archive
+
+
+def test_a_dictionary_that_is_lost_copy_by_copy_is_forgotten_once_nothing_needs_it(
+    packed: Archive, program: Program
+) -> None:
+    """What was remembered of its first copy is on no screen when all is packed again."""
+    archive = packed
+    first, second, *_ = sorted((archive.project / "output" / "_dictionaries").iterdir())
+    first.unlink()
+    program("verify", expect=20)
+    second.unlink()
+    program("verify", "--repair", "--yes")
+    assert program("verify").out
+    assert "dictionar" not in program("status", expect=None).out
+    assert archive.config.rows("SELECT name FROM des_archive_damage") == []
+
+
+def test_a_dictionary_that_comes_back_brings_the_files_back(
+    packed: Archive, program: Program
+) -> None:
+    """Their shards were set aside meanwhile, and their sources are gone."""
+    directory = packed.project / "output" / "_dictionaries"
+    pair = sorted(directory.iterdir())[:2]
+    for path in pair:
+        path.rename(packed.project / path.name)
+    for row in packed.table.rows.values():
+        Path(row.location).unlink(missing_ok=True)
+    done = program("verify", "--repair", "--yes", expect=20)
+    assert "run the same command again" in " ".join(done.err.split())
+    lost = len(packed.exceptions())
+    assert lost >= 50
+    for path in pair:
+        (packed.project / path.name).rename(path)
+    repaired = program("verify", "--repair", "--output", "json").json["repaired"]
+    assert (repaired["salvaged"], repaired["still_open"]) == (lost, 0)
+    assert packed.exceptions() == {}
+    assert program("verify", "--repair", "--output", "json").json["repaired"] is None

@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from des_core.basics.errors import DamagedShard, Refused
+from des_core.basics.errors import DamagedShard, Refused, StorageError
 from des_core.checks.examination import examine
+from des_core.database.connections import open_database
+from des_core.packing.sampling import sample_rows, take_sample
 from des_core.reading.ledger_rebuild import execute_rebuild, plan_rebuild
 from des_core.reading.retriever import Retriever
 from des_core.reading.verify import VerifyReport, verify_shards
 from des_core.reading.verify_tasks import list_tasks
+from des_core.rows.reader import SourceReader
 from des_core.settings.config import Settings
+from des_core.shard_io.codecs import DICTIONARY_LIMIT
+from des_core.shard_io.dictionaries import copies_of, with_id
 from des_core.storage.dictionaries import list_dictionaries
 from des_core.storage.directory import DirectoryStorage
 from support.crash.truth import archive_bytes, check_truth, read_open_exceptions
 from support.program.archive import make_archive, make_settings
 from support.program.scale import run_alone, run_worker, shards_only
+from support.rows.bulk import insert_rows
 from support.rows.documents import add_documents, document
-from support.rows.filesdata import FilesTable, FilesTableFactory
+from support.rows.filesdata import FileRow, FilesTable, FilesTableFactory
 from support.servers.database import TestDatabase
 from support.shards.packing import read_archive
 from watermark_orchestrator.archive import open_archive
+from watermark_orchestrator.cycle import run_cycle
 from watermark_orchestrator.repair import RepairReport, repair_now
 from watermark_orchestrator.source_deletion import delete_now
 
@@ -166,6 +175,128 @@ def test_a_directory_left_behind_is_no_damage(
 
 
 @ON_SQLITE
+@pytest.mark.parametrize("fate", ["cut", "another archive's", "unreadable"])
+def test_dictionaries_that_serve_nobody_are_no_reason_to_set_shards_aside(
+    database: TestDatabase, packed: Packed, tmp_path: Path, fate: str
+) -> None:
+    _, settings = packed
+    for number, path in enumerate(copies(tmp_path / "out")):
+        content = path.read_bytes()
+        path.unlink()
+        if fate == "cut":
+            path.write_bytes(content[:100])
+        elif fate == "unreadable":
+            path.mkdir()
+        else:
+            foreign = with_id(content, 99_000 + number)
+            for name in copies_of(foreign.name):
+                (tmp_path / "out" / name).write_bytes(foreign.content)
+    with pytest.raises(Refused, match="dictionaries"):
+        repair(settings)
+    assert not (tmp_path / "out" / "_damaged").exists()
+    assert read_open_exceptions(database) == {}
+
+
+@ON_SQLITE
+def test_a_pair_that_serves_nobody_is_in_nobody_s_way(
+    database: TestDatabase, packed: Packed, tmp_path: Path
+) -> None:
+    """Both copies are damaged: the day is packed again, with the same dictionary."""
+    table, settings = packed
+    first, second, *_ = copies(tmp_path / "out")
+    for path in (first, second):
+        path.write_bytes(path.read_bytes()[:-1])
+    database.execute(BACK)
+    with open_archive(settings) as archive, pytest.raises(StorageError, match="not touched"):
+        run_cycle(archive)
+    repaired = repair(settings)
+    assert repaired.lost == [f"_dictionaries/{path.name}" for path in (first, second)]
+    assert repaired.still_open == 0
+    assert (tmp_path / "out" / "_damaged" / first.name).exists()
+    assert verify(settings).is_sound
+    run_alone(settings)
+    assert check_truth(table, database, tmp_path / "out") == {}
+
+
+@ON_SQLITE
+def test_renamed_and_swapped_copies_are_found_by_their_bytes(
+    database: TestDatabase, packed: Packed, tmp_path: Path
+) -> None:
+    table, settings = packed
+    before = archive_bytes(tmp_path / "out" / "_dictionaries")
+    first, first_copy, second, second_copy = copies(tmp_path / "out")
+    for one, other in ((first, second), (first_copy, second_copy)):
+        content = one.read_bytes()
+        one.write_bytes(other.read_bytes())
+        other.write_bytes(content)
+    first_copy.rename(first_copy.with_name("old"))
+    assert len(repair(settings).restored) == 4
+    left = archive_bytes(tmp_path / "out" / "_dictionaries")
+    assert {name: left[name] for name in before} == before
+    assert verify(settings).is_sound
+    assert check_truth(table, database, tmp_path / "out") == {}
+
+
+@ON_SQLITE
+def test_a_link_to_nothing_in_the_place_of_a_copy(
+    database: TestDatabase, packed: Packed, tmp_path: Path
+) -> None:
+    _, settings = packed
+    first, second, *_ = copies(tmp_path / "out")
+    first.unlink()
+    first.symlink_to(tmp_path / "gone")
+    assert repair(settings).restored == [f"_dictionaries/{first.name}"]
+    assert first.read_bytes() == second.read_bytes()
+    assert not first.is_symlink()
+    assert verify(settings).is_sound
+
+
+@ON_SQLITE
+def test_large_files_are_not_read_for_a_dictionary(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """Each would be read once more only to be passed over."""
+    table = files_table(database, rows=1)
+    moment = next(iter(table.rows.values())).created_at
+    for number in range(40):
+        table.add(f"large-{number}", moment, bytes(DICTIONARY_LIMIT + 1))
+        table.add(f"small-{number}", moment, document(number))
+    settings = make_archive(database, tmp_path / "out", packer=PACKER)
+    window = (moment - timedelta(days=1), moment + timedelta(days=1))
+    with open_archive(settings) as archive:
+        before = bytes_read()
+        sample = take_sample(archive.source, archive.packer_config, window)
+    assert bytes_read() - before < 20 * DICTIONARY_LIMIT
+    assert len(sample.contents) >= 40
+    assert sample.share == 1.0
+
+
+def test_many_rows_of_one_moment_give_the_same_sample_in_any_order(
+    database: TestDatabase, files_table: FilesTableFactory
+) -> None:
+    """An import gives its rows one created_at; a restored table has them in another order."""
+    table = files_table(database, rows=1)
+    moment = next(iter(table.rows.values())).created_at
+    rows = [FileRow(f"tied-{n}", moment, f"/nowhere/{n}", n) for n in range(3000)]
+    window = (moment - timedelta(days=1), moment + timedelta(days=1))
+    samples = []
+    for ordered in (rows, rows[::-1]):
+        database.execute("DELETE FROM files")
+        insert_rows(database, ordered, table.spec.shape)
+        with closing(open_database(database.url)) as opened:
+            reader = SourceReader(opened, make_settings(database, table.root).database)
+            samples.append(sample_rows(reader, window))
+    assert samples[0] == samples[1]
+    assert len(samples[0][0]) > 100
+
+
+def bytes_read() -> int:
+    """What this process has read so far."""
+    facts = Path("/proc/self/io").read_text().split()
+    return int(facts[facts.index("rchar:") + 1])
+
+
+@ON_SQLITE
 def test_late_rows_and_replays_take_the_dictionary_of_their_day(
     database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
 ) -> None:
@@ -241,7 +372,7 @@ def test_doctor_counts_the_copies(database: TestDatabase, packed: Packed, tmp_pa
     copies(tmp_path / "out")[1].unlink()
     assert [status for status, _ in found(off)] == ["warning"]
     shutil.rmtree(tmp_path / "out" / "_dictionaries")
-    assert found(off) == []
+    assert found(off) == found(settings) == [("warning", "none is there")]
 
 
 @ON_SQLITE

@@ -15,6 +15,7 @@ from support.crash.truth import check_truth, read_open_exceptions
 from support.program.archive import make_archive, make_settings
 from support.rows.filesdata import FilesTable, FilesTableFactory
 from support.servers.database import TestDatabase
+from support.shards.packing import read_archive
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import run_cycle
 from watermark_orchestrator.per_record import pack_per_record
@@ -89,6 +90,32 @@ def test_damaged_and_missing_shards_are_packed_again(
     assert verify(settings).is_sound
     assert check_truth(table, database, tmp_path / "out") == {}
     assert repair(settings).set_aside == []
+
+
+def test_a_lost_big_file_takes_no_other_file_of_its_shard_along(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """Payloads stored raw have no checksum of their own, but the whole shard has one."""
+    table, settings = packed(database, files_table, tmp_path / "out")
+    for path in shards(tmp_path / "out"):
+        with open_shard(path) as reader:
+            entries = list(reader.entries())
+        big = [entry for entry in entries if entry.is_big]
+        raw = [e for e in entries if e.codec == Codec.NONE and e.size and not e.is_big]
+        if big and raw:
+            break
+    else:
+        pytest.fail("made-up files changed")
+    for entry in big:
+        (tmp_path / "out" / "_bigFiles" / str(entry.sha256)).unlink()
+    for row in table.rows.values():
+        Path(row.location).unlink()
+    report = repair(settings)
+    assert report.set_aside == [f"_damaged/{path.name}"]
+    assert set(read_open_exceptions(database)) == {entry.uid for entry in big}
+    assert report.salvaged == len(entries) - len(big)
+    contents = read_archive(tmp_path / "out")
+    assert all(contents[e.uid] == table.expected_content(e.uid) for e in raw)
 
 
 def test_without_sources_files_are_taken_from_the_damaged_shard(

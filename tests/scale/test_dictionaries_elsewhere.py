@@ -6,10 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from des_core.basics.errors import StorageError
+from des_core.packing.remote_claims import RemoteClaims
+from des_core.packing.tasks import TaskOutcome
 from des_core.reading.retriever import Retriever
 from des_core.reading.verify import verify_shards
 from des_core.reading.verify_tasks import list_tasks
+from des_core.shard_io.dictionaries import FIRST_ID, copies_of
+from des_core.shard_io.layout import HEADER_SIZE
 from des_core.storage.dictionaries import list_dictionaries, load_dictionary
+from des_core.storage.directory import DirectoryStorage
 from support.crash.truth import archive_bytes, check_truth
 from support.objects.faulty_proxy import Faults, faulty_proxy
 from support.objects.server import ObjectServer
@@ -70,6 +76,45 @@ def test_in_a_bucket_they_are_stored_twice_and_mended(
         for name in list_dictionaries(archive.storage):
             assert load_dictionary(archive.storage, name).name == name
     assert bucket.objects(f"{OUTPUT}/_dictionaries/") == written
+
+
+def test_what_is_proved_of_a_damaged_shard_in_a_bucket_is_taken_from_it(
+    bucket: ObjectServer,
+    files_table: FilesTableFactory,
+    make_database: MakeDatabase,
+    tmp_path: Path,
+) -> None:
+    """The sources are gone, and the files pass through the scratch directory."""
+    database = make_database("sqlite")
+    table = documents(database, files_table)
+    packer = {"compression": COMPRESSION, "workers": 1, "n_bits": 4}
+    settings = bucket_settings(database, tmp_path, bucket.url, **packer)
+    run_alone(settings)
+    for row in table.rows.values():
+        Path(row.location).unlink()
+    [(name,), *_] = database.rows("SELECT name FROM des_archive_shard ORDER BY files DESC")
+    key = f"{OUTPUT}/{name}"
+    damaged = bytearray(bucket.objects(key)[key])
+    damaged[HEADER_SIZE + 20] ^= 1
+    bucket.put(key, bytes(damaged))
+    with open_archive(settings) as archive:
+        tasks = list_tasks(archive.storage, archive.config)
+        report = verify_shards(archive.storage, archive.config, tasks, on_verdict=lambda _: None)
+        repaired = repair_now(archive, report.findings)
+    assert repaired.recorded > 2
+    assert (repaired.salvaged, repaired.still_open) == (repaired.recorded - 1, 1)
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_worker_that_reads_the_other_copy_works_on_the_same_disks(tmp_path: Path) -> None:
+    claims = RemoteClaims(DirectoryStorage(str(tmp_path)))
+    name = f"{FIRST_ID:010d}_{'0' * 64}"
+    outcome = TaskOutcome(dictionaries=(name,))
+    with pytest.raises(StorageError, match="not in our output directory"):
+        claims.check("tcp://worker:1", [outcome])
+    (tmp_path / "_dictionaries").mkdir()
+    (tmp_path / copies_of(name)[1]).write_bytes(b"x")
+    claims.check("tcp://worker:1", [outcome])
 
 
 @pytest.mark.slow

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
+from des_core.basics.errors import DesError
 from des_core.basics.object_config import is_object_url
 from des_core.checks.check import Check, failed, ok, skipped, warning
 from des_core.checks.patient import Patient
+from des_core.ledger.archive_table import SLICE_TABLE
 from des_core.ledger.jobs import JOB_TABLE
-from des_core.ledger.slices import is_begun
+from des_core.ledger.slices import dictionaries_on_record, is_begun
 from des_core.migration.state.tables import has_table
 from des_core.packing.forecast import forecast_shards
 from des_core.progress.surroundings import judge_output
@@ -24,6 +27,7 @@ from des_core.sources.roots import SourceFailure, has_named_roots
 from des_core.storage.dictionaries import list_dictionaries
 from des_core.storage.directory import open_storage
 
+RECENT_SLICES = 64
 MIN_FREE_SHARE = 0.05
 MIN_FREE_INODES = 10_000
 MAX_SHOWN = 300
@@ -57,11 +61,24 @@ def check_dictionaries(patient: Patient) -> list[Check]:
     if lone:
         detail = f"{len(lone)} of {len(names)} have one copy only, like {lone[0]}"
         return [warning("dictionaries", detail, "des-admin verify --repair")]
+    if not names and (used := _used_dictionaries(patient)):
+        detail = f"none is there, and shards of the newest slices need {used[0]}"
+        hint = "bring _dictionaries/ back, which belongs beside the shards; then: des-admin verify"
+        return [warning("dictionaries", detail, hint)]
     if config.dictionary:
         detail = f"on, {len(names)} there twice; readers that know none cannot read such shards"
         return [ok("dictionaries", detail)]
     if names:
         return [ok("dictionaries", f"off; shards go on needing the {len(names)} that are there")]
+    return []
+
+
+def _used_dictionaries(patient: Patient) -> list[str]:
+    """None if the ledger cannot be asked, which is another check's to say."""
+    with suppress(DesError):
+        if has_table(patient.config, SLICE_TABLE):
+            with patient.config.read() as tx:
+                return sorted(dictionaries_on_record(tx, slices=RECENT_SLICES))
     return []
 
 

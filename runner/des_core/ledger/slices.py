@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from des_core.database.connections import Database
@@ -198,12 +199,19 @@ def dictionary_of_day(tx: Transaction, day: date) -> str | None:
     return _first_dictionary(row.versions for row in tx.run("day_packings", {"day": day}))
 
 
+def dictionaries_on_record(tx: Transaction, *, slices: int | None = None) -> set[str]:
+    """What the newest `slices`, or all, were packed with, whatever became of it since."""
+    newest = islice(iterate_slices_back(tx), slices)
+    return {name for known in newest for name in _dictionaries_of(known.record.versions)}
+
+
 def _first_dictionary(versions: Iterable[str]) -> str | None:
-    for text in versions:
-        names = parse_details(text).get("dictionaries")
-        if isinstance(names, list) and names:
-            return str(names[0])
-    return None
+    return next((name for text in versions for name in _dictionaries_of(text)), None)
+
+
+def _dictionaries_of(versions: str) -> list[str]:
+    names = parse_details(versions).get("dictionaries")
+    return [str(name) for name in names] if isinstance(names, list) else []
 
 
 def is_begun(ledger: Database) -> bool:

@@ -31,9 +31,10 @@ class RemoteClaims:
             if worker not in self._trusted:
                 self._check_shards(worker, outcome.shards)
             if self._is_cheap:
-                needed = [copies_of(name)[0] for name in outcome.dictionaries]
-                for name in (*map(big_file_name, outcome.bigfiles), *needed):
+                for name in map(big_file_name, outcome.bigfiles):
                     self._expect(worker, name)
+                for name in outcome.dictionaries:
+                    self._expect(worker, *copies_of(name))
             self._check_missing(worker, outcome)
             if outcome.shards and not self._is_cheap:
                 self._trusted.add(worker)
@@ -42,15 +43,16 @@ class RemoteClaims:
         for shard in shards:
             self._expect(worker, shard.name)
 
-    def _expect(self, worker: str, name: str) -> None:
-        if not self._storage.exists(name):
+    def _expect(self, worker: str, *names: str) -> None:
+        """One of them is enough: a worker reads a dictionary from either copy."""
+        if not any(map(self._storage.exists, names)):
             raise StorageError(
                 "a worker published a file that is not in our output directory",
                 hint="packer.output_dir must be the same place for the runner and all workers: "
                 "a shared file system or an object store",
                 worker=worker,
                 output_dir=self._storage.output_dir,
-                file=name,
+                file=names[0],
             )
 
     def _check_missing(self, worker: str, outcome: TaskOutcome) -> None:

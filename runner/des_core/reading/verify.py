@@ -19,12 +19,7 @@ from des_core.ledger.slices import find_shard
 from des_core.reading.verify_tasks import Task
 from des_core.records import ShardRecord
 from des_core.shard_io import Companions, LocalBlob, ShardCheck, open_shard, verify_shard
-from des_core.shard_io.dictionaries import (
-    MissingDictionary,
-    is_dictionary_path,
-    other_copy,
-    read_copy,
-)
+from des_core.shard_io.dictionaries import is_dictionary_path, other_copy, read_copy
 from des_core.storage.companions import companions_of
 from des_core.storage.directory import Storage
 from des_core.storage.layout import MANIFESTS_DIR, set_aside_as
@@ -209,11 +204,9 @@ def _read_whole(
             blob.forget_cached()
         with open_shard(blob, companions) as reader:
             check = verify_shard(reader)
-    except DamagedShard as exc:
-        is_lacking = isinstance(exc, MissingDictionary)
-        return ShardVerdict(name, Verdict.DAMAGED, str(exc), lacks_dictionary=is_lacking)
     except DesError as exc:
-        return ShardVerdict(name, Verdict.UNREADABLE, str(exc))
+        verdict = Verdict.DAMAGED if isinstance(exc, DamagedShard) else Verdict.UNREADABLE
+        return ShardVerdict(name, verdict, str(exc), lacks_dictionary="dictionary" in exc.facts)
     return _compare(task, record, check)
 
 

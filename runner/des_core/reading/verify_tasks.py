@@ -13,7 +13,7 @@ from des_core.basics.errors import UsageError
 from des_core.database.connections import Database
 from des_core.database.stored_time import optional_from_stored
 from des_core.ledger.damage import forget_damage, list_damage, remember_damage
-from des_core.shard_io.dictionaries import copies_of
+from des_core.shard_io.dictionaries import copies_of, is_dictionary_path
 from des_core.storage.dictionaries import list_dictionaries
 from des_core.storage.directory import Storage
 from des_core.storage.layout import DAMAGED_DIR, is_set_aside
@@ -125,6 +125,23 @@ class VerificationLog:
             self._names.append(name)
         if len(self._names) >= RECORD_EVERY:
             self.flush()
+
+    def forget_gone(self, storage: Storage, tasks: Iterable[Task]) -> None:
+        """Forget damage of what is no more, after everything in the archive was read.
+
+        That is what somebody moved to `_damaged/`, and copies of dictionaries: a shard that needs
+        a lost one is damaged itself.
+        """
+        gone = self._damaged.difference(task.name for task in tasks)
+        if not gone:
+            return
+        aside = storage.list_names(DAMAGED_DIR)
+        names = sorted(
+            name
+            for name in gone
+            if is_dictionary_path(name) or is_set_aside(aside, name.rpartition("/")[2])
+        )
+        self._config.transact(lambda tx: forget_damage(tx, names))
 
     def flush(self) -> None:
         """Write what is not yet written."""

@@ -101,7 +101,11 @@ def check_dictionary(name: str, content: bytes) -> Dictionary:
 
 def read_copy(open_file: Callable[[str], Blob], path: str) -> Dictionary:
     """One copy, checked. `FileNotFoundError` if there is none."""
-    name = path.rpartition("/")[2].removesuffix(COPY_SUFFIX)
+    return read_as(open_file, path, path.rpartition("/")[2].removesuffix(COPY_SUFFIX))
+
+
+def read_as(open_file: Callable[[str], Blob], path: str, name: str) -> Dictionary:
+    """The dictionary of that name from wherever its bytes are, checked."""
     with closing(open_file(path)) as blob:
         if blob.size() > MAX_DICTIONARY:
             raise DamagedShard("a dictionary is too large", dictionary=name, bytes=blob.size())
@@ -117,16 +121,14 @@ def read_dictionary(open_file: Callable[[str], Blob], name: str) -> Dictionary:
         except FileNotFoundError:
             continue
         except (DamagedShard, StorageError) as exc:
+            exc.facts.setdefault("dictionary", name)
             first = first or exc
     raise first or _missing(name)
 
 
-class MissingDictionary(DamagedShard):
+def _missing(name: str) -> DamagedShard:
     """Neither copy is there: perhaps the directory was left behind when the archive moved."""
-
-
-def _missing(name: str) -> MissingDictionary:
-    return MissingDictionary(
+    return DamagedShard(
         "a dictionary is missing, and without it what it compressed cannot be read",
         hint="bring _dictionaries/ back, which belongs beside the shards: from where the archive "
         "was copied from, or from its backup",

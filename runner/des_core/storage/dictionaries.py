@@ -50,6 +50,15 @@ def load_dictionary(storage: Storage, name: str) -> Dictionary:
     return read_dictionary(storage.open, name)
 
 
+def is_sound(storage: Storage, name: str) -> bool:
+    """Whether a copy of it can be read, and is what its name says."""
+    try:
+        load_dictionary(storage, name)
+    except (DamagedShard, StorageError):
+        return False
+    return True
+
+
 def list_dictionaries(storage: Storage) -> list[str]:
     """The names of those of which a copy is there, ordered."""
     names = {name.removesuffix(COPY_SUFFIX) for name in storage.list_names(DICTIONARIES_DIR)}
