@@ -242,8 +242,7 @@ def _draw(out: Console, report: VerifyReport, repaired: RepairReport | None) -> 
         out.print("the time was over: the next run begins with the rest")
     if repaired is not None:
         if repaired.restored:
-            copies = count(len(repaired.restored))
-            out.print(f"{copies} copies of dictionaries restored from the other")
+            out.print(f"copies of dictionaries restored: {count(len(repaired.restored))}")
         out.print(
             f"set aside {count(len(repaired.set_aside))}; of {numbered(repaired.recorded, 'file')} "
             f"{count(repaired.retried.packed)} packed again from their sources, "
@@ -264,8 +263,8 @@ def _judge(report: VerifyReport, repaired: RepairReport | None) -> None:
     if repaired is not None and repaired.lost and not repaired.still_open:
         raise DamagedData(
             "neither copy of a dictionary is sound; what was set aside was packed again without",
-            hint="des-admin verify says whether a shard still needs it; damaged copies are kept in "
-            "_damaged/",
+            hint="des-admin verify says what still needs it; damaged copies are kept in _damaged/. "
+            "One that cannot be read stays: give this user the right to, or remove what is no file",
             dictionary=repaired.lost[0],
         )
     if repaired is not None:

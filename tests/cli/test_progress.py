@@ -213,6 +213,12 @@ def test_an_import_of_one_moment_is_neither_nothing_nor_everything(
     assert 5000 < pending_files(program) <= 12_001
 
 
+def test_what_is_no_size_adds_up_to_nothing(archive: Archive, program: Program) -> None:
+    archive.source.execute("UPDATE files SET size_bytes = -7 WHERE created_at > '2024-01-05'")
+    assert program("progress", "--output", "json").json["pending"]["size_bytes"] == 0
+    assert ", 0 B" in program("run", "--dry-run").out
+
+
 def pending_files(program: Program) -> int:
     return int(program("progress", "--output", "json").json["pending"]["files"])
 

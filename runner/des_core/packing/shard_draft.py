@@ -39,7 +39,7 @@ class ShardDraft:
         self.name = name
         self._draft = storage.create_draft()
         self._dictionary = encoder.dictionary
-        self._writer = ShardWriter(self._draft.file, encoder=encoder)
+        self._writer = ShardWriter(self._draft.file, encoder=encoder, path=self._draft.path)
         self._stats: ShardStats | None = None
         self._synced: Future[None] | None = None
         self._is_published = False

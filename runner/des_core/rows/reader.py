@@ -126,7 +126,8 @@ class SourceReader:
             files=int(row.files),
             oldest=None if row.oldest is None else self.schema.from_db(row.oldest),
             newest=None if row.newest is None else self.schema.from_db(row.newest),
-            size_bytes=int(row.size_bytes or 0) if self.schema.has_size else None,
+            # What is no size counts as -1 in the sum.
+            size_bytes=max(0, int(row.size_bytes or 0)) if self.schema.has_size else None,
         )
 
     def samples(self, windows: Sequence[tuple[datetime, datetime]], size: int) -> list[WindowStats]:

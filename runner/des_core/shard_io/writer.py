@@ -66,9 +66,14 @@ class ShardWriter:
         compression: Compression | None = None,
         *,
         encoder: PayloadEncoder | None = None,
+        path: str | None = None,
     ) -> None:
-        """`encoder` in place of `compression` lets many shards share one compressor."""
+        """`encoder` in place of `compression` lets many shards share one compressor.
+
+        `path` is what errors call the file.
+        """
         self._file = file
+        self._path = path
         self._encoder = encoder or PayloadEncoder(compression or Compression())
         self._digest = hashlib.sha256()
         self._pending: list[bytes | bytearray] = [
@@ -222,7 +227,7 @@ class ShardWriter:
         try:
             write_all(self._file, chunk)
         except OSError as exc:
-            raise storage_error("cannot write the shard", exc) from exc
+            raise storage_error("cannot write the shard", exc, self._path) from exc
         self._writes += 1
         return chunk
 

@@ -48,6 +48,7 @@ def test_a_full_disk(corpus: Corpus, tiny_disk: Path, workers: int) -> None:
     with pytest.raises(StorageError) as caught:
         pack_rows(corpus.rows, tiny_disk, workers=workers)
     assert "free space" in (caught.value.hint or "")
+    assert str(tiny_disk) in str(caught.value)
     assert leftovers(tiny_disk) == []
     packed_before = read_archive(tiny_disk)
     remount(tiny_disk, "size=16m")
