@@ -13,6 +13,7 @@ from des_core.basics.errors import ConfigError
 from des_core.basics.object_config import is_object_url
 from des_core.basics.own_places import require_apart
 from des_core.database.connections import Database, open_database, wrap_connection
+from des_core.database.server_settings import require_primary
 from des_core.database_source import SourceDatabaseConfig
 from des_core.ledger.archive_table import require_same_table
 from des_core.ledger.retired import require_not_retired
@@ -102,9 +103,12 @@ class Archive:
     def require_as_begun(self, *, may_lack_output: bool = False) -> None:
         """ConfigError where the configuration is one of another archive: its table, its routing.
 
+        DatabaseUnreachable where the source is a replica: see `require_primary`.
+
         An output that is not there yet has no manifests; the ledger is asked all the same.
         """
         require_not_retired(self.config)
+        require_primary(self.source.database)
         require_same_table(self.source.database, self.source.settings.table, self.config)
         place = self.packer_config.output_dir
         is_absent = may_lack_output and not is_object_url(place) and not Path(place).is_dir()

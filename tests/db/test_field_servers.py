@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,16 +26,18 @@ from db.test_server_settings import (
 )
 from des_core.basics.errors import DatabaseUnreachable, DesError, ExitCode, Refused
 from des_core.checks import Status, examine
+from des_core.ledger.watermark_edits import plan_move
 from des_core.migration.apply import downgrade, upgrade
 from des_core.migration.base.migration import MigrationOptions
-from support.crash.truth import check_truth, read_open_exceptions
+from support.crash.truth import check_truth, read_open_exceptions, read_watermark_value
 from support.program.archive import make_archive, make_settings
 from support.rows.filesdata import FilesTableFactory, canonical_rows
 from support.servers.database import TestDatabase
 from support.servers.kinds import database_on
 from support.servers.limited_user import limited_user
 from watermark_orchestrator.archive import open_archive
-from watermark_orchestrator.cycle import run_cycle
+from watermark_orchestrator.cycle import plan_cycle, retry_now, run_cycle
+from watermark_orchestrator.retrying import Selection
 
 DROP = MigrationOptions(drop_archived=True, backup="dump of Monday")
 
@@ -103,6 +106,31 @@ def test_a_role_that_may_make_nothing(
         database, ["GRANT SELECT, INSERT, UPDATE, DELETE, REFERENCES, TRIGGER ON files"]
     ) as lowly:
         refused(make_settings(lowly, tmp_path / "out"), database, "permission|may not")
+
+
+@POSTGRES
+def test_sequences_that_begin_anew(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """Logical replication brings rows and no sequences: so after a failover to such a replica."""
+    table = files_table(database, 60, days=10, archived_days=4)
+    settings = make_archive(database, tmp_path / "out")
+    with open_archive(settings) as archive:
+        run_cycle(archive)
+    table.add("new", datetime.now(UTC) - timedelta(days=8), b"new")
+    keys = {"slice": "slice_id", "event": "event_id", "exception": "exception_id"}
+    for name, key in keys.items():
+        database.execute(f"ALTER SEQUENCE des_archive_{name}_{key}_seq RESTART WITH 1")
+    with pytest.raises(Refused, match="a key that another") as caught, open_archive(settings) as a:
+        run_cycle(a)
+    assert "setval" in str(caught.value.hint)
+    for name, key in keys.items():
+        of = f"'des_archive_{name}', '{key}'"
+        newest = f"(SELECT MAX({key}) FROM des_archive_{name})"
+        database.value(f"SELECT setval(pg_get_serial_sequence({of}), {newest})")
+    with open_archive(settings) as archive:
+        run_cycle(archive)
+    assert check_truth(table, database, tmp_path / "out") == {}
 
 
 @POSTGRES
@@ -274,6 +302,52 @@ def test_a_server_that_stops_taking_writes_in_the_middle(
     with open_archive(settings) as archive:
         run_cycle(archive)
     assert check_truth(table, database, tmp_path / "out") == {}
+
+
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+def test_rows_are_read_as_they_are_now(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """A system-versioned table has the rows of any day, and the server was told to show others."""
+    table = files_table(database, 60, days=6, archived_days=2)
+    database.execute("ALTER TABLE files ADD SYSTEM VERSIONING")
+    settings = make_archive(database, tmp_path / "out")
+    long_ago = "'2020-01-01 00:00:00'"
+    with set_globally(database, "system_versioning_asof", long_ago), open_archive(settings) as a:
+        run_cycle(a)
+    assert check_truth(table, database, tmp_path / "out") == {}
+
+
+@PRODUCTS
+def test_rows_are_not_read_from_a_replica(
+    database: TestDatabase,
+    make_database: Callable[[str], TestDatabase],
+    files_table: FilesTableFactory,
+    tmp_path: Path,
+) -> None:
+    """It may lack rows that were committed long ago, and a window would close without them."""
+    table = files_table(database, 60, days=10, archived_days=4)
+    config = make_database("sqlite")
+    settings = make_archive(database, tmp_path / "out", config)
+    before = read_watermark_value(config)
+    with set_globally(database, "read_only", "1"), open_archive(settings) as archive:
+        reader, ledger, to = archive.source, archive.config, before + timedelta(days=1)
+        for work in (
+            lambda: plan_cycle(archive),
+            lambda: run_cycle(archive),
+            lambda: retry_now(archive, Selection()),
+            lambda: plan_move(ledger, reader, to, max_captured=100),
+            lambda: upgrade(settings, options=DROP),
+        ):
+            with pytest.raises(DatabaseUnreachable, match=r"read_only = on.*replica") as caught:
+                work()
+            assert "primary" in str(caught.value.hint)
+        [found] = [check for check in examine(settings) if check.name == "source"]
+        assert found.status is Status.FAILED
+    assert read_watermark_value(config) == before
+    with open_archive(settings) as archive:
+        run_cycle(archive)
+    assert check_truth(table, config, tmp_path / "out") == {}
 
 
 @pytest.mark.sqlite

@@ -3,22 +3,25 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from des_core.basics.errors import Refused, UsageError
+from des_core.basics.errors import DatabaseUnreachable, Refused, UsageError
 from des_core.ledger.revisions import Direction
 from des_core.migration.apply import downgrade, make_plan, upgrade
 from des_core.migration.base.migration import MigrationOptions, Notice, open_migration
 from des_core.migration.compliance import sync_flags
 from des_core.migration.flags.throttle import require_lag_is_known
-from support.program.archive import adopt_move
+from support.program.archive import adopt_move, make_settings
 from support.program.migrating import rows_by_formula, settings_for
 from support.rows.filesdata import FilesTableFactory, canonical_rows
 from support.servers.database import TestDatabase
 from support.servers.kinds import database_on, require_server
 from support.servers.postgres import PostgresServer, find_postgres
 from support.servers.standby import standby_of
+from watermark_orchestrator.archive import open_archive
+from watermark_orchestrator.cycle import run_cycle
 
 MAX_LAG_S = 0.5
 PATIENCE_S = 30.0
@@ -44,8 +47,9 @@ def wait_for_lag(database: TestDatabase) -> None:
 
 @pytest.mark.postgres
 def test_a_standby_that_is_behind_is_waited_for(
-    primary: PostgresServer, files_table: FilesTableFactory
+    primary: PostgresServer, files_table: FilesTableFactory, tmp_path: Path
 ) -> None:
+    """And no run reads its rows there: windows would close without those that it lacks."""
     database = database_on(primary)
     files_table(database, 60, days=5, archived_days=2, files=False)
     settings = settings_for(database)
@@ -59,6 +63,12 @@ def test_a_standby_that_is_behind_is_waited_for(
         replay.autocommit = True
         replay.execute("SELECT pg_wal_replay_pause()")
         wait_for_lag(database)
+        behind = make_settings(
+            replace(database, url=standby.url(database.name)), tmp_path / "out", database
+        )
+        refused = pytest.raises(DatabaseUnreachable, match=r"in_hot_standby = on.*may lack rows")
+        with open_archive(behind) as archive, refused:
+            run_cycle(archive)
         expected = rows_by_formula(database, database)
         said: list[str] = []
 

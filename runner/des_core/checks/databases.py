@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
+from des_core.basics.errors import DatabaseUnreachable
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import format_utc
 from des_core.basics.wording import numbered, one_or_many
@@ -12,6 +13,7 @@ from des_core.checks.check import Check, failed, ok, skipped, warning
 from des_core.checks.patient import Patient
 from des_core.database.catalog import Catalog
 from des_core.database.connections import Database
+from des_core.database.server_settings import require_primary
 from des_core.ledger.retired import find_retirement
 from des_core.ledger.revisions import (
     CREATED_AT_INDEX,
@@ -56,8 +58,13 @@ SCAN_LIMIT_S = 5.0
 
 
 def check_source(patient: Patient) -> Check:
-    """The database of files answers."""
-    return ok("source", f"{patient.source.label}, {_version(patient.source)}")
+    """The database of files answers, and is no replica."""
+    version = _version(patient.source)
+    try:
+        require_primary(patient.source)
+    except DatabaseUnreachable as exc:
+        return failed("source", exc.message, exc.hint or "name the primary in database.url")
+    return ok("source", f"{patient.source.label}, {version}")
 
 
 def check_config(patient: Patient) -> Check:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from des_core.basics.errors import Refused
+from des_core.basics.errors import DatabaseUnreachable, Refused
 from des_core.basics.identifiers import Dialect
 from des_core.database.connections import Database
 
@@ -13,6 +13,8 @@ POOLER_HINT = (
 )
 ROW_LOG_HINT = "set binlog_format to ROW (or MIXED) on the server, then run the same command again"
 _OFF = frozenset({"0", "off", "0.000000", ""})
+# Of the server as a whole; a user alone may be kept from writing on a primary, too.
+_OF_REPLICAS = frozenset({"in_hot_standby", "read_only", "super_read_only", "innodb_read_only"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,27 @@ def require_direct(database: Database, what: str) -> None:
         )
 
 
+def require_primary(source: Database) -> None:
+    """DatabaseUnreachable where rows of `files` would be read from a replica.
+
+    It may lack rows that were committed long ago, and does not show which transactions are open on
+    its primary: windows would close without rows that are yet to come.
+    """
+    if source.dialect is Dialect.SQLITE:
+        return
+    with source.read() as tx:
+        found = [(str(n), str(v).lower()) for n, v in map(tuple, tx.run("read_only_settings"))]
+    closed = [f"{n} = {v}" for n, v in found if n in _OF_REPLICAS and v not in _OFF]
+    if closed:
+        raise DatabaseUnreachable(
+            f"the server with the table takes no writes ({', '.join(closed)}): a replica may lack "
+            "rows that were committed already, and a window would close without them",
+            hint="name the primary in database.url, or wait until this server is one; then run the "
+            "same command again",
+            database=source.label,
+        )
+
+
 def require_row_log(database: Database) -> None:
     """Refused, before anything is made, where the binary log would take no write of ours."""
     if database.dialect is not Dialect.MYSQL:
@@ -83,6 +106,7 @@ _LIMITS = frozenset(
     {
         *("statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout"),
         *("idle_session_timeout", "max_statement_time", "max_execution_time"),
-        "idle_transaction_timeout",
+        *("idle_transaction_timeout", "idle_readonly_transaction_timeout"),
+        "idle_write_transaction_timeout",
     }
 )

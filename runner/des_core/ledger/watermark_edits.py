@@ -18,6 +18,7 @@ from des_core.basics.errors import FenceLost, Refused
 from des_core.basics.timestamps import format_utc
 from des_core.basics.wording import numbered
 from des_core.database.connections import Database
+from des_core.database.server_settings import require_primary
 from des_core.database.transaction import Transaction
 from des_core.ledger.archive_table import require_same_table
 from des_core.ledger.events import record_event
@@ -108,6 +109,7 @@ def plan_move(
     future, another current value than expected, more skipped files than can be recorded, and one
     that SQL moved forward, unless it goes back to where it was known to be.
     """
+    require_primary(source.database)
     require_same_table(source.database, source.settings.table, config)
     with config.read() as tx:
         before = read_watermark(tx)
@@ -122,6 +124,7 @@ def plan_adoption(
     config: Database, source: SourceReader, *, forget: bool = False, max_captured: int
 ) -> MovePlan:
     """What recording a move by SQL would do: as that move itself, made by this program."""
+    require_primary(source.database)
     require_same_table(source.database, source.settings.table, config)
     with config.read() as tx:
         before = read_watermark(tx)

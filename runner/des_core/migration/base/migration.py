@@ -16,7 +16,7 @@ from des_core.basics.errors import DesError
 from des_core.database.catalog import Catalog
 from des_core.database.connections import Database, open_database
 from des_core.database.retrying import retry_conflicts
-from des_core.database.server_settings import require_direct, require_row_log
+from des_core.database.server_settings import require_direct, require_primary, require_row_log
 from des_core.database.transaction import Transaction
 from des_core.ledger.archive_table import require_same_table
 from des_core.ledger.revisions import Branch
@@ -188,6 +188,7 @@ def open_migration(
             closing.callback(config.close)
         require_same_table(source, settings.database.table, config)
         if not (only_look or only_rows):
+            require_primary(source)
             require_able_servers(source, config)
         yield Migration(settings, source, config, actor, options or MigrationOptions(), report)
 
