@@ -77,6 +77,7 @@ def plan_per_record(settings: Settings, *, older_than_days: int) -> PerRecordPla
     with closing(open_database(settings.source_url)) as database:
         reader = SourceReader(database, settings.database)
         _require_flag(reader)
+        _refuse_out_of_reach(reader)
         _refuse_with_watermark(database)
         if not is_same_place(settings.config_url, settings.source_url):
             with closing(open_database(settings.config_url)) as config:
@@ -110,6 +111,7 @@ def pack_per_record(
         database = stack.enter_context(closing(open_database(settings.source_url)))
         reader = SourceReader(database, settings.database)
         _require_flag(reader)
+        _refuse_out_of_reach(reader)
         config = database
         if not is_same_place(settings.config_url, settings.source_url):
             config = stack.enter_context(closing(open_database(settings.config_url, create=True)))
@@ -270,6 +272,26 @@ def _require_flag(reader: SourceReader) -> None:
             table=str(reader.settings.table),
         )
     reader.schema.require_flag()
+
+
+def _refuse_out_of_reach(reader: SourceReader) -> None:
+    """Refused where a watermark is beside `files`, and this user's search_path leads elsewhere.
+
+    That a table is not found says only that this user does not see it.
+    """
+    table, database = reader.settings.table, reader.database
+    if database.dialect is not Dialect.POSTGRES:
+        return
+    with database.read() as tx:
+        statement = reader.catalog.get("migration_elsewhere")
+        row = tx.run(statement, table.values(database.dialect)).first()
+    if row is not None:
+        raise Refused(
+            f"a watermark is in force in the schema {row.name}, where files is, and this user's "
+            "search_path does not reach it; packing per record beside it would make two truths",
+            hint=f"ALTER ROLE USER SET search_path = {row.name}; then use des-admin run",
+            table=str(table),
+        )
 
 
 def _refuse_with_watermark(database: Database) -> None:

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -17,7 +18,7 @@ from support.crash.truth import archive_bytes, read_archive
 from support.program.archive import make_archive, make_settings
 from support.rows.filesdata import FilesTableFactory
 from support.servers.database import TestDatabase
-from watermark_orchestrator.per_record import PerRecordReport, pack_per_record
+from watermark_orchestrator.per_record import PerRecordReport, pack_per_record, plan_per_record
 
 
 def pack(settings: Settings, batch_size: int = 7) -> PerRecordReport:
@@ -68,6 +69,23 @@ def test_it_refuses_beside_a_watermark(
     with pytest.raises(Refused, match="watermark is in force"):
         pack(settings)
     assert marked(database) == set()
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_it_refuses_beside_a_watermark_that_its_search_path_does_not_reach(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """Another user migrated, in the schema of the table."""
+    files_table(database, rows=10, days=2)
+    database.execute("CREATE SCHEMA app")
+    database.execute("ALTER TABLE files SET SCHEMA app")
+    option = quote("-c search_path=app")
+    make_archive(replace(database, url=f"{database.url}?options={option}"), tmp_path / "out")
+    settings = make_settings(database, tmp_path / "out", database={"schema": "app"})
+    for work in (pack, lambda s: plan_per_record(s, older_than_days=7)):
+        with pytest.raises(Refused, match="in force in the schema app"):
+            work(settings)
+    assert not any(flag for (flag,) in database.rows("SELECT archived FROM app.files"))
 
 
 def test_it_needs_the_flag(database: TestDatabase, tmp_path: Path) -> None:
