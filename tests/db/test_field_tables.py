@@ -254,6 +254,31 @@ def test_a_published_table_without_a_key(
     assert canonical_rows(database) == expected
 
 
+@pytest.mark.parametrize("drop", [False, True])
+@pytest.mark.parametrize("database", ["postgres", "mariadb", "mysql"], indirect=True)
+def test_a_row_without_uid_beside_others_of_its_time(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path, drop: bool
+) -> None:
+    """It comes first or last of them, and the flags of none are left as the column came back."""
+    files_table(
+        database, 60, days=6, archived_days=2, files=False, shape=TableShape(primary_key=())
+    )
+    if database.kind == "postgres":
+        database.execute("ALTER TABLE files ALTER COLUMN uid DROP NOT NULL")
+    else:
+        database.execute("ALTER TABLE files MODIFY uid VARCHAR(255) NULL")
+    [[newest]] = database.rows("SELECT MAX(created_at) FROM files")
+    for uid in (None, "zz"):
+        values = {"uid": uid, "at": newest, "no": False}
+        database.execute("INSERT INTO files VALUES (:uid, :at, '/nowhere', 1, :no)", values)
+    settings = make_settings(database, tmp_path / "out")
+    upgrade(settings, options=MigrationOptions(drop_archived=drop, backup="dump of Monday"))
+    downgrade(settings)
+    flags = database.rows("SELECT uid, archived FROM files WHERE created_at = :at", {"at": newest})
+    assert len(flags) == 3
+    assert not any(flag for _uid, flag in flags)
+
+
 HIDDEN = {"mariadb": "IGNORED", "mysql": "INVISIBLE"}
 
 

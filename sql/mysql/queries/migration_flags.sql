@@ -7,5 +7,5 @@ WHERE {created_at} > :start_at  -- first page
 WHERE {created_at} >= :page_created_at  -- next page
   AND ({created_at} > :page_created_at OR {uid} > :page_key)  -- next page
   AND {created_at} <= :last_created_at
-  AND ({created_at} < :last_created_at OR {uid} <= :last_key)
+  AND ({created_at} < :last_created_at OR {uid} <= :last_key OR {uid} IS NULL OR :last_key IS NULL)
   AND NOT {archived} <=> ({created_at} <= :watermark);

@@ -9,7 +9,7 @@ SELECT {uid} AS uid,
        {uid} AS page_key
 FROM {files}
 WHERE {created_at} <= :seed  -- first page
-WHERE {created_at} >= :page_created_at AND ({created_at} > :page_created_at OR {uid} >= :page_key)  -- next page
+WHERE {created_at} >= :page_created_at AND ({created_at} > :page_created_at OR {uid} >= :page_key OR :page_key IS NULL)  -- next page
   AND {created_at} <= :seed  -- next page
   AND {is_time}
   AND {archived} IS NULL

@@ -9,5 +9,6 @@ SELECT clock_timestamp() AS now,
            (SELECT MIN(prepared) FROM pg_prepared_xacts WHERE database = current_database())
        ) AS oldest_transaction,
        (SELECT COUNT(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND backend_type IS NULL AND pid <> pg_backend_pid()
+        WHERE datname = current_database() AND pid <> pg_backend_pid()
+          AND (backend_type IS NULL OR state = 'disabled') -- of others, or track_activities = off
        ) AS hidden_sessions;
