@@ -7,8 +7,10 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pymysql
@@ -78,6 +80,27 @@ def test_rows_in_the_form_that_a_script_likes(
     if database.kind == "mysql":
         assert (connection.charset, connection.collation) == ("latin1", "latin1_german1_ci")
     assert check_truth(table, database, tmp_path / "out") == {}
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_times_in_the_form_that_a_script_likes(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """Without a zone, as many scripts want them: the watermark would be hours off."""
+
+    class Local(psycopg.types.datetime.TimestamptzLoader):
+        def load(self, data: Any) -> datetime:
+            return super().load(data).astimezone(ZoneInfo("Asia/Kathmandu")).replace(tzinfo=None)
+
+    table = files_table(database, rows=20, days=5)
+    make_archive(database, tmp_path / "out")
+    connection = database.connect()
+    connection.adapters.register_loader("timestamptz", Local)
+    used = orchestrate(connection, database, tmp_path / "out")
+    assert asyncio.run(used.run_cycle()).files_out == len(table.rows)
+    assert check_truth(table, database, tmp_path / "out") == {}
+    [[now]] = connection.execute("SELECT now()").fetchall()
+    assert now.tzinfo is None
 
 
 def test_what_a_script_has_not_committed_is_neither_committed_nor_lost(

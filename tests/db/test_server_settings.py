@@ -15,7 +15,7 @@ from des_core.ledger.revisions import Direction
 from des_core.migration.apply import downgrade, make_plan, upgrade
 from des_core.settings.config import Settings
 from support.crash.truth import check_truth
-from support.program.archive import make_settings
+from support.program.archive import make_archive, make_settings
 from support.program.migrating import rows_by_formula
 from support.rows.filesdata import FilesTable, FilesTableFactory, canonical_rows
 from support.servers.database import TestDatabase
@@ -125,6 +125,76 @@ def test_limits_on_statements_and_idle_sessions_are_set_aside(database: TestData
         opened.close()
     assert found[0] == 0
     assert found[1] > 3600
+
+
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+def test_limits_on_transactions_that_only_read_or_write_are_set_aside(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """A transaction that keeps the lease waits for a long ALTER of another database."""
+    files_table(database, 10, days=2, files=False)
+    kinds = [f"idle_{kind}_transaction_timeout" for kind in ("readonly", "write")]
+    with set_globally(database, kinds[0], "7"), set_globally(database, kinds[1], "8"):
+        opened = open_database(database.url)
+        with opened.read() as tx:
+            found = tx.connection.exec_driver_sql(f"SELECT @@{kinds[0]}, @@{kinds[1]}").one()
+        opened.close()
+        said = check_named(make_settings(database, tmp_path / "out"), "limits").detail
+    assert tuple(found) == (0, 0)
+    assert all(f"{kind} = {number}" in said for kind, number in zip(kinds, (7, 8), strict=True))
+
+
+@POSTGRES
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_a_heartbeat_in_the_middle_of_a_transaction(
+    database: TestDatabase,
+    files_table: FilesTableFactory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    level: str,
+) -> None:
+    """A stricter default than READ COMMITTED would end each commit that takes as long as one."""
+    monkeypatch.setattr("des_core.locks.lock.HEARTBEAT_S", 0.02)
+    table = files_table(database, 60, days=3, archived_days=1)
+    make_archive(database, tmp_path / "out")
+    database.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_sleep(0.2); RETURN NEW; END $$"
+    )
+    database.execute(
+        "CREATE TRIGGER slow BEFORE INSERT ON des_archive_slice"
+        " FOR EACH ROW EXECUTE FUNCTION slow()"
+    )
+    said = quote(f"-c default_transaction_isolation={level}".replace("e r", "e\\ r"))
+    ours = replace(database, url=f"{database.url}?options={said}")
+    with open_archive(make_settings(ours, tmp_path / "out")) as archive:
+        assert run_cycle(archive).files_out == 40
+    assert check_truth(table, database, tmp_path / "out") == {}
+
+
+@POSTGRES
+def test_a_short_wait_for_locks_is_set_aside(
+    database: TestDatabase,
+    files_table: FilesTableFactory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A heartbeat keeps the lease's row for as long as its commit takes (a slow standby, say)."""
+    monkeypatch.setattr("des_core.locks.lock.HEARTBEAT_S", 0.02)
+    table = files_table(database, 60, days=6, archived_days=1)
+    make_archive(database, tmp_path / "out")
+    database.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_sleep(0.1); RETURN NEW; END $$"
+    )
+    database.execute(
+        "CREATE CONSTRAINT TRIGGER slow AFTER UPDATE ON des_archive_lease"
+        " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow()"
+    )
+    ours = replace(database, url=f"{database.url}?options={quote('-c lock_timeout=20ms')}")
+    with open_archive(make_settings(ours, tmp_path / "out")) as archive:
+        run_cycle(archive)
+    assert check_truth(table, database, tmp_path / "out") == {}
 
 
 LIMITS = {"statement_timeout": "500ms", "idle_in_transaction_session_timeout": "500ms"}

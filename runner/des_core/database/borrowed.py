@@ -137,6 +137,7 @@ def _make_postgres_plain(raw: Any) -> dict[str, Any]:
         "row_factory": tuple_row,
         "cursor_factory": psycopg.Cursor,
         "server_cursor_factory": psycopg.ServerCursor,
+        "_adapters": None,  # what reads and writes values: psycopg's own, without the script's
     }
     return {**_exchange(raw, plain), **unchanged}
 
@@ -161,7 +162,11 @@ def _make_mysql_plain(raw: Any) -> tuple[bool, dict[str, Any], dict[str, Any]]:
     with _set_back_if_it_fails(raw, before):
         with raw.cursor() as cursor:
             cursor.execute("SHOW SESSION VARIABLES")
-            values = {name: _number_or_text(value) for name, value in cursor if name in names}
+            values = {
+                name: _number_or_text(value)
+                for name, value in cursor
+                if name in names and value != "DEFAULT"  # of a setting that we leave so, too
+            }
         raw.set_character_set("utf8mb4")
     return bool(raw.get_autocommit()), values, before
 

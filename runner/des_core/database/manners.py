@@ -32,9 +32,13 @@ _POSTGRES_SET_ASIDE = (
     (0, "quote_all_identifiers = off"),  # types are told by their names
     (0, "client_encoding = 'UTF8'"),  # an older one has no sign for most names
     (0, "statement_timeout = 0"),
+    (0, "lock_timeout = 0"),  # who must not wait says so afterwards
     (0, "idle_in_transaction_session_timeout = 0"),
     (17, "transaction_timeout = 0"),
 )
+# A stricter default of a role or database would end each of our transactions during which the
+# heartbeat renewed the lease; it must be said before the first query.
+READ_COMMITTED = "SET LOCAL transaction_isolation = 'read committed'"
 # Modes that quote with ", or that take zero for a time; limits on rows, statements, idle sessions.
 # What an application stored as 2024-02-31 is read, compared and joined as it is, and not as zero.
 MYSQL_MODE = (
@@ -52,7 +56,13 @@ _MYSQL_FAMILY = {
     "completion_type": "0",
     "wait_timeout": "28800",
 }
-_MARIADB = {"max_statement_time": "0", "idle_transaction_timeout": "0"}
+_MARIADB = {
+    "max_statement_time": "0",
+    "idle_transaction_timeout": "0",
+    "idle_readonly_transaction_timeout": "0",
+    "idle_write_transaction_timeout": "0",
+    "system_versioning_asof": "DEFAULT",  # rows as they are now
+}
 # Statistics of a table are shown as they are, not as they were up to a day ago.
 _MYSQL = {"max_execution_time": "0", "information_schema_stats_expiry": "0"}
 
@@ -125,10 +135,11 @@ def _cursor_of(kind: type, room: int) -> type:
 def _postgres_on_begin(connection: Connection) -> None:
     if not _is_autocommit(connection):
         version = getattr(connection.dialect, "server_version_info", None) or (0,)
+        settings = [*_postgres_set_aside(version[0])]
+        if "isolation_level" not in connection.get_execution_options():
+            settings.insert(0, READ_COMMITTED)
         # Without parameters psycopg sends them all at once.
-        connection.exec_driver_sql(
-            "; ".join(_postgres_set_aside(version[0])), execution_options={"no_parameters": True}
-        )
+        connection.exec_driver_sql("; ".join(settings), execution_options={"no_parameters": True})
 
 
 def _postgres_set_aside(major: int) -> Iterator[str]:
