@@ -6,10 +6,17 @@ from contextlib import contextmanager
 import pytest
 import sqlalchemy as sa
 
-from des_core.basics.errors import DamagedData, DatabaseUnreachable, DesError, ExitCode, Refused
+from des_core.basics.errors import (
+    DamagedData,
+    DatabaseUnreachable,
+    DesError,
+    ExitCode,
+    Refused,
+    TransactionConflict,
+)
 from des_core.database.connections import Database, open_database
 from support.servers.database import TestDatabase
-from support.servers.limited_user import limited_user
+from support.servers.limited_user import limited_name, limited_user
 
 MakeDatabase = Callable[[str], TestDatabase]
 
@@ -48,6 +55,10 @@ def said(url: str, sql: str) -> DesError:
         ("55000", Refused, "be written as it is"),
         ("22012", Refused, "a rule of the database"),
         ("UF042", Refused, "a rule of the database"),
+        ("54000", DatabaseUnreachable, "cannot go on"),
+        ("2BP01", Refused, "stands in the way"),
+        ("23505", Refused, "a key that another one has"),
+        ("22001", Refused, "does not fit"),
     ],
 )
 def test_postgres(
@@ -75,6 +86,14 @@ def test_postgres(
         (1665, Refused, "by statement"),
         (1644, Refused, "a rule of the database"),
         (1061, Refused, "of that name already"),
+        (1036, DatabaseUnreachable, "takes no writes"),
+        (1206, DatabaseUnreachable, "cannot go on"),
+        (1799, Refused, "innodb_online_alter_log_max_size"),
+        (1878, DatabaseUnreachable, "cannot go on"),
+        (1406, Refused, "does not fit"),
+        (1451, Refused, "stands in the way"),
+        *((number, TransactionConflict, "in the way") for number in (1020, 1412, 3101)),
+        *((number, DatabaseUnreachable, "be reached") for number in (1047, 1862, 3032, 3118, 3159)),
     ],
 )
 @pytest.mark.parametrize("server", ["mariadb", "mysql"])
@@ -110,6 +129,17 @@ def test_a_user_with_no_connection_left(server: str, make_database: MakeDatabase
         found = said(limited.url, "SELECT 1")
     assert found.exit_code is ExitCode.DATABASE_UNREACHABLE
     assert "no connection left" in str(found)
+
+
+@pytest.mark.parametrize("server", ["mariadb", "mysql"])
+@pytest.mark.parametrize("change", ["ACCOUNT LOCK", "PASSWORD EXPIRE"])
+def test_a_user_that_may_not_come_in(server: str, change: str, make_database: MakeDatabase) -> None:
+    database = make_database(server)
+    with limited_user(database, [f"GRANT SELECT ON {database.name}.*"]) as limited:
+        database.execute(f"ALTER USER {limited_name(database)} {change}")
+        found = said(limited.url, "SELECT 1")
+    assert found.exit_code is ExitCode.DATABASE_UNREACHABLE
+    assert "cannot be reached" in str(found)
 
 
 def test_a_connection_that_was_closed_before_is_unreachable(make_database: MakeDatabase) -> None:

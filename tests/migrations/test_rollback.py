@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from des_core.basics.errors import UsageError
+from des_core.basics.errors import Refused, UsageError
 from des_core.basics.timestamps import to_us
 from des_core.database.connections import open_database
 from des_core.ledger.jobs import read_job
@@ -243,4 +243,21 @@ def test_down_retires_the_watermark_that_it_wrote(
 
     downgrade(settings, report=meddle)
     assert [canonical_rows(database)] == expected
+    assert "des_archive_config" not in database.table_names()
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_a_view_of_the_watermark(database: TestDatabase, files_table: FilesTableFactory) -> None:
+    """As a dashboard has one: named, and once it is gone the way back ends."""
+    files_table(database, 60, days=5, archived_days=2, files=False)
+    before = canonical_rows(database)
+    settings = settings_for(database)
+    upgrade(settings)
+    database.execute("CREATE VIEW board AS SELECT archived_until FROM des_archive_config")
+    with pytest.raises(Refused, match=r"stands in the way.*view board") as caught:
+        downgrade(settings)
+    assert "view" in str(caught.value.hint)
+    database.execute("DROP VIEW board")
+    downgrade(settings)
+    assert canonical_rows(database) == before
     assert "des_archive_config" not in database.table_names()

@@ -79,7 +79,7 @@ _CONFLICT = _Kind(
     "another transaction was in the way, and all of this one was undone",
     "run the same command again",
     ("40P01", "40001"),
-    frozenset({1213}),
+    frozenset({1020, 1213, 1412, 3101}),
     (),
 )
 _DENIED = _Kind(
@@ -128,7 +128,16 @@ _ODD_TEXT = _Kind(
     Refused,
     "a row holds text that is not UTF-8, so nobody can tell which name it means",
     "a database of the encoding SQL_ASCII takes any bytes: find the row with psql and correct it",
-    ("22021", "22P05"),
+    ("22021",),
+    frozenset(),
+    (),
+)
+_NO_SIGN = _Kind(
+    Refused,
+    "the encoding of the database has no sign for a letter of what is written",
+    "a database with the encoding UTF8 takes every text: name one in watermark.config_db_url "
+    "or leave that letter out",
+    ("22P05",),
     frozenset(),
     (),
 )
@@ -138,15 +147,15 @@ _READ_ONLY = _Kind(
     "it is a standby, or was made read-only, for this user or at all (see: des-admin doctor): name "
     "the primary in the URL, or wait until it takes writes; then run the same command again",
     ("25006",),
-    frozenset({1290, 1792, 1836}),
+    frozenset({1036, 1290, 1792, 1836, 1874}),
     ("readonly",),
 )
 _IN_TROUBLE = _Kind(
     DatabaseUnreachable,
     "the database server cannot go on",
     "see its log and its disks: it may be out of room or memory; then run the same command again",
-    ("53100", "53200", "53400", "58"),
-    frozenset({1021, 1026, 1030, 1037, 1038, 1041, 1114, 1180, 1598}),
+    ("53100", "53200", "53400", "54000", "58"),
+    frozenset({1021, 1026, 1030, 1037, 1038, 1041, 1114, 1180, 1197, 1206, 1598, 1637, 1878, 3100}),
     ("database or disk is full", "disk i/o error"),
 )
 _DAMAGED = _Kind(
@@ -171,8 +180,9 @@ _UNREACHABLE = _Kind(
     "the database cannot be reached",
     "check address, credentials and network, then run the same command again",
     ("08", "28", "3D", "57P"),
-    frozenset({1044, 1045, 1049, 1053, 1129, 1130, 1158, 1159, 1160, 1161})
-    | {1698, 1927, 2002, 2003, 2005, 2006, 2013, 2026, 2055},
+    frozenset({1044, 1045, 1047, 1049, 1053, 1129, 1130, 1158, 1159, 1160, 1161})
+    | {1251, 1524, 1698, 1820, 1862, 1927, 2002, 2003, 2005, 2006, 2013, 2026, 2055}
+    | {3032, 3118, 3159, 3955, 4151},
     ("unable to open", "not a database", "connection timeout expired"),
 )
 _UNPREPARED = _Kind(
@@ -211,6 +221,43 @@ _TAKEN = _Kind(
     frozenset({1050, 1061}),
     ("already exists",),
 )
+_HANGS_ON_IT = _Kind(
+    Refused,
+    "something in the database stands in the way of that change",
+    "drop what it names (a view that reads the column or table, say), and make it again afterwards "
+    "if it is still wanted; then run the same command again",
+    ("2BP01", "0A000"),
+    frozenset({1217, 1451, 3730}),
+    (),
+)
+_TOO_NARROW = _Kind(
+    Refused,
+    "a value does not fit into a column",
+    "a table made by hand may be narrower than ours (INT, VARCHAR(100) of utf8mb4): widen the "
+    "column that it names, then run the same command again",
+    ("22001", "22003"),
+    frozenset({1264, 1366, 1406}),
+    (),
+)
+_CHANGED_TOO_MUCH = _Kind(
+    Refused,
+    "the table was changed more during an index build than the server keeps "
+    "(innodb_online_alter_log_max_size)",
+    "raise it on the server, or choose a quieter hour; then run the same command again",
+    (),
+    frozenset({1799}),
+    (),
+)
+_NUMBER_TAKEN = _Kind(
+    Refused,
+    "the database gave a new row a key that another one has",
+    "a sequence is behind its table, as after a failover to a logical replica or a restore of data "
+    "alone: for each of our tables, SELECT setval(pg_get_serial_sequence(TABLE, COLUMN), "
+    "(SELECT MAX(COLUMN) FROM TABLE)); then run the same command again",
+    ("23505",),
+    frozenset({1062}),
+    (),
+)
 _POOLED_BY_STATEMENT = _Kind(
     Refused,
     "the pooler before the server lets no transaction through",
@@ -231,6 +278,7 @@ _KINDS = (
     _ODD_TIME,
     _TOO_LONG,
     _ODD_TEXT,
+    _NO_SIGN,
     _READ_ONLY,
     _IN_TROUBLE,
     _DAMAGED,
@@ -239,6 +287,10 @@ _KINDS = (
     _RULE,
     _UNABLE,
     _TAKEN,
+    _HANGS_ON_IT,
+    _TOO_NARROW,
+    _CHANGED_TOO_MUCH,
+    _NUMBER_TAKEN,
     _POOLED_BY_STATEMENT,
     _UNREACHABLE,
 )
@@ -265,6 +317,12 @@ def is_busy(exc: BaseException) -> bool:
         return True
     cause = exc if isinstance(exc, DBAPIError) else exc.__cause__
     return isinstance(cause, DBAPIError) and _kind(cause) in (_BUSY, _CONFLICT)
+
+
+def hangs_on(exc: BaseException) -> bool:
+    """Whether something depends on what was to go."""
+    cause = exc.__cause__
+    return isinstance(cause, DBAPIError) and _kind(cause) is _HANGS_ON_IT
 
 
 def _detail(exc: DBAPIError) -> str:

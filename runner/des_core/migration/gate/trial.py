@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 
 from des_core.basics.errors import DatabaseUnreachable, DesError, LockHeld, Refused
 from des_core.basics.identifiers import Dialect, TableName
-from des_core.database.errors import is_busy
+from des_core.database.errors import hangs_on, is_busy
 from des_core.database.transaction import Transaction
 from des_core.ledger.revisions import Branch
 from des_core.migration.base.migration import Migration
@@ -48,7 +48,7 @@ def _try_drop(scene: Scene) -> None:
     except (DatabaseUnreachable, LockHeld):
         raise  # these say nothing about the server's answer
     except DesError as exc:
-        if isinstance(exc, Refused) or is_busy(exc):
+        if is_busy(exc) or (isinstance(exc, Refused) and not hangs_on(exc)):
             raise
         raise _refused(scene.migration, exc.message) from exc
 
