@@ -70,6 +70,20 @@ def test_the_target_stays_before_the_oldest_open_transaction(
     assert check_truth(table, database, tmp_path / "out") == {}
 
 
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_a_transaction_that_is_not_tracked_is_hidden(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """With track_activities = off the server says nothing of it; that is not said to be none."""
+    files_table(database, rows=10, days=2, files=False)
+    settings = make_archive(database, tmp_path / "out")
+    writer = database.connect()
+    writer.execute("SET track_activities = off")
+    with open_archive(settings) as archive:
+        assert plan_cycle(archive).hidden_sessions == 1
+        writer.close()
+
+
 @pytest.mark.parametrize(
     ("bad", "limits", "stops"),
     [

@@ -153,6 +153,22 @@ def test_with_views_and_triggers_that_this_user_may_not_see(seeded: FilesTable) 
     assert "views and triggers are hidden from this user" in text
 
 
+@pytest.mark.parametrize("database", ["mariadb", "mysql"], indirect=True)
+def test_views_of_other_databases_that_this_user_may_not_see_are_a_warning(
+    seeded: FilesTable, make_database: Callable[[str], TestDatabase]
+) -> None:
+    database, other = seeded.database, make_database(seeded.database.server)
+    other.execute(
+        f"CREATE VIEW pending AS SELECT uid FROM {database.name}.files WHERE archived = 0"
+    )
+    grants = (f"GRANT ALL ON {database.name}.*", "GRANT PROCESS ON *.*")
+    with limited_user(database, grants) as limited:
+        plan = make_plan(settings_for(limited), direction=Direction.UP, options=DROP)
+    [users] = [finding for finding in plan.gate if finding.check == "users"]
+    assert (users.is_passed, users.is_warning) == (True, True)
+    assert "views of other databases" in users.text
+
+
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)
 def test_sessions_that_this_user_may_not_see_are_a_warning(seeded: FilesTable) -> None:
     database = seeded.database

@@ -36,3 +36,14 @@ def test_one_line(line: str, is_held: bool) -> None:
 def test_a_name_with_quotes_in_it() -> None:
     grants = parse_grants([f"GRANT SELECT ON `a``b`.`c``.``d` {USER}"])
     assert is_granted(grants, "SELECT", "a`b", "c`.`d")
+
+
+def test_what_was_taken_out_of_a_grant_on_the_server() -> None:
+    """As MySQL writes it with partial_revokes."""
+    lines = [f"GRANT SELECT, SHOW VIEW ON *.* {USER}", "REVOKE SELECT ON `app_db`.* FROM `x`@`%`"]
+    grants = parse_grants(lines)
+    assert not is_granted(grants, "SELECT", "app_db", "files")
+    assert is_granted(grants, "SELECT", "other", "files")
+    assert is_granted(grants, "SHOW VIEW", "app_db", "files")
+    again = parse_grants([*lines, f"GRANT SELECT ON `app_db`.`files` {USER}"])
+    assert is_granted(again, "SELECT", "app_db", "files")

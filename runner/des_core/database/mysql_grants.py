@@ -14,7 +14,9 @@ from des_core.database.catalog import Statement
 from des_core.database.connections import Database
 
 _NAME = r"(?:`(?:[^`]|``)+`|\*)"
-_GRANT = re.compile(rf"GRANT (?P<held>.+?) ON (?P<schema>{_NAME})\.(?P<table>{_NAME}) TO ")
+_GRANT = re.compile(
+    rf"(?P<verb>GRANT|REVOKE) (?P<held>.+?) ON (?P<schema>{_NAME})\.(?P<table>{_NAME}) (?:TO|FROM) "
+)
 _COLUMNS = re.compile(r"\([^()]*\)")  # `SELECT (a, b)`: for some columns only
 _EVERYTHING = "ALL PRIVILEGES"
 EVERY_TABLE = "*"
@@ -22,11 +24,15 @@ EVERY_TABLE = "*"
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Privileges on a table, or with `*` on all of a schema or of the server."""
+    """Privileges on a table, or with `*` on all of a schema or of the server.
+
+    `is_revoked`: out of those on the server, not in this schema (partial_revokes of MySQL).
+    """
 
     privileges: frozenset[str]
     schema: str
     table: str
+    is_revoked: bool = False
 
     def covers(self, privilege: str, schema: str, table: str) -> bool:
         """Whether this lets a user do it there; `table` may be EVERY_TABLE: all of the schema."""
@@ -48,7 +54,12 @@ def read_grants(database: Database, statement: Statement) -> list[Grant]:
 def parse_grants(lines: Iterable[str]) -> list[Grant]:
     """The grants on tables; those of roles, routines and proxies are passed over."""
     return [
-        Grant(_privileges(found["held"]), _plain(found["schema"]), _plain(found["table"]))
+        Grant(
+            _privileges(found["held"]),
+            _plain(found["schema"]),
+            _plain(found["table"]),
+            is_revoked=found["verb"] == "REVOKE",
+        )
         for line in lines
         if (found := _GRANT.match(line)) is not None
     ]
@@ -56,7 +67,11 @@ def parse_grants(lines: Iterable[str]) -> list[Grant]:
 
 def is_granted(grants: Iterable[Grant], privilege: str, schema: str, table: str) -> bool:
     """Whether one of the grants is enough."""
-    return any(grant.covers(privilege, schema, table) for grant in grants)
+    found = [grant for grant in grants if grant.covers(privilege, schema, table)]
+    is_restricted = any(grant.is_revoked for grant in found)
+    if is_restricted:
+        found = [grant for grant in found if not grant.is_revoked and grant.schema != "*"]
+    return bool(found)
 
 
 def find_missing(

@@ -17,7 +17,14 @@ from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import format_utc
 from des_core.basics.wording import one_or_many
 from des_core.database.catalog import CREATED_ARCHIVED_INDEX
-from des_core.database.mysql_grants import EVERY_TABLE, default_schema, find_missing, read_grants
+from des_core.database.mysql_grants import (
+    EVERY_TABLE,
+    Grant,
+    default_schema,
+    find_missing,
+    is_granted,
+    read_grants,
+)
 from des_core.database.stored_time import to_stored
 from des_core.database.transaction import Transaction
 from des_core.ledger.exceptions import uid_digest
@@ -229,6 +236,15 @@ def nothing_uses_column(migration: Migration) -> GateFinding:
             "grant pg_read_all_stats (PostgreSQL) or PROCESS (MySQL, MariaDB)",
             is_warning=True,
         )
+    if _hides_other_databases(migration):
+        return GateFinding(
+            "users",
+            True,
+            "no view of this database, trigger, index or session uses the column; views of other "
+            "databases on the server are hidden from this user",
+            "let a DBA look into information_schema.views for those that name the table",
+            is_warning=True,
+        )
     return GateFinding("users", True, "no view, trigger, index or session uses the column")
 
 
@@ -290,12 +306,22 @@ def _hidden_kinds(migration: Migration) -> list[str]:
         return []
     table = migration.settings.database.table
     schema = table.schema or default_schema(migration.source)
-    statement = migration.source_catalog.get("privileges_source")
-    grants = read_grants(migration.source, statement)
+    grants = _read_grants(migration)
     return [
         *find_missing(grants, {"views": "SHOW VIEW"}, schema, EVERY_TABLE),
         *find_missing(grants, {"triggers": "TRIGGER"}, schema, table.name),
     ]
+
+
+def _hides_other_databases(migration: Migration) -> bool:
+    """Whether MySQL or MariaDB may have a view in another database that this user does not see."""
+    if migration.source.dialect is not Dialect.MYSQL:
+        return False
+    return not is_granted(_read_grants(migration), "SHOW VIEW", EVERY_TABLE, EVERY_TABLE)
+
+
+def _read_grants(migration: Migration) -> list[Grant]:
+    return read_grants(migration.source, migration.source_catalog.get("privileges_source"))
 
 
 def server_is_able(migration: Migration) -> GateFinding:
