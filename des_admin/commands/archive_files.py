@@ -45,6 +45,7 @@ class Place:
 
 def open_retriever(context: Context, place: Place) -> Retriever:
     """The archive of the configuration, or the one that the options name."""
+    from des_core.basics.object_config import ObjectStoreConfig
     from des_core.packer_planner import PackerConfig
     from des_core.reading.archive_routing import n_bits_of_manifests
     from des_core.reading.lost_shards import Ledger
@@ -52,7 +53,11 @@ def open_retriever(context: Context, place: Place) -> Retriever:
     from des_core.storage.directory import open_storage
 
     if place.output_dir is not None:
-        config = PackerConfig(place.output_dir, n_bits=place.n_bits or DEFAULT_BITS)
+        config = PackerConfig(
+            place.output_dir,
+            n_bits=place.n_bits or DEFAULT_BITS,
+            object_store=ObjectStoreConfig(endpoint=_endpoint()),
+        )
         storage = open_storage(config)
         return Retriever(storage, place.n_bits or n_bits_of_manifests(storage) or DEFAULT_BITS)
     try:
@@ -66,6 +71,11 @@ def open_retriever(context: Context, place: Place) -> Retriever:
     storage = open_storage(packer.to_config())
     ledger = Ledger(lambda: context.config_database, lambda exc: _tell(context, exc))
     return Retriever(storage, place.n_bits or packer.n_bits, ledger)
+
+
+def _endpoint() -> str | None:
+    """As the tools of S3 name it. Its client takes one without TLS only if we name it, too."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
 
 
 def _tell(context: Context, exc: DesError) -> None:

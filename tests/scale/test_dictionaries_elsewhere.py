@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from des_admin.retriever_cli import main
 from des_core.basics.errors import StorageError
+from des_core.basics.object_config import ObjectStoreConfig
 from des_core.packing.remote_claims import RemoteClaims
 from des_core.packing.tasks import TaskOutcome
 from des_core.reading.retriever import Retriever
@@ -16,9 +18,10 @@ from des_core.shard_io.dictionaries import FIRST_ID, copies_of
 from des_core.shard_io.layout import HEADER_SIZE
 from des_core.storage.dictionaries import list_dictionaries, load_dictionary
 from des_core.storage.directory import DirectoryStorage
+from des_core.storage.object_store import ObjectStore
 from support.crash.truth import archive_bytes, check_truth
 from support.objects.faulty_proxy import Faults, faulty_proxy
-from support.objects.server import ObjectServer
+from support.objects.server import BUCKET, ObjectServer
 from support.objects.table import OUTPUT, bucket_settings, fetch_archive
 from support.program.archive import make_archive
 from support.program.dask_cluster import dask_cluster
@@ -76,6 +79,27 @@ def test_in_a_bucket_they_are_stored_twice_and_mended(
         for name in list_dictionaries(archive.storage):
             assert load_dictionary(archive.storage, name).name == name
     assert bucket.objects(f"{OUTPUT}/_dictionaries/") == written
+
+
+def test_des_retriever_reads_a_bucket_without_a_configuration(
+    bucket: ObjectServer,
+    files_table: FilesTableFactory,
+    make_database: MakeDatabase,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The environment names the store, as for the tools of S3: here one without TLS."""
+    database = make_database("sqlite")
+    table = documents(database, files_table)
+    run_alone(bucket_settings(database, tmp_path, bucket.url, compression=COMPRESSION, workers=1))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.url)
+    monkeypatch.chdir(tmp_path)
+    line = ("get", "doc-3", "--output-dir", f"s3://{BUCKET}/{OUTPUT}", "--to", "back")
+    assert main(list(line)) == 0
+    assert (tmp_path / "back").read_bytes() == table.expected_content("doc-3")
+    store = ObjectStore(f"s3://{BUCKET}", ObjectStoreConfig(retry_for_s=5.0))
+    with pytest.raises(StorageError, match="no TLS"):
+        store.head("anything")
 
 
 def test_what_is_proved_of_a_damaged_shard_in_a_bucket_is_taken_from_it(

@@ -38,6 +38,8 @@ WRONG_REGION = {
     "Redirect",
     "TemporaryRedirect",
 }
+# What the client says where it does not even ask, and the code that we give it.
+_UNASKED, WITHOUT_TLS = "builder error", "WithoutTLS"
 FULL = {"EntityTooLarge", "QuotaExceeded", "QuotaExceededException", "XMinioStorageFull"}
 UNSUPPORTED = {"MethodNotAllowed", "NotImplemented", "UnsupportedOperation"}
 # The store asks for another try, although the status alone does not tell.
@@ -95,6 +97,8 @@ def answer_of(exc: BaseException) -> Answer:
     if isinstance(response, dict):
         return _answer_of_botocore(response)
     text = str(exc)
+    if _UNASKED in text:
+        return Answer(None, WITHOUT_TLS)
     status, code = _STATUS.search(text), _CODE.search(text)
     if status is None:
         return Answer(301 if _LOST_REDIRECT in text else None)
@@ -115,6 +119,9 @@ def final_error(answer: Answer, verb: str, name: str, place: str) -> Exception |
     if code in CREDENTIALS or status == 401:
         hint = CREDENTIALS.get(code, CREDENTIALS_HINT)
         return StorageError("the object store does not accept our credentials", hint=hint, **facts)
+    if code == WITHOUT_TLS:
+        hint = "name one with https://, or allow the other: packer.object_store.allow_http: true"
+        return StorageError("the endpoint of the object store has no TLS", hint=hint, place=place)
     if code == "NoSuchBucket":
         hint = "create it, or correct packer.output_dir, or the location of this row"
         return ObjectRefused("the bucket does not exist", hint=hint, **facts)
