@@ -1,7 +1,8 @@
 """Columns that take `a` and `A` for one uid: two files are still two files.
 
-MySQL and MariaDB do so unless told otherwise, and where `files` is partitioned there, created_at
-must be part of its key, so that nothing keeps such uids from being there both.
+MySQL and MariaDB do so unless told otherwise, PostgreSQL if it is told to. Where `files` is
+partitioned there, created_at must be part of its key, so that nothing keeps such uids from being
+there both.
 """
 
 from collections.abc import Iterable
@@ -32,10 +33,15 @@ ALIKE = ("key-a", "key-A", "key-a ", "other")
 @pytest.fixture
 def table(database: TestDatabase) -> TestDatabase:
     """An empty `files` without any key, whose uids are compared without their case."""
-    if database.kind == "postgres":
-        pytest.skip("a column of PostgreSQL compares bytes unless it is made not to")
     [create, index] = SHAPE.create_statements(database)
-    if database.kind == "mysql":
+    if database.kind == "postgres":
+        database.execute(
+            "CREATE COLLATION alike (provider = icu, locale = 'und-u-ks-level2',"
+            " deterministic = false)"
+        )
+        assert "text NOT NULL" in create
+        create = create.replace("text NOT NULL", "text COLLATE alike NOT NULL", 1)
+    elif database.kind == "mysql":
         create += " CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"
     else:
         assert "TEXT NOT NULL" in create

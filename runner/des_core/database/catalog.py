@@ -314,8 +314,10 @@ def _uid_bytes(dialect: Dialect, column: str, uid_kind: str) -> str:
 
     An index cannot carry it, so it stands beside the plain comparison.
     """
-    if uid_kind != "text" or dialect is Dialect.POSTGRES:
+    if uid_kind != "text":
         return column
+    if dialect is Dialect.POSTGRES:
+        return f'CAST({column} AS text) COLLATE "C"'
     if dialect is Dialect.SQLITE:
         return f"{column} COLLATE BINARY"
     return f"CAST(CONVERT({column} USING utf8mb4) AS BINARY)"

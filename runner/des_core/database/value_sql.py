@@ -38,7 +38,7 @@ _SIZE = {
 }
 
 UID_IS: dict[Dialect | None, str] = {
-    Dialect.POSTGRES: "({uid} = :uid OR :uid_is_null AND {uid} IS NULL)",
+    Dialect.POSTGRES: "({uid} = :uid AND {uid_bytes} = :uid OR :uid_is_null AND {uid} IS NULL)",
     Dialect.MYSQL: "({uid} <=> :uid AND {uid_bytes} <=> :uid)",
     Dialect.SQLITE: (
         "({uid} IN (:uid, CAST(:uid_broken AS text))"

@@ -3,5 +3,5 @@
 -- touches: files (a batch)
 UPDATE {files}
 SET {archived} = TRUE
-WHERE {uid} = ANY(:uids)
+WHERE {uid} = ANY(:uids) AND {uid_bytes} = ANY(:uids)
   AND {created_at} > :start_at AND {created_at} <= :end_at;
