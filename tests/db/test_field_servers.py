@@ -78,6 +78,25 @@ def test_a_database_that_knows_no_encoding(
 
 
 @POSTGRES
+def test_a_watermark_in_a_database_that_knows_fewer_letters(
+    postgres_server, database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """A file with such a name that is missing would stop every run."""
+    files_table(database, 20, days=4, archived_days=2, files=False)
+    name = f"{database.name}_latin1"
+    with postgres_server.connect() as session:
+        session.autocommit = True
+        session.execute(
+            f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1'"
+            " LC_COLLATE 'C' LC_CTYPE 'C'"
+        )
+    config = replace(database, name=name, url=postgres_server.url(name))
+    refused(make_settings(database, tmp_path / "out", config), database, "encoding LATIN1")
+    assert config.table_names() == set()
+    postgres_server.drop_database(name)
+
+
+@POSTGRES
 def test_no_room_for_temporary_files(
     database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
 ) -> None:

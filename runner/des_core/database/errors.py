@@ -147,7 +147,7 @@ _READ_ONLY = _Kind(
     "it is a standby, or was made read-only, for this user or at all (see: des-admin doctor): name "
     "the primary in the URL, or wait until it takes writes; then run the same command again",
     ("25006",),
-    frozenset({1036, 1290, 1792, 1836, 1874}),
+    frozenset({1036, 1290, 1792, 1836, 1874, 1881}),
     ("readonly",),
 )
 _IN_TROUBLE = _Kind(

@@ -12,6 +12,7 @@ POOLER_HINT = (
     "name the server itself in migration.url, past the pooler; then run the same command again"
 )
 ROW_LOG_HINT = "set binlog_format to ROW (or MIXED) on the server, then run the same command again"
+_TAKES_ALL = ("UTF8", "SQL_ASCII")
 _OFF = frozenset({"0", "off", "0.000000", ""})
 # Of the server as a whole; a user alone may be kept from writing on a primary, too.
 _OF_REPLICAS = frozenset({"in_hot_standby", "read_only", "super_read_only", "innodb_read_only"})
@@ -71,6 +72,30 @@ def require_primary(source: Database) -> None:
             "same command again",
             database=source.label,
         )
+
+
+def require_encoding(source: Database, config: Database) -> None:
+    """Refused where our tables could not take each uid of `files`: one would stop every run."""
+    wanted, found = _encoding(source), _encoding(config)
+    if found in (None, *_TAKES_ALL) or found == wanted:
+        return
+    raise Refused(
+        f"the database of the watermark has the encoding {found}, which has no sign for letters "
+        "that a uid or a path of the table may have",
+        hint="make it with ENCODING 'UTF8' TEMPLATE template0, or keep the watermark beside the "
+        "table: watermark.config_db_url",
+        database=config.label,
+    )
+
+
+def _encoding(database: Database) -> str | None:
+    """Of PostgreSQL; the others are told the encoding of each table and session."""
+    if database.dialect is not Dialect.POSTGRES:
+        return None
+    with database.read() as tx:
+        info = tx.connection.connection.driver_connection.info  # type: ignore[union-attr]
+        found = info.parameter_status("server_encoding")
+    return None if found is None else str(found)
 
 
 def require_row_log(database: Database) -> None:

@@ -16,7 +16,12 @@ from des_core.basics.errors import DesError
 from des_core.database.catalog import Catalog
 from des_core.database.connections import Database, open_database
 from des_core.database.retrying import retry_conflicts
-from des_core.database.server_settings import require_direct, require_primary, require_row_log
+from des_core.database.server_settings import (
+    require_direct,
+    require_encoding,
+    require_primary,
+    require_row_log,
+)
 from des_core.database.transaction import Transaction
 from des_core.ledger.archive_table import require_same_table
 from des_core.ledger.revisions import Branch
@@ -196,6 +201,7 @@ def open_migration(
 def require_able_servers(source: Database, config: Database) -> None:
     """Refused before anything is made where a server takes no schema change or no write of ours."""
     require_direct(source, "a migration")
+    require_encoding(source, config)
     for database in (source, config):
         require_row_log(database)
 
