@@ -40,8 +40,8 @@ class DatabaseSettings(Section):
 
     url: SecretStr
     """URL of the database that holds `files`: `postgresql://`, `mysql://`, `mariadb://` or
-    `sqlite:////file`. Take the password from the environment:
-    `postgresql://${DB_USER}:${DB_PASSWORD}@db.example.org:5432/archive_db`."""
+    `sqlite:////file`; of the primary, since a replica is refused. Take the password from the
+    environment: `postgresql://${DB_USER}:${DB_PASSWORD}@db.example.org:5432/archive_db`."""
     table_name: Annotated[str, Field(min_length=1)] = "files"
     """The table with one row per stored file, as `files` or `schema.files`."""
     schema_name: str | None = Field(default=None, alias="schema")
