@@ -248,15 +248,19 @@ def test_down_retires_the_watermark_that_it_wrote(
 
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)
 def test_a_view_of_the_watermark(database: TestDatabase, files_table: FilesTableFactory) -> None:
-    """As a dashboard has one: named, and once it is gone the way back ends."""
+    """As a dashboard has one: named before anything is written; the server would not drop both."""
     files_table(database, 60, days=5, archived_days=2, files=False)
     before = canonical_rows(database)
     settings = settings_for(database)
-    upgrade(settings)
+    upgrade(settings, options=DROP)
     database.execute("CREATE VIEW board AS SELECT archived_until FROM des_archive_config")
-    with pytest.raises(Refused, match=r"stands in the way.*view board") as caught:
+    until = watermark_us(database)
+    with pytest.raises(Refused, match=r"views read it: board") as caught:
         downgrade(settings)
-    assert "view" in str(caught.value.hint)
+    assert "drop them" in str(caught.value.hint)
+    assert watermark_us(database) == until
+    found = database.rows("SELECT * FROM files LIMIT 1")
+    assert len(found[0]) == 4
     database.execute("DROP VIEW board")
     downgrade(settings)
     assert canonical_rows(database) == before

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from des_core.basics.errors import Refused
-from des_core.ledger.revisions import Direction
+from des_core.ledger.revisions import WATERMARK, Direction
 from des_core.migration.base.migration import (
     DEFAULT_ACTOR,
     Migration,
@@ -25,6 +25,7 @@ from des_core.migration.plan import (
     plan_downgrade,
     plan_upgrade,
     require_current,
+    require_no_views,
     revisions_down,
 )
 from des_core.migration.script import MigrationScript, render_scripts
@@ -124,6 +125,8 @@ def downgrade(
         if plan is not None:
             require_current(migration, plan)
         todo = revisions_down(migration) if plan is None else plan.todo
+        if WATERMARK in todo:
+            require_no_views(migration)
         carry_out(migration, todo, Direction.DOWN)
     return MigrationReport(tuple(revision.name for revision in todo))
 

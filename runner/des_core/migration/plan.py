@@ -47,6 +47,7 @@ from des_core.migration.state.tables import (
     estimate_rows,
     find_bare_children,
     has_table,
+    read_columns,
     serves_windows,
     table_values,
 )
@@ -207,6 +208,7 @@ def plan_downgrade(migration: Migration) -> MigrationPlan:
         require_table_is_able(migration)
     if WATERMARK in revisions:
         refuse_unexplained(find_provenance(migration.config))
+        require_no_views(migration)
     statements = list_statements(migration, revisions, Direction.DOWN)
     triggers = find_update_triggers(migration) if WATERMARK in revisions else None
     gate = [] if triggers is None else [triggers]
@@ -214,6 +216,30 @@ def plan_downgrade(migration: Migration) -> MigrationPlan:
     return _make_plan(
         migration, Direction.DOWN, revisions, statements, None, gate, forgotten_files=forgotten
     )
+
+
+def require_no_views(migration: Migration) -> None:
+    """Refused where a view reads the watermark's table, which is dropped at the end.
+
+    PostgreSQL would not drop it; MySQL and SQLite do.
+    """
+    is_postgres = migration.config.dialect is Dialect.POSTGRES
+    if not (is_postgres and has_table(migration.config, CONFIG_TABLE)):
+        return
+    values = {"table_name": CONFIG_TABLE, "table_only": CONFIG_TABLE, "own_index": ""}
+    names = set()
+    with migration.config.read() as tx:
+        for column in read_columns(migration.config, CONFIG_TABLE):
+            rows = tx.run("migration_column_users", {**values, "column_name": column})
+            names |= {str(row.name) for row in rows if row.kind == "view"}
+    if names:
+        raise Refused(
+            f"{CONFIG_TABLE} goes with its watermark, and views read it: "
+            + ", ".join(sorted(names)),
+            hint="drop them, and make them again after the next des-admin migrate up; then run the "
+            "same command again",
+            database=migration.config.label,
+        )
 
 
 def revisions_up(migration: Migration) -> tuple[Revision, ...]:
