@@ -252,7 +252,8 @@ def _draw(out: Console, report: VerifyReport, repaired: RepairReport | None) -> 
 
 
 def _judge(report: VerifyReport, repaired: RepairReport | None) -> None:
-    if report.is_sound or (repaired is not None and not repaired.still_open and not repaired.lost):
+    is_left = repaired is not None and (repaired.still_open or repaired.lost)
+    if not is_left and (report.is_sound or repaired is not None):
         if not report.is_complete:
             raise CheckFailed(
                 "the time was over before every shard was read: nothing is known of the rest",

@@ -50,7 +50,7 @@ from watermark_orchestrator.progress_events import ProgressSink, ignore_progress
 from watermark_orchestrator.rechecking import reconciler_of
 from watermark_orchestrator.retrying import RetryReport, Selection, retry_exceptions
 from watermark_orchestrator.run import Run, open_run
-from watermark_orchestrator.salvage import salvage_damaged
+from watermark_orchestrator.salvage import Salvage, salvage_damaged
 from watermark_orchestrator.stopping import StopRequest
 from watermark_orchestrator.writers import SoleWriter
 
@@ -62,8 +62,8 @@ _TICK = timedelta(microseconds=1)
 
 @dataclass(slots=True)
 class RepairReport:
-    """What came of it. `recorded` rows were in the shards set aside; `salvaged` came from those, or
-    from shards that earlier repairs set aside. `salvaged_now` were tried from their sources before.
+    """What came of it. `recorded` rows were in the shards set aside; what was salvaged came from
+    those, or from shards that earlier repairs set aside.
 
     `restored` are copies of dictionaries; of those `lost`, the other copy is not sound either.
     """
@@ -72,13 +72,17 @@ class RepairReport:
     lost: list[str] = field(default_factory=list)
     set_aside: list[str] = field(default_factory=list)
     recorded: int = 0
-    salvaged: int = 0
-    salvaged_now: int = 0
     retried: RetryReport = field(default_factory=RetryReport)
+    salvage: Salvage = field(default_factory=Salvage)
+
+    @property
+    def salvaged(self) -> int:
+        return self.salvage.packed
 
     @property
     def still_open(self) -> int:
-        return self.retried.failed - self.salvaged_now
+        """Files of these shards, or of those set aside earlier, that are nowhere else."""
+        return max(self.retried.failed - self.salvage.tried, self.salvage.left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,7 @@ def repair_now(
         report.retried.add(
             retry_exceptions(run, SoleWriter(watermark), Selection(reasons=frozenset({DAMAGED})))
         )
-        report.salvaged, report.salvaged_now = salvage_damaged(run, watermark, began)
+        report.salvage = salvage_damaged(run, watermark, began)
     return report
 
 

@@ -12,9 +12,10 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 
 from des_core.basics.errors import DamagedData, StorageError
@@ -37,6 +38,7 @@ from watermark_orchestrator.slice_packing import pack_rows
 from watermark_orchestrator.slices import Window
 from watermark_orchestrator.writers import SoleWriter
 
+PREFIX = ".salvage-"
 _Place = tuple[date, int]
 
 
@@ -49,29 +51,47 @@ def may_salvage(archive: Archive) -> bool:
     return bool(shards and _wanted(archive, set(shards)))
 
 
-def salvage_damaged(run: Run, watermark: Watermark, since: datetime) -> tuple[int, int]:
+@dataclass(slots=True)
+class Salvage:
+    """Files that were packed, those of them that were `tried` from their sources in this repair,
+    and those that shards in `_damaged/` have and cannot give: they stay open exceptions."""
+
+    packed: int = 0
+    tried: int = 0
+    left: int = 0
+
+
+def salvage_damaged(run: Run, watermark: Watermark, since: datetime) -> Salvage:
     """Pack what can be proved of the shards in `_damaged/` and is an open exception.
 
-    How many, and how many of these were tried from their sources `since` then.
+    What was last tried `since` then counts as tried.
     """
     shards = _damaged_shards(run.archive)
     wanted = _wanted(run.archive, set(shards)) if shards else {}
-    salvaged = tried = 0
+    done = Salvage()
+    directory = _directory(run)
     for place, items in wanted.items():
         run.stop.check()
-        with TemporaryDirectory(prefix=".salvage-", dir=_directory(run)) as scratch:
-            rows = list(_extract(run, shards[place], items, Path(scratch)))
+        held: set[str] = set()
+        with TemporaryDirectory(prefix=PREFIX, dir=directory) as scratch:
+            rows = list(_extract(run, shards[place], items, Path(scratch), held))
             packed = _pack(run, watermark, rows) if rows else set()
-        salvaged += len(packed)
-        tried += sum(i.last_seen >= since and (i.uid, i.created_at) in packed for i in items)
-    return salvaged, tried
+        done.packed += len(packed)
+        done.tried += sum(i.last_seen >= since and (i.uid, i.created_at) in packed for i in items)
+        done.left += len(held.difference(uid for uid, _ in packed))
+    return done
 
 
 def _directory(run: Run) -> Path:
-    """Beside the damaged shards; on this machine's own disk if these are in a bucket."""
+    """Beside the damaged shards, without what a killed repair left there, for only one may be at
+    work; on this machine's own disk if the shards are in a bucket."""
     scratch_dir = Path(run.archive.storage.scratch_dir)
     beside = scratch_dir / DAMAGED_DIR
-    return beside if beside.is_dir() else scratch_dir
+    if not beside.is_dir():
+        return scratch_dir
+    for path in beside.glob(f"{PREFIX}*"):
+        rmtree(path, ignore_errors=True)
+    return beside
 
 
 def _damaged_shards(archive: Archive) -> dict[_Place, list[str]]:
@@ -101,13 +121,14 @@ def _wanted(archive: Archive, places: set[_Place]) -> dict[_Place, list[OpenExce
 
 
 def _extract(
-    run: Run, shards: list[str], items: list[OpenException], scratch: Path
+    run: Run, shards: list[str], items: list[OpenException], scratch: Path, held: set[str]
 ) -> Iterator[SourceRow]:
-    """Rows whose location is a file that was written now; only of rows that still exist."""
+    """Rows whose location is a file that was written now. `held` gets the uids that shards have."""
     left = {item.uid: item for item in items}
     for name in shards:
         with suppress(DamagedData, StorageError), _open(run, name) as reader:
             found = reader.find_many(left)
+            held.update(found)
             is_whole = bool(found) and _is_whole(run, name, reader)
             for uid, entry in found.items():
                 path = scratch / f"{len(left)}"

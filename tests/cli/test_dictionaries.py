@@ -98,6 +98,11 @@ def test_a_dictionary_that_comes_back_brings_the_files_back(
     assert "run the same command again" in " ".join(done.err.split())
     lost = len(packed.exceptions())
     assert lost >= 50
+    scratch = packed.project / "output" / "_damaged" / ".salvage-killed"
+    scratch.mkdir()
+    again = program("verify", "--repair", "--output", "json", expect=20).json["repaired"]
+    assert (again["salvaged"], again["still_open"]) == (0, lost)
+    assert not scratch.exists()
     for path in pair:
         (packed.project / path.name).rename(path)
     repaired = program("verify", "--repair", "--output", "json").json["repaired"]
