@@ -1,5 +1,11 @@
 """Another table than the archive's is refused before a window closes without its rows."""
 
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
 from cli.conftest import Archive, Program
 
 COMMANDS = (
@@ -70,3 +76,13 @@ def test_a_renamed_table_is_the_same(archive: Archive, program: Program) -> None
     set_table(archive, "documents")
     report = program("run", "--output", "json").json
     assert report["files_present"] == report["files_out"] > 0
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_a_column_of_a_type_that_only_its_server_knows(archive: Archive, project: Path) -> None:
+    """As those of PostGIS: it is nothing to us, and nothing is said of it."""
+    archive.source.execute("CREATE TYPE pair AS (a integer, b integer)")
+    archive.source.execute("ALTER TABLE files ADD COLUMN odd pair")
+    command = [sys.executable, "-m", "des_admin", "run", "--dry-run"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
+    assert "Warning" not in done.stderr

@@ -6,6 +6,7 @@ Everything that speaks to a server goes through `Database`; driver errors leave 
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, Row
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SAWarning
 from sqlalchemy.pool import NullPool, StaticPool
 
 from des_core.basics.database_urls import dialect_of, parse_url, url_label
@@ -39,6 +40,9 @@ APPLICATION_NAME = "des-admin"
 _ORIGIN = "des_database"
 # The pool logs a traceback for each connection that it finds dead; an error of ours says it.
 logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+# Of columns and indexes of `files` that are nothing to us (PostGIS, IGNORED).
+for _words in ("Did not recognize type", "Unknown schema content"):
+    warnings.filterwarnings("ignore", _words, SAWarning)
 
 
 _NAMES = {
