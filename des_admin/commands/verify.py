@@ -121,9 +121,10 @@ def _verify_copy(context: Context, request: _Request, copy: Path, *, repair: boo
     report = _read(context, request, copy)
     context.emit("verify", _payload(report, None), lambda out: _draw(out, report, None))
     if not report.is_sound:
+        also = ", and _dictionaries/ beside them" if _lacks_dictionaries(report) else ""
         raise DamagedData(
             "the copy is not sound",
-            hint="copy these files again, whole: rsync -a --checksum",
+            hint=f"copy these files again, whole{also}: rsync -a --checksum",
             shards=len(report.findings),
         )
 
@@ -275,8 +276,11 @@ def _judge(report: VerifyReport, repaired: RepairReport | None) -> None:
             "dictionary or big file is back, run the same command again",
             files=repaired.still_open,
         )
-    raise DamagedData(
-        "the archive is not sound",
-        hint="des-admin verify --repair sets the damaged aside and packs their files again",
-        shards=len(report.findings),
-    )
+    hint = "des-admin verify --repair sets the damaged aside and packs their files again"
+    if _lacks_dictionaries(report):
+        hint = f"bring _dictionaries/ back, which belongs beside the shards. If it is lost: {hint}"
+    raise DamagedData("the archive is not sound", hint=hint, shards=len(report.findings))
+
+
+def _lacks_dictionaries(report: VerifyReport) -> bool:
+    return any(finding.lacks_dictionary for finding in report.findings)

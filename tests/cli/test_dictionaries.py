@@ -56,6 +56,7 @@ def test_a_copy_without_dictionaries_is_not_sound(copy: Path, program: Program) 
     done = program("verify", "--output-dir", str(copy), "--output", "json", expect=20)
     findings = done.json["findings"]
     assert findings and all(finding["lacks_dictionary"] for finding in findings)
+    assert "_dictionaries/" in done.error["hint"]
 
 
 @pytest.fixture
@@ -94,6 +95,7 @@ def test_a_dictionary_that_comes_back_brings_the_files_back(
         path.rename(packed.project / path.name)
     for row in packed.table.rows.values():
         Path(row.location).unlink(missing_ok=True)
+    assert "bring _dictionaries/ back" in program("verify", expect=20).err
     done = program("verify", "--repair", "--yes", expect=20)
     assert "run the same command again" in " ".join(done.err.split())
     lost = len(packed.exceptions())
