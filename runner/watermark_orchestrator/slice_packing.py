@@ -119,12 +119,12 @@ def _pack_tasks(
     if not days:
         return
     dictionary_of = choose_dictionaries(run, kind, window)
-    existing = run.listing.of_days(days)
     config = run.archive.config
     known: dict[str, PackedFor] = {}
     with config.read() as tx:
         for day in sorted(days):
             known |= shards_of_day(tx, day)
+    existing = run.listing.of_days(days, known)
     lost = _lost_parts(existing, known, window if kind == "window" else None)
     tasks = spool.tasks(existing, known, dictionary_of, lost)
     for outcome in run.packer.pack(tasks, spool.rows, spool.content_bytes):

@@ -1,5 +1,6 @@
 """Late rows: found by counts and anti-join, made exceptions, packed as new parts, never twice."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,12 +15,16 @@ from support.rows.filesdata import FilesTable, FilesTableFactory
 from support.servers.database import TestDatabase
 from watermark_orchestrator.archive import open_archive
 from watermark_orchestrator.cycle import CycleReport, run_cycle
+from watermark_orchestrator.progress_events import ignore_progress
 from watermark_orchestrator.rechecking import (
     RecheckReport,
     look_for_late,
     reconciler_of,
     record_late,
 )
+from watermark_orchestrator.run import open_run
+from watermark_orchestrator.slice_packing import pack_rows
+from watermark_orchestrator.slices import Window
 from watermark_orchestrator.stopping import StopRequest
 
 LATE_AT = datetime(2024, 1, 2, 5, tzinfo=UTC)
@@ -161,6 +166,33 @@ def test_what_others_packed_since_the_listing_is_neither_missing_nor_late(
         scope = find_scope(archive.config, datetime(2024, 1, 6, tzinfo=UTC))
         [part] = [part for part in scope.days() if part.day == day]
         assert list(reconciler.find_late(part)) == []
+
+
+def test_what_others_packed_since_the_listing_is_not_packed_again(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path
+) -> None:
+    """A runner that was stopped past its lease goes on with the listing that it made before."""
+    output = tmp_path / "out"
+    table, settings = packed(database, files_table, output)
+    late_at = LATE_AT + timedelta(days=2)
+    with open_archive(settings) as archive:
+        before = archive.storage.listing()
+        before.of_days({late_at.date()})
+    table.add("late", late_at)
+    with open_archive(settings) as another:
+        assert record_late(another, look(settings)) == 1
+    assert cycle(settings).retried.packed == 1
+    shards = sorted(output.glob("*.des"))
+    with (
+        open_archive(settings) as archive,
+        open_run(archive, StopRequest(), ignore_progress, "test") as (run, _),
+    ):
+        stopped = replace(run, listing=before)
+        rows = [row for row in archive.source.lookup([("late", late_at)]) if row is not None]
+        window = Window(late_at - timedelta(seconds=1), late_at)
+        again = pack_rows(stopped, "exceptions", window, rows, started_at=late_at)
+    assert (again.record.files_present, again.record.files_out) == (1, 1)
+    assert sorted(output.glob("*.des")) == shards
 
 
 def test_more_late_rows_than_allowed_stop_the_recheck(

@@ -199,14 +199,8 @@ class Reconciler:
     def _existing_shards(self, day: date, lost: Collection[str]) -> ShardsByBucket:
         with self.config.read() as tx:
             known = set(shards_of_day(tx, day))
-        existing = self.listing.of_days({day})
-        unlisted = known - _names(existing) - set(lost)
-        # Another worker's shard, published and recorded since the listing was made.
-        recorded_since = [name for name in unlisted if self.storage.exists(name)]
-        if recorded_since:
-            self.listing.add(recorded_since)
-            existing = self.listing.of_days({day})
-        missing = sorted(unlisted - _names(existing))
+        existing = self.listing.of_days({day}, known.difference(lost))
+        missing = sorted(known.difference(lost, *existing.values()))
         if missing:
             raise DamagedData(
                 f"{len(missing)} shards of a day are in the ledger, but not in the archive",
@@ -259,10 +253,6 @@ class Reconciler:
         if found.resolved_at is None:
             return not found.archived
         return str(found.resolution) == RESOLVED_BY_HAND
-
-
-def _names(shards: ShardsByBucket) -> set[str]:
-    return {name for names in shards.values() for name in names}
 
 
 def find_scope(

@@ -90,7 +90,7 @@ class ObjectStorage:
         return group_shards(self._names([("0", "9")] if days is None else _stretches(days)))
 
     def listing(self) -> ShardListing:
-        return ShardListing(lambda: self._names([("0", "9")]), self.list_shards)
+        return ShardListing(lambda: self._names([("0", "9")]), self.exists, self.list_shards)
 
     def _names(self, stretches: Iterable[tuple[str, str]]) -> Iterator[str]:
         for first, last in stretches:

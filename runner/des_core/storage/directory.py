@@ -152,7 +152,7 @@ class DirectoryStorage:
         return group_shards(name for name in self._names() if name[:8] in prefixes)
 
     def listing(self) -> ShardListing:
-        return ShardListing(self._names)
+        return ShardListing(self._names, self.exists)
 
     def list_names(self, directory: str) -> list[str]:
         try:

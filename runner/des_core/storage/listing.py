@@ -5,8 +5,8 @@ the first day is asked for, and the names of all days are kept, some 22 bytes ea
 costs by its own shards, however many others there are.
 
 What somebody else publishes after that is not seen. So a writer begins with a new one under its
-lease, and adds what it publishes itself; whoever asks the ledger later looks for names that are
-recorded and not listed.
+lease, and adds what it publishes itself. Whoever asked the ledger later gives it the names that are
+recorded: one that is not listed is looked up before it counts as missing.
 """
 
 from __future__ import annotations
@@ -28,14 +28,28 @@ class ShardListing:
     def __init__(
         self,
         names: Callable[[], Iterator[str]],
+        exists: Callable[[str], bool],
         by_day: Callable[[Collection[date]], ShardsByBucket] | None = None,
     ) -> None:
         self._names = names
+        self._exists = exists
         self._by_day = by_day
         self._days: dict[str, bytearray] | None = None
 
-    def of_days(self, days: Collection[date]) -> ShardsByBucket:
-        """The shards of these days by (day, bucket), each in the order of parts."""
+    def of_days(self, days: Collection[date], recorded: Collection[str] = ()) -> ShardsByBucket:
+        """The shards of these days by (day, bucket), each in the order of parts.
+
+        `recorded` are those that the ledger has of these days, as it was read just now.
+        """
+        found = self._listed(days)
+        unlisted = set(recorded).difference(*found.values())
+        since = [name for name in unlisted if self._exists(name)]
+        if not since:
+            return found
+        self.add(since)
+        return self._listed(days)
+
+    def _listed(self, days: Collection[date]) -> ShardsByBucket:
         if self._by_day is not None:
             return self._by_day(days)
         if self._days is None:
