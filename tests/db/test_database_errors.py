@@ -57,6 +57,8 @@ def said(url: str, sql: str) -> DesError:
         ("UF042", Refused, "a rule of the database"),
         ("54000", DatabaseUnreachable, "cannot go on"),
         ("2BP01", Refused, "stands in the way"),
+        ("0A000", Refused, "stands in the way"),
+        ("428C9", Refused, "stands in the way"),
         ("23505", Refused, "a key that another one has"),
         ("22001", Refused, "does not fit"),
     ],

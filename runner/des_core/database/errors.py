@@ -203,15 +203,6 @@ _RULE = _Kind(
     frozenset({1644, 3819, 4025}),
     ("check constraint failed", "sqlite_constraint_trigger"),
 )
-_UNABLE = _Kind(
-    Refused,
-    "the server cannot do that with the table as it is",
-    "see to what it names (a rule on a table of this program is to be dropped), then run the same "
-    "command again",
-    ("0A000",),
-    frozenset(),
-    (),
-)
 _TAKEN = _Kind(
     Refused,
     "the database has something of that name already",
@@ -224,9 +215,10 @@ _TAKEN = _Kind(
 _HANGS_ON_IT = _Kind(
     Refused,
     "something in the database stands in the way of that change",
-    "drop what it names (a view that reads the column or table, say), and make it again afterwards "
-    "if it is still wanted; then run the same command again",
-    ("2BP01", "0A000"),
+    "drop what it names (a view that reads the column or table, a rule on a table of this program, "
+    "GENERATED ALWAYS of a column), and make it again afterwards if it is still wanted; then run "
+    "the same command again",
+    ("2BP01", "0A000", "428C9"),
     frozenset({1217, 1451, 3730}),
     (),
 )
@@ -285,7 +277,6 @@ _KINDS = (
     _CROWDED,
     _UNPREPARED,
     _RULE,
-    _UNABLE,
     _TAKEN,
     _HANGS_ON_IT,
     _TOO_NARROW,
