@@ -26,10 +26,13 @@ SMALL = {
     "bench_small_days": ("--files=60", "--days=3", "--rounds=1"),
     "bench_corpora": ("--most=40", "--rounds=1", "--gets=1", "--only=phrases"),
     "bench_plan": ("--most=200", "--rounds=1", "--only=json"),
+    "bench_exporter": ("--only=sqlite", "--sizes", "1000", "2000"),
+    "bench_migration_rollback": ("--rows=3000", "--server=postgres"),
     "bench_whole_cycle": ("--files=200", "--rows=500", "--rounds=1"),
 }
 WITHOUT_SERVER = {
     "bench_dictionary",
+    "bench_exporter",
     "bench_slow_sources",
     "bench_one_get",
     "bench_shard_cost",
