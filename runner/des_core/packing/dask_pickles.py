@@ -58,6 +58,14 @@ def _error(kind: Any, content: Any, *_context: object) -> Exception:
     return error
 
 
+def _member(kind: object, _name: object) -> Inert:
+    """In place of `getattr`: Python 3.11.2, that of Debian 12, pickles a member of an enumeration
+    by it, as the status of a lost worker is one."""
+    if kind is not Inert:
+        raise PickleRefused("a cluster sent something that could run: builtins.getattr")
+    return Inert()
+
+
 def _no_traceback(*_parts: object) -> None:
     return None
 
@@ -65,6 +73,7 @@ def _no_traceback(*_parts: object) -> None:
 # Of what the scheduler says about a lost worker, nothing is wanted but that it was lost.
 _INERT_MODULES = frozenset({"collections", "dask", "distributed", "tblib", "weakref"})
 _STAND_INS: dict[tuple[str, str], Any] = {
+    ("builtins", "getattr"): _member,
     ("tblib.pickling_support", "unpickle_traceback"): _no_traceback,
     ("tblib.pickling_support", "unpickle_exception"): _error,
     ("tblib.pickling_support", "unpickle_exception_with_attrs"): _error,
