@@ -45,6 +45,7 @@ def sources_of(place: Path) -> LocalSources:
 def reason_for(sources: LocalSources, path: str) -> Reason:
     with pytest.raises(SourceFailure) as caught:
         sources.read(path, None)
+    sources.release()  # what was caught keeps them, and their handles, until rubbish is collected
     return caught.value.reason
 
 
@@ -83,6 +84,7 @@ def test_a_fifo_is_not_even_opened(place: Path) -> None:
     os.mkfifo(place / "inside/fifo")
     with pytest.raises(OSError, match="No such device"):
         os.open(place / "inside/fifo", os.O_WRONLY | os.O_NONBLOCK)
+    sources = sources_of(place)
     found = threading.Event()
     stop = threading.Event()
 
@@ -96,7 +98,7 @@ def test_a_fifo_is_not_even_opened(place: Path) -> None:
     watcher.start()
     try:
         for _ in range(2000):
-            assert reason_for(sources_of(place), f"{place}/inside/fifo") is Reason.NOT_REGULAR
+            assert reason_for(sources, f"{place}/inside/fifo") is Reason.NOT_REGULAR
     finally:
         stop.set()
         watcher.join()
