@@ -26,6 +26,7 @@ from des_core.basics.timestamps import floor_day
 from des_core.database.connections import Database, open_database
 from des_core.database.retrying import retry_conflicts
 from des_core.database.transaction import Transaction
+from des_core.ledger.archive_table import find_watermark_elsewhere
 from des_core.locks.lock import Lock, hold_lock
 from des_core.packing.packer import Packer
 from des_core.packing.row_spool import RowSpool, decode_rows
@@ -275,21 +276,14 @@ def _require_flag(reader: SourceReader) -> None:
 
 
 def _refuse_out_of_reach(reader: SourceReader) -> None:
-    """Refused where a watermark is beside `files`, and this user's search_path leads elsewhere.
-
-    That a table is not found says only that this user does not see it.
-    """
-    table, database = reader.settings.table, reader.database
-    if database.dialect is not Dialect.POSTGRES:
-        return
-    with database.read() as tx:
-        statement = reader.catalog.get("migration_elsewhere")
-        row = tx.run(statement, table.values(database.dialect)).first()
-    if row is not None:
+    """Refused where a watermark is beside `files`, and this user's search_path leads elsewhere."""
+    table = reader.settings.table
+    schema = find_watermark_elsewhere(reader.database, reader.catalog, table)
+    if schema is not None:
         raise Refused(
-            f"a watermark is in force in the schema {row.name}, where files is, and this user's "
+            f"a watermark is in force in the schema {schema}, where files is, and this user's "
             "search_path does not reach it; packing per record beside it would make two truths",
-            hint=f"ALTER ROLE USER SET search_path = {row.name}; then use des-admin run",
+            hint=f"ALTER ROLE USER SET search_path = {schema}; then use des-admin run",
             table=str(table),
         )
 

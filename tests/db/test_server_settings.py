@@ -144,6 +144,15 @@ def test_limits_on_transactions_that_only_read_or_write_are_set_aside(
     assert all(f"{kind} = {number}" in said for kind, number in zip(kinds, (7, 8), strict=True))
 
 
+def make_slow(database: TestDatabase, trigger: str, seconds: float) -> None:
+    """Each row takes so long at that event."""
+    database.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN PERFORM pg_sleep({seconds}); RETURN NEW; END $$"
+    )
+    database.execute(f"CREATE {trigger} FOR EACH ROW EXECUTE FUNCTION slow()")
+
+
 @POSTGRES
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 def test_a_heartbeat_in_the_middle_of_a_transaction(
@@ -157,14 +166,7 @@ def test_a_heartbeat_in_the_middle_of_a_transaction(
     monkeypatch.setattr("des_core.locks.lock.HEARTBEAT_S", 0.02)
     table = files_table(database, 60, days=3, archived_days=1)
     make_archive(database, tmp_path / "out")
-    database.execute(
-        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN PERFORM pg_sleep(0.2); RETURN NEW; END $$"
-    )
-    database.execute(
-        "CREATE TRIGGER slow BEFORE INSERT ON des_archive_slice"
-        " FOR EACH ROW EXECUTE FUNCTION slow()"
-    )
+    make_slow(database, "TRIGGER slow BEFORE INSERT ON des_archive_slice", 0.2)
     said = quote(f"-c default_transaction_isolation={level}".replace("e r", "e\\ r"))
     ours = replace(database, url=f"{database.url}?options={said}")
     with open_archive(make_settings(ours, tmp_path / "out")) as archive:
@@ -183,14 +185,8 @@ def test_a_short_wait_for_locks_is_set_aside(
     monkeypatch.setattr("des_core.locks.lock.HEARTBEAT_S", 0.02)
     table = files_table(database, 60, days=6, archived_days=1)
     make_archive(database, tmp_path / "out")
-    database.execute(
-        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN PERFORM pg_sleep(0.1); RETURN NEW; END $$"
-    )
-    database.execute(
-        "CREATE CONSTRAINT TRIGGER slow AFTER UPDATE ON des_archive_lease"
-        " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow()"
-    )
+    at_commit = "CONSTRAINT TRIGGER slow AFTER UPDATE ON des_archive_lease"
+    make_slow(database, f"{at_commit} DEFERRABLE INITIALLY DEFERRED", 0.1)
     ours = replace(database, url=f"{database.url}?options={quote('-c lock_timeout=20ms')}")
     with open_archive(make_settings(ours, tmp_path / "out")) as archive:
         run_cycle(archive)

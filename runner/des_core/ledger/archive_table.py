@@ -13,7 +13,8 @@ import json
 import sqlalchemy as sa
 
 from des_core.basics.errors import ConfigError
-from des_core.basics.identifiers import TableName
+from des_core.basics.identifiers import Dialect, TableName
+from des_core.database.catalog import Catalog
 from des_core.database.connections import Database
 from des_core.ledger.jobs import JOB_TABLE, SEED_JOB, read_job
 from des_core.ledger.slices import newest_versions
@@ -49,6 +50,18 @@ def require_same_table(source: Database, table: TableName, ledger: Database) -> 
         key="database.table_name",
         known_from="the ledger",
     )
+
+
+def find_watermark_elsewhere(source: Database, catalog: Catalog, table: TableName) -> str | None:
+    """The schema of `files`, if a watermark is there that this user's search_path does not reach.
+
+    That a table is not found says only that this user does not see it.
+    """
+    if source.dialect is not Dialect.POSTGRES:
+        return None
+    with source.read() as tx:
+        row = tx.run(catalog.get("migration_elsewhere"), table.values(source.dialect)).first()
+    return None if row is None else str(row.name)
 
 
 def _known_table(ledger: Database) -> TableName | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from des_core.basics.errors import Refused
 from des_core.basics.identifiers import Dialect
 from des_core.basics.timestamps import format_utc
-from des_core.ledger.archive_table import SLICE_TABLE
+from des_core.ledger.archive_table import SLICE_TABLE, find_watermark_elsewhere
 from des_core.ledger.provenance import find_provenance, refuse_unexplained
 from des_core.ledger.revisions import (
     BY_NAME,
@@ -180,21 +180,17 @@ def missing_tables(migration: Migration) -> list[str]:
 
 
 def require_watermark_in_reach(migration: Migration) -> None:
-    """Refused where another user's search_path made the tables: here would be a second watermark.
-
-    That a table is not found says only that this user does not see it.
-    """
-    if migration.source.dialect is not Dialect.POSTGRES or not migration.shares_database:
+    """Refused where another user's search_path made the tables: a second one would be made."""
+    if not migration.shares_database:
         return
-    with migration.source.read() as tx:
-        statement = migration.source_catalog.get("migration_elsewhere")
-        row = tx.run(statement, table_values(migration)).first()
-    if row is not None:
+    table = migration.settings.database.table
+    schema = find_watermark_elsewhere(migration.source, migration.source_catalog, table)
+    if schema is not None:
         raise Refused(
-            f"the schema {row.name}, where files is, has a watermark that this user's search_path"
+            f"the schema {schema}, where files is, has a watermark that this user's search_path"
             " does not reach: a second one would be made",
-            hint=f"ALTER ROLE USER SET search_path = {row.name}; then run the same command again",
-            table=str(migration.settings.database.table),
+            hint=f"ALTER ROLE USER SET search_path = {schema}; then run the same command again",
+            table=str(table),
         )
 
 

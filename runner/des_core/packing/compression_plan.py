@@ -217,6 +217,8 @@ def _ways() -> list[tuple[Compression, bool]]:
 
 
 def _try(days: Sequence[_Day], compression: Compression, dictionary: bool, fast: _Tried) -> _Tried:
+    if compression == FAST:
+        return fast
     if compression.codec is Codec.NONE or compression.level < SLOW_FROM:
         return _try_on(days, compression, dictionary, TRIED_BYTES)
     slow, like = (_try_on(days, way, dictionary, SLOW_BYTES) for way in (compression, FAST))
