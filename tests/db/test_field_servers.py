@@ -26,6 +26,8 @@ from db.test_server_settings import (
 )
 from des_core.basics.errors import DatabaseUnreachable, DesError, ExitCode, Refused
 from des_core.checks import Status, examine
+from des_core.database.connections import open_database
+from des_core.database.server_settings import require_primary
 from des_core.ledger.watermark_edits import plan_move
 from des_core.migration.apply import downgrade, upgrade
 from des_core.migration.base.migration import MigrationOptions
@@ -367,6 +369,28 @@ def test_rows_are_not_read_from_a_replica(
     with open_archive(settings) as archive:
         run_cycle(archive)
     assert check_truth(table, config, tmp_path / "out") == {}
+
+
+@PRODUCTS
+def test_a_new_connection_leads_to_a_replica(database: TestDatabase) -> None:
+    """After a failover the same name may be another server's; the pool connects anew by itself."""
+    opened = open_database(database.url)
+    try:
+        require_primary(opened)
+        with set_globally(database, "read_only", "1"):
+            with opened.read() as tx:
+                session = tx.connection.connection.driver_connection.thread_id()
+            database.execute(f"KILL {session}")
+            for _ in range(3):
+                with pytest.raises(DatabaseUnreachable, match="a replica may lack"):
+                    opened.read().__enter__()
+            assert opened.engine.pool.checkedout() == 0
+        with opened.read() as tx:
+            assert tx.connection.connection.driver_connection.thread_id() != session
+        with opened.write():
+            pass
+    finally:
+        opened.close()
 
 
 @pytest.mark.sqlite

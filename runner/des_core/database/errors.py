@@ -247,6 +247,15 @@ _NUMBER_TAKEN = _Kind(
     "alone: for each of our tables, SELECT setval(pg_get_serial_sequence(TABLE, COLUMN), "
     "(SELECT MAX(COLUMN) FROM TABLE)); then run the same command again",
     ("23505",),
+    frozenset(),
+    (),
+)
+_KEY_TAKEN = _Kind(
+    Refused,
+    "the database gave a new row a key that another one has",
+    "a unique key was added to the table, or its AUTO_INCREMENT is at the end of its type: SHOW "
+    "CREATE TABLE tells; then run the same command again",
+    (),
     frozenset({1062}),
     (),
 )
@@ -282,6 +291,7 @@ _KINDS = (
     _TOO_NARROW,
     _CHANGED_TOO_MUCH,
     _NUMBER_TAKEN,
+    _KEY_TAKEN,
     _POOLED_BY_STATEMENT,
     _UNREACHABLE,
 )

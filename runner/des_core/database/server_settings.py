@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from des_core.basics.database_urls import dialect_of, url_label
 from des_core.basics.errors import DatabaseUnreachable, Refused
 from des_core.basics.identifiers import Dialect
 from des_core.database.connections import Database
+from des_core.database.transaction import Transaction
 
 POOLER_HINT = (
     "name the server itself in migration.url, past the pooler; then run the same command again"
@@ -16,6 +21,8 @@ _TAKES_ALL = ("UTF8", "SQL_ASCII")
 _OFF = frozenset({"0", "off", "0.000000", ""})
 # Of the server as a whole; a user alone may be kept from writing on a primary, too.
 _OF_REPLICAS = frozenset({"in_hot_standby", "read_only", "super_read_only", "innodb_read_only"})
+# On a connection: its server was asked, and is a primary.
+_ASKED = "des_primary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +64,32 @@ def require_primary(source: Database) -> None:
     """DatabaseUnreachable where rows of `files` would be read from a replica.
 
     It may lack rows that were committed long ago, and does not show which transactions are open on
-    its primary: windows would close without rows that are yet to come.
+    its primary: windows would close without rows that are yet to come. Asked now, and on each
+    connection that is made later: after a failover it may lead to another server.
     """
     if source.dialect is Dialect.SQLITE:
         return
     with source.read() as tx:
-        found = [(str(n), str(v).lower()) for n, v in map(tuple, tx.run("read_only_settings"))]
+        _refuse_replica(tx, source.label)
+    listens = sa.event.contains(source.engine, "engine_connect", _ask_anew)
+    if not (listens or source.shared_connection):
+        sa.event.listen(source.engine, "engine_connect", _ask_anew)
+
+
+def _ask_anew(connection: Connection) -> None:
+    if _ASKED in connection.info:
+        return
+    url = connection.engine.url
+    try:
+        _refuse_replica(Transaction(connection, dialect_of(url)), url_label(url))
+        connection.rollback()
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _refuse_replica(tx: Transaction, label: str) -> None:
+    found = [(str(n), str(v).lower()) for n, v in map(tuple, tx.run("read_only_settings"))]
     closed = [f"{n} = {v}" for n, v in found if n in _OF_REPLICAS and v not in _OFF]
     if closed:
         raise DatabaseUnreachable(
@@ -70,8 +97,9 @@ def require_primary(source: Database) -> None:
             "rows that were committed already, and a window would close without them",
             hint="name the primary in database.url, or wait until this server is one; then run the "
             "same command again",
-            database=source.label,
+            database=label,
         )
+    tx.connection.info[_ASKED] = True
 
 
 def require_encoding(source: Database, config: Database) -> None:
