@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from pytest_postgresql.executors import NoopExecutor
 
 from des_core.basics.timestamps import floor_day
+from support.program.own_process import NO_AUTHORITIES
 from support.rows.filesdata import (
     FileRow,
     FilesSpec,
@@ -43,6 +44,8 @@ settings.load_profile("ci" if is_ci() else "laptop")
 
 BEFORE_MIDNIGHT, BEFORE_MIDNIGHT_SLOW = timedelta(minutes=1), timedelta(minutes=5)
 SERVERS = ("sqlite", "postgres", "mariadb", "mysql")
+
+os.environ.update(NO_AUTHORITIES)
 
 # A shell's background job ignores Ctrl-C, and so would the programs that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -34,6 +34,7 @@ class TestDatabase:
     connector: Callable[[], Any]
     path: Path | None = None
     _handed_out: list[Any] = field(default_factory=list)
+    _engine: sa.Engine | None = field(default=None, init=False, repr=False, compare=False)
 
     def connect(self) -> Any:
         """A new raw DB-API connection, in the driver's default transaction mode."""
@@ -64,14 +65,12 @@ class TestDatabase:
     @contextmanager
     def session(self) -> Iterator[sa.Connection]:
         """A short-lived SQLAlchemy connection in one transaction, committed at the end."""
-        # Somebody else may be writing: a test waits for them as long as a program of ours does.
-        patience = {"timeout": _SQLITE_PATIENCE_S} if self.kind == "sqlite" else {}
-        engine = sa.create_engine(self.url, poolclass=sa.NullPool, connect_args=patience)
-        try:
-            with engine.begin() as connection:
-                yield connection
-        finally:
-            engine.dispose()
+        if self._engine is None:  # which has learned about the server what it asks each new one
+            # Somebody else may be writing: a test waits for them as long as a program of ours does.
+            patience = {"timeout": _SQLITE_PATIENCE_S} if self.kind == "sqlite" else {}
+            self._engine = sa.create_engine(self.url, poolclass=sa.NullPool, connect_args=patience)
+        with self._engine.begin() as connection:
+            yield connection
 
     def quote(self, identifier: str) -> str:
         """An identifier in this dialect's quotes, for the SQL that tests write themselves."""

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from des_core.basics.errors import WrongSchema
+from des_core.basics.identifiers import Dialect
 from des_core.basics.resources import resource_dir
 from des_core.database.catalog import Catalog, Statement
 
@@ -40,32 +42,37 @@ class Step:
 
 def load_steps(catalog: Catalog, file_name: str, *, folder: str = "migrations") -> tuple[Step, ...]:
     """The steps of `0001_ledger.up` or the like; WrongSchema where there is no such file."""
-    path = resource_dir("sql") / catalog.dialect / folder / f"{file_name}.sql"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as exc:
-        raise WrongSchema(
-            f"the migration {file_name} has no SQL for {catalog.dialect}",
-            hint="install des-admin again",
-            file=str(path),
-        ) from exc
-    parts = _STEP.split(text)[1:]
-    return tuple(
-        _parse_step(catalog, name, body) for name, body in zip(parts[::2], parts[1::2], strict=True)
-    )
+    texts = _read_texts(catalog.dialect, folder, file_name)
+    return tuple(_parse_step(catalog, name, body) for name, body in texts)
 
 
 def has_step(catalog: Catalog, file_name: str, name: str) -> bool:
     """Whether the file of this dialect has the step: what only others need, it leaves out."""
-    return any(step.name == name for step in load_steps(catalog, file_name))
+    return any(found == name for found, _ in _read_texts(catalog.dialect, "migrations", file_name))
 
 
 def get_step(catalog: Catalog, file_name: str, name: str, *, folder: str = "migrations") -> Step:
     """One step by name."""
-    for step in load_steps(catalog, file_name, folder=folder):
-        if step.name == name:
-            return step
+    for found, body in _read_texts(catalog.dialect, folder, file_name):
+        if found == name:
+            return _parse_step(catalog, name, body)
     raise WrongSchema(f"the migration {file_name} has no step {name} for {catalog.dialect}")
+
+
+@cache
+def _read_texts(dialect: Dialect, folder: str, file_name: str) -> tuple[tuple[str, str], ...]:
+    """The name of each step of a file and its text, unfilled."""
+    path = resource_dir("sql") / dialect / folder / f"{file_name}.sql"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as exc:
+        raise WrongSchema(
+            f"the migration {file_name} has no SQL for {dialect}",
+            hint="install des-admin again",
+            file=str(path),
+        ) from exc
+    parts = _STEP.split(text)[1:]
+    return tuple(zip(parts[::2], parts[1::2], strict=True))
 
 
 def _parse_step(catalog: Catalog, name: str, body: str) -> Step:
