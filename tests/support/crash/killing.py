@@ -7,13 +7,30 @@ last one, just after it, or somewhere in the milliseconds that follow.
 
 import json
 import os
+import pkgutil
 import random
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from des_core import migration
+from des_core.basics.errors import LockHeld
+from des_core.migration.apply import downgrade, upgrade
+from des_core.migration.base.migration import MigrationOptions
+from des_core.migration.flags import writing as flags
+from des_core.settings.config import (
+    DatabaseSettings,
+    PackerSettings,
+    Settings,
+    WatermarkSettings,
+)
 from support.servers.database import TestDatabase
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -59,6 +76,7 @@ def migrate_with_kills(
 
 def main() -> None:
     job = json.load(sys.stdin)
+    _import_all(url for url in (job["url"], job["config_url"]) if url is not None)
     chance = random.Random(job["seed"])
     kills, after = 0, 1
     for _ in range(MOST_TRIES):
@@ -79,25 +97,19 @@ def main() -> None:
     sys.exit(f"not through after {MOST_TRIES} tries")
 
 
+def _import_all(urls: Iterable[str]) -> None:
+    """Before the first child, or each would take the second that Python takes to import."""
+    for module in pkgutil.walk_packages(migration.__path__, f"{migration.__name__}."):
+        import_module(module.name)
+    for url in urls:
+        sa.create_engine(url)  # with its driver; nothing is connected, so that it can be forked
+
+
 def _live_until(job: dict[str, Any], statements: int, moment: str, delay_s: float) -> NoReturn:
     """One try, in the child: it dies at statement number `statements`.
 
     `within`: the kernel ends it after `delay_s`, wherever it is by then; as abruptly as -9 does.
     """
-    from sqlalchemy import event
-    from sqlalchemy.engine import Engine
-
-    from des_core.basics.errors import LockHeld
-    from des_core.migration.apply import downgrade, upgrade
-    from des_core.migration.base.migration import MigrationOptions
-    from des_core.migration.flags import writing as flags
-    from des_core.settings.config import (
-        DatabaseSettings,
-        PackerSettings,
-        Settings,
-        WatermarkSettings,
-    )
-
     flags.FIRST_CHUNK_ROWS = 10
     seen, is_timed = 0, False
 
@@ -124,8 +136,8 @@ def _live_until(job: dict[str, Any], statements: int, moment: str, delay_s: floa
     options = MigrationOptions(
         drop_archived=job["drop_archived"], backup="dump", sessions=job["sessions"]
     )
-    event.listen(Engine, "before_cursor_execute", before)
-    event.listen(Engine, "after_cursor_execute", after)
+    sa.event.listen(Engine, "before_cursor_execute", before)
+    sa.event.listen(Engine, "after_cursor_execute", after)
     try:
         (upgrade if job["direction"] == "up" else downgrade)(settings, options=options)
     except LockHeld:
