@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from pytest_postgresql.executors import NoopExecutor
 
 from des_core.basics.timestamps import floor_day
-from support.program.own_process import NO_AUTHORITIES
+from support.program.own_process import ONE_AUTHORITY
 from support.rows.filesdata import (
     FileRow,
     FilesSpec,
@@ -45,7 +45,7 @@ settings.load_profile("ci" if is_ci() else "laptop")
 BEFORE_MIDNIGHT, BEFORE_MIDNIGHT_SLOW = timedelta(minutes=1), timedelta(minutes=5)
 SERVERS = ("sqlite", "postgres", "mariadb", "mysql")
 
-os.environ.update(NO_AUTHORITIES)
+os.environ.update(ONE_AUTHORITY)
 
 # A shell's background job ignores Ctrl-C, and so would the programs that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -35,7 +35,7 @@ from support.servers.database import TestDatabase
 from support.servers.postgres import PostgresServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
-IN_CI = 24
+IN_CI = 10
 
 
 @pytest.fixture

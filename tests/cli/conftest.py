@@ -17,7 +17,7 @@ import pytest
 from des_core.migration.apply import upgrade
 from des_core.settings.config import Settings
 from des_core.settings.config_file import load_settings
-from support.program.own_process import NO_AUTHORITIES
+from support.program.own_process import ONE_AUTHORITY
 from support.rows.filesdata import FilesTable, FilesTableFactory
 from support.servers.database import TestDatabase
 
@@ -134,7 +134,7 @@ def program_environment(home: Path, env: Mapping[str, str] | None = None) -> dic
         "LC_ALL": "C.UTF-8",
         "COLUMNS": "80",
         "TERM": "dumb",
-        **NO_AUTHORITIES,
+        **ONE_AUTHORITY,
         **(env or {}),
     }
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -253,23 +253,23 @@ def life(database: TestDatabase, tmp_path: Path) -> Life:
     return life
 
 
+def names_by_table(found: Mapping[Any, Iterable[Any]]) -> dict[str, list[str]]:
+    return {table: [str(part["name"]) for part in parts] for (_, table), parts in found.items()}
+
+
 def snapshot(life: Life) -> dict[str, Any]:
     """Everything that a job may change, but for the leases themselves."""
-    tables = life.database.table_names() - {"des_archive_lease"}
     with life.database.session() as session:
         inspector = sa.inspect(session)
-        shape = {
-            table: [
-                [str(column["name"]) for column in inspector.get_columns(table)],
-                sorted(str(index["name"]) for index in inspector.get_indexes(table)),
-            ]
+        tables = set(inspector.get_table_names()) - {"des_archive_lease"}
+        columns = names_by_table(inspector.get_multi_columns())
+        indexes = names_by_table(inspector.get_multi_indexes())
+        rows = {
+            table: sorted(map(repr, session.exec_driver_sql(f"SELECT * FROM {table}")))
             for table in tables
         }
-    rows = {
-        table: sorted(map(repr, life.database.rows(f"SELECT * FROM {table}"))) for table in tables
-    }
     return {
-        "shape": shape,
+        "shape": {table: (columns[table], sorted(indexes[table])) for table in tables},
         "rows": rows,
         "sources": sorted(path.name for path in life.sources.iterdir()),
         "watched": sorted(

@@ -21,8 +21,8 @@ _STEAL = (
     "UPDATE des_archive_lease SET token = 'stolen', expires_at = '2999-01-01' WHERE token <> ''"
 )
 _IMPATIENT = {
-    "postgres": "SET LOCAL lock_timeout = '200ms'",
-    "mysql": "SET SESSION innodb_lock_wait_timeout = 1",
+    "postgres": "SET LOCAL lock_timeout = '50ms'",
+    "mysql": "SET SESSION innodb_lock_wait_timeout = 0",  # MariaDB: not at all
 }
 # What the lease guards, but for when a shard was last read.
 GUARDED = re.compile(
