@@ -218,6 +218,29 @@ def test_the_error_of_the_block_comes_out_where_the_release_fails(
         raise DamagedShard("flipped")
 
 
+def test_what_could_not_be_given_back_keeps_only_others_waiting(
+    config: Database, database: TestDatabase
+) -> None:
+    """The database was away when the job ended: the next job of this process goes on at once."""
+    with hold_lock(config, "first"):
+        database.execute("ALTER TABLE des_archive_lease RENAME TO away")
+    database.execute("ALTER TABLE away RENAME TO des_archive_lease")
+    [left] = find_holders(config)
+    assert (left.lease.purpose, left.state, left.expires_at > left.now) == ("first", "alive", True)
+    other = subprocess.run(
+        [sys.executable, "-c", HOLD, database.url],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "runner")},
+        check=False,
+    )
+    assert "LockHeld" in other.stderr and "held" not in other.stdout
+    with hold_lock(config, "second") as lock:
+        lock.check()
+    assert find_holders(config) == []
+
+
 def test_twenty_takers_at_once_hold_it_one_after_another(config: Database) -> None:
     inside, most, guard = 0, 0, threading.Lock()
     errors: list[BaseException] = []

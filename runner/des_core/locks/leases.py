@@ -38,6 +38,8 @@ CLOCK_SLACK = timedelta(seconds=5)
 LONGEST_WAIT_MS = 10_000
 WRITER = "writer"
 _WORKER = "worker-"
+# Leases of this process that it could not give back, by token: their jobs have ended.
+_given_up: set[str] = set()
 # Nobody holds it: transactions that record an event change it first, so that none forks the chain.
 TRAIL = "trail"
 
@@ -96,9 +98,14 @@ class Holder:
         return is_gone(self.lease.process)
 
     @property
+    def is_given_up(self) -> bool:
+        """Whether a job of this very process had it, which ended while the database was away."""
+        return self.lease.token in _given_up
+
+    @property
     def gives_way(self) -> bool:
         """Whether somebody else may take the lease."""
-        return self.expires_at < self.now or self.is_gone
+        return self.expires_at < self.now or self.is_gone or self.is_given_up
 
     @property
     def state(self) -> str:
@@ -211,6 +218,11 @@ def end_lease(tx: Transaction, lease: Lease, now: datetime) -> bool:
     """Whether it was still held so, and now is not."""
     values = {"name": lease.name, "token": lease.token, "now": now}
     return tx.run("lease_end", values).rowcount == 1
+
+
+def give_up(lease: Lease) -> None:
+    """Remember that this process has ended its job, and the database could not be told."""
+    _given_up.add(lease.token)
 
 
 def serialize(tx: Transaction, name: str) -> None:

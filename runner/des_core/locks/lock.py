@@ -41,6 +41,7 @@ from des_core.locks.leases import (
     Taking,
     database_now,
     end_lease,
+    give_up,
     prove_lease,
     read_holders,
     read_lease_row,
@@ -118,11 +119,13 @@ class Lock:
             self._renewed_at = time.monotonic()
 
     def release(self) -> None:
-        """Give it back; where that fails, it expires by itself."""
+        """Give it back; where that fails, it expires by itself, and we wait for it no longer."""
         for _ in range(RELEASE_TRIES):
-            with suppress(DesError), self.config.write() as tx:
-                end_lease(tx, self.lease, database_now(tx))
-                break
+            with suppress(DesError):
+                with self.config.write() as tx:
+                    end_lease(tx, self.lease, database_now(tx))
+                return
+        give_up(self.lease)
 
     def _try_write(self, work: Callable[[Transaction], T]) -> T:
         commit_id = ""
@@ -217,7 +220,8 @@ def _held(config: Database, name: str, purpose: str, wait_s: float) -> Iterator[
     try:
         with _heartbeat(lock):
             for holder in taken_from:
-                _remember_end(config, holder)
+                if not holder.is_given_up:
+                    _remember_end(config, holder)
             yield lock
     finally:
         lock.release()
