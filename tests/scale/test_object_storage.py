@@ -127,6 +127,17 @@ def test_a_bucket_that_is_not_there(bucket: ObjectServer, tmp_path: Path) -> Non
         open_storage(config_of(bucket.url, tmp_path / "absent"))
 
 
+def test_a_machine_without_authorities(
+    bucket: ObjectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a slim container: the client wants them for a store without TLS, too."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.setenv(name, os.devnull)
+    with pytest.raises(StorageError, match="cannot be used") as caught:
+        open_storage(config_of(bucket.url, tmp_path)).list_shards(None)
+    assert "ca-certificates" in str(caught.value.hint)
+
+
 def test_a_store_that_replaces_is_refused(
     storage: ObjectStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,6 +44,12 @@ LIST_PAGE = 1000
 PART_BYTES = 16 << 20
 PARTS_AT_ONCE = 4
 EXTRA_HINT = "install it: pip install 'des-admin[s3]'"
+CONNECT_HINT = "check the URL, AWS_REGION, AWS_ENDPOINT_URL and packer.object_store"
+# The client wants one also for a store without TLS, and says no more than "builder error".
+AUTHORITIES_HINT = (
+    "this machine has no certificate authorities: install the package ca-certificates, or name "
+    "their file in SSL_CERT_FILE"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,7 +351,7 @@ def _connect(url: str, config: ObjectStoreConfig) -> Any:
     except Exception as exc:
         raise StorageError(
             "the object store cannot be used",
-            hint="check the URL, AWS_REGION, AWS_ENDPOINT_URL and packer.object_store",
+            hint=AUTHORITIES_HINT if "builder error" in str(exc) else CONNECT_HINT,
             place=url,
             reason=_short(exc),
         ) from exc
