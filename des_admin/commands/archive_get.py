@@ -173,7 +173,7 @@ def _write(hit: Hit, target: Path, *, force: bool, began: int | None) -> Answer:
     try:
         is_new = write_file(hit.pieces, target, force=force, began=began)
     except DamagedShard as exc:
-        return Answer(Kind.DAMAGED, damage=exc)
+        return Answer(Kind.DAMAGED, damage=exc.as_value())
     except Unwritable as exc:
         return Answer(Kind.NOT_WRITTEN, None, hit.file, reason=exc.message)
     except Refused:

@@ -1,5 +1,6 @@
 """`python -m watermark_orchestrator`: exit codes, signals, and kill -9 at any moment."""
 
+import resource
 import signal
 import threading
 from pathlib import Path
@@ -37,6 +38,30 @@ def test_new_exceptions_are_exit_3(
     done = run_runner(config)
     assert done.returncode == 3
     assert "des-admin exceptions list" in done.stderr
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_files_missing_in_more_directories_than_there_are_handles(
+    database: TestDatabase, files_table: FilesTableFactory, tmp_path: Path, workers: int
+) -> None:
+    table = files_table(database, rows=3000, days=2, max_size=9)
+    packer, migration = {"n_bits": 4, "workers": workers}, {"max_failure_ratio": 1.0}
+    settings = make_archive(database, tmp_path / "out", packer=packer, migration=migration)
+    with database.session() as session:
+        for number, row in enumerate(table.rows.values()):
+            (tmp_path / f"{number}").mkdir()
+            place = f"{tmp_path}/{number}/file"
+            if number % 2:
+                Path(row.location).rename(place)
+            move = "UPDATE files SET file_location = ? WHERE uid = ?"
+            session.exec_driver_sql(move, (place, row.uid))
+    with start_runner(write_config(settings, tmp_path / "c.yaml")) as process:
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (400, 400))
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 3, said
+    reasons = database.rows("SELECT reason, COUNT(*) FROM des_archive_exception GROUP BY reason")
+    assert reasons == [("missing", 1500)]
 
 
 def test_no_tables_is_exit_12_and_says_what_to_do(

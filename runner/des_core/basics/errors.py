@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Self
 
 
 class ExitCode(IntEnum):
@@ -39,6 +40,15 @@ class DesError(Exception):
         self.message = message
         self.hint = hint or self.usual_hint
         self.facts = {key: value for key, value in facts.items() if value is not None}
+
+    def as_value(self) -> Self:
+        """Itself without its traceback, where it is kept as a result.
+
+        A traceback holds each function that the error came through, with what was open and read in
+        it, until rubbish is collected: of thousands of errors more than the handles of a process.
+        """
+        self.__traceback__ = self.__cause__ = self.__context__ = None
+        return self
 
     def __str__(self) -> str:
         if not self.facts:

@@ -203,7 +203,7 @@ class Retriever:
                         damage = lost_shard(shard)
                     continue
                 except DamagedShard as exc:
-                    damage = damage or exc
+                    damage = damage or exc.as_value()
                     continue
                 for uid, entry in entries.items():
                     missing.pop(uid, None)

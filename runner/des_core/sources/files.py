@@ -141,7 +141,7 @@ class LocalSources:
         try:
             return self.read(path, size_bytes)
         except SourceFailure as failure:
-            return failure
+            return failure.as_value()
 
     def release(self) -> None:
         self._roots.release()

@@ -142,7 +142,7 @@ class ReadAhead:
         try:
             content = self._sources.read(row[2], row[3])
         except SourceFailure as failure:
-            content = failure
+            content = failure.as_value()
         return content, self._clock() - started
 
     def _take(self, window: deque[_InFlight]) -> tuple[Content, float]:

@@ -50,6 +50,22 @@ def test_a_location_that_is_no_absolute_path(sources: LocalSources, location: st
     assert reason_for(sources, location) is Reason.BAD_LOCATION
 
 
+def test_failures_that_are_kept_hold_no_directory_open(
+    sources: LocalSources, tmp_path: Path
+) -> None:
+    """A slice may lack files in more directories than a process has handles."""
+    rows = [SourceRow(f"{number}", 0, f"{tmp_path}/{number}/lost", 7) for number in range(300)]
+    for number in range(300):
+        (tmp_path / f"{number}").mkdir()
+    before = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    kept = sources.read_some(rows, 1 << 20)
+    sources.release()
+    assert sum(1 for _ in Path("/proc/self/fd").iterdir()) <= before
+    assert {failure.reason for failure in kept if isinstance(failure, SourceFailure)} == {
+        Reason.MISSING
+    }
+
+
 def test_a_path_too_long_for_the_kernel(sources: LocalSources, tmp_path: Path) -> None:
     assert reason_for(sources, f"{tmp_path}/{'x' * 5000}") is Reason.BAD_LOCATION
 
