@@ -65,7 +65,8 @@ class TestDatabase:
     @contextmanager
     def session(self) -> Iterator[sa.Connection]:
         """A short-lived SQLAlchemy connection in one transaction, committed at the end."""
-        if self._engine is None:  # which has learned about the server what it asks each new one
+        # An engine has learned about its server what a new one would ask anew.
+        if self._engine is None or self._engine.url != sa.make_url(self.url):
             # Somebody else may be writing: a test waits for them as long as a program of ours does.
             patience = {"timeout": _SQLITE_PATIENCE_S} if self.kind == "sqlite" else {}
             self._engine = sa.create_engine(self.url, poolclass=sa.NullPool, connect_args=patience)
