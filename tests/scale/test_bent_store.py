@@ -31,8 +31,8 @@ from support.shards.builder import RawEntry, build_shard
 MakeDatabase = Callable[[str], TestDatabase]
 STORE = {"retry_for": 0.3, "timeout": 10.0, "single_put": 400}
 KINDS = ("list", "get", "head", "put", "begin", "part", "end", "delete", "abort")
-# In the quick run each code at every so-manieth call, and at every so-manieth kind of them, from
-# another one on than the code before: all calls and kinds are bent by some codes.
+# The quick run bends every 25th call and every third kind of call for each code, and begins with
+# another one than for the code before: each call and each kind is bent for some codes.
 EVERY, EVERY_KIND = (1, 1) if "DES_TEST_ROUNDS" in os.environ else (25, 3)
 
 

@@ -45,10 +45,10 @@ PART_BYTES = 16 << 20
 PARTS_AT_ONCE = 4
 EXTRA_HINT = "install it: pip install 'des-admin[s3]'"
 CONNECT_HINT = "check the URL, AWS_REGION, AWS_ENDPOINT_URL and packer.object_store"
-# The client wants one also for a store without TLS, and says no more than "builder error".
+# Without any the client opens no store, not even one without TLS, and says only "builder error".
 AUTHORITIES_HINT = (
-    "this machine has no certificate authorities: install the package ca-certificates, or name "
-    "their file in SSL_CERT_FILE"
+    "does it find certificate authorities on this machine? Install the package ca-certificates, or "
+    f"name their file in SSL_CERT_FILE; else {CONNECT_HINT}"
 )
 
 
